@@ -1,0 +1,561 @@
+"""Every stored shape of Huiyin: the bytes of each Struct here are a leaf that must verify for ever.
+
+The names, the order of the fields and their types ARE the storage format (ADR-0002): an event is msgspec JSON
+in declaration order, without floats, its tag first. A change of any field is a new tag. Until release 1.0 tags
+end in `v0` and may still change, on purpose, together with their golden bytes in `tests/golden`.
+
+No event has a field for free text or for a person: whatever a human wrote is sealed beside the event, and the
+event only carries `sealed`, the commitments to it (ADR-0005).
+"""
+
+from datetime import date
+from typing import Annotated, Literal, NewType
+from uuid import UUID
+
+import msgspec
+
+from domain.divisions import Division
+
+EventId = NewType("EventId", UUID)
+StreamId = NewType("StreamId", UUID)
+CaseId = NewType("CaseId", UUID)
+LegId = NewType("LegId", UUID)
+ClaimId = NewType("ClaimId", UUID)
+OrderId = NewType("OrderId", UUID)
+
+Unit = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{12}\.[a-z0-9_]{1,24}$")]
+"""An office that can hold a leg: the 12-digit code of the node it works on, a dot, its short name there."""
+
+Role = Literal["citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator", "system"]
+Channel = Literal["online", "letter", "visit", "phone", "fax", "sms", "mailbox", "hotline"]
+MatterClass = Literal[
+    "suggestion",  # 建议意见类, Art. 29
+    "claim_litigation",  # 申诉求决类 ①, Art. 31
+    "claim_arbitration",  # ②
+    "claim_party_appeal",  # ③
+    "claim_admin_procedure",  # ④
+    "claim_duty",  # ⑤
+    "claim_petition",  # ⑥: the only one that ends in an opinion under Art. 32
+]
+Outcome = Literal["support", "explain", "reject"]
+Rating = Literal["satisfied", "fairly_satisfied", "dissatisfied"]
+ServiceMethod = Literal["in_person", "registered_mail", "online", "phone", "sms", "notice_board"]
+Ending = Literal["opinion", "simple_reply", "imported", "declined", "agreement", "withdrawn"]
+PaperReply = Literal["adopted", "partly_adopted", "not_adopted", "answered", "procedure_named"]
+OrderTrigger = Literal[
+    "procedure_breached", "shirking", "perfunctory", "delay", "fraud", "opinion_not_performed", "dissatisfied"
+]
+DeclineGround = Literal[
+    "pending_elsewhere", "npc_or_judicial", "other_procedure", "three_level_final", "not_a_petition"
+]
+ReadingPurpose = Literal["handle", "serve", "supervise", "audit", "citizen", "export"]
+ErasureGround = Literal["retention_ended", "subject_request", "recorded_in_error"]
+TransferMode = Literal["transfer", "assign_with_report"]
+OpeningMode = Literal["registered", "transfer", "assign_with_report", "returned", "ruled", "taken_over"]
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who did it: an account by its pseudonym, in which role, for which unit."""
+
+    account: UUID
+    role: Role
+    unit: Unit
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The event that made this one lawful. A receiver that should hold `log` waits until it holds leaf `seq`.
+
+    log: the author's log origin; seq: 0-based leaf index there. Both null where the cause stands in the author's
+    own log, whose order already says that it came first.
+    """
+
+    id: EventId
+    log: str | None
+    seq: int | None
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was written about one subject, as commitments: path of the text -> base64 of its salted hash.
+
+    subject: 128-bit pseudonym of the person's file in this case, hex. ciphertext: base64 SHA-256 of the sealed
+    bytes that travel beside the event, so that a swapped or missing ciphertext shows without any key.
+    """
+
+    subject: str
+    fields: dict[str, str]
+    ciphertext: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """The envelope that every event opens with.
+
+    stream: the single-writer stream it belongs to; version: 1-based position there. case: the case it concerns, if
+    any. node: the author's division. occurred_us: when it happened, as claimed; recorded_us: the author's clock,
+    which never runs backwards in a log (both UTC microseconds since 1970). law: the article relied on, where one is.
+    """
+
+    id: EventId
+    stream: StreamId
+    version: int
+    case: CaseId | None
+    node: Division
+    actor: Actor
+    occurred_us: int
+    recorded_us: int
+    cause: tuple[Cause, ...]
+    law: str | None
+    sealed: tuple[Sealed, ...]
+
+
+# --- the case and what the citizen says ---------------------------------------------------------------------------
+
+
+class Registered(Event, tag="case.registered.v0", frozen=True, kw_only=True):
+    """登记. The case stream opens (stream = case). claims: one id per claim, its text sealed at `claim.<id>`."""
+
+    number: str
+    channel: Channel
+    matter_class: MatterClass
+    category: str
+    issue_region: Division
+    received_on: date
+    person_count: int
+    unit: Unit
+    claims: tuple[ClaimId, ...]
+
+
+class RegistrationCorrected(Event, tag="case.corrected.v0", frozen=True, kw_only=True):
+    """更正登记. The whole new classification; what stood before stays in the log. Reason sealed at `reason`."""
+
+    matter_class: MatterClass
+    category: str
+    issue_region: Division
+
+
+class ClaimAmended(Event, tag="claim.amended.v0", frozen=True, kw_only=True):
+    """诉求变更. A claim added on day 40 gets its own acceptance and clock; text sealed at `claim.<id>`."""
+
+    claim: ClaimId
+    change: Literal["added", "changed", "dropped"]
+
+
+class MaterialAdded(Event, tag="material.added.v0", frozen=True, kw_only=True):
+    """补充材料. digest: base64 SHA-256 of the sealed attachment, or null where the material is the text at `note`."""
+
+    material: UUID
+    digest: str | None
+    size_bytes: int
+
+
+class Withdrawn(Event, tag="case.withdrawn.v0", frozen=True, kw_only=True):
+    """撤回. Said by the petitioner; never deletes the file. Reason sealed at `reason`."""
+
+
+class Rated(Event, tag="case.rated.v0", frozen=True, kw_only=True):
+    """满意度评价. Petition office and responsible unit are judged apart, once, whenever the citizen likes."""
+
+    office: Rating
+    unit: Rating
+
+
+# --- custody: one leg, one holder, one writer ---------------------------------------------------------------------
+
+
+class LegOpened(Event, tag="leg.opened.v0", frozen=True, kw_only=True):
+    """A unit holds the case from here (stream = leg). from_leg: the leg before it, null for the first."""
+
+    leg: LegId
+    unit: Unit
+    mode: OpeningMode
+    from_leg: LegId | None
+    sender: Unit | None
+    report_by: date | None
+
+
+class HandedOver(Event, tag="leg.handed_over.v0", frozen=True, kw_only=True):
+    """转送/交办. Written on the sender's leg; the receiver opens `next_leg`. Until it has, the sender answers."""
+
+    leg: LegId
+    to: Unit
+    mode: TransferMode
+    next_leg: LegId
+    report_by: date | None
+
+
+class Objected(Event, tag="leg.objected.v0", frozen=True, kw_only=True):
+    """管辖异议, within 5 working days (Art. 23(3)); the receiver keeps the matter until the sender agrees."""
+
+    leg: LegId
+    proposed: Unit | None
+
+
+class ObjectionRuled(Event, tag="objection.ruled.v0", frozen=True, kw_only=True):
+    """The sender's answer, or at the second dispute the common superior's (Art. 24). Names the leg's version seen.
+
+    holder: who answers from now on. next_leg: the leg that holder opens; null where the receiver keeps its own.
+    """
+
+    objection: EventId
+    leg: LegId
+    leg_version: int
+    agreed: bool
+    by: Literal["sender", "common_superior"]
+    holder: Unit
+    next_leg: LegId | None
+
+
+class ObjectionLapsed(Event, tag="objection.lapsed.v0", frozen=True, kw_only=True):
+    """Five working days of silence ended the objection; written by the holder of the leg, which keeps it."""
+
+    objection: EventId
+    leg: LegId
+
+
+class TakenOver(Event, tag="leg.taken_over.v0", frozen=True, kw_only=True):
+    """收回/提级 by the nearest common superior (stream = next_leg): what the old holder writes later has no effect.
+
+    last_log, last_size: the old holder's log and its last cosigned size that the superior had then.
+    """
+
+    leg: LegId
+    leg_version: int
+    last_log: str
+    last_size: int
+    next_leg: LegId
+    unit: Unit
+
+
+class LegEnded(Event, tag="leg.ended.v0", frozen=True, kw_only=True):
+    """The old holder's own last word on a leg that a directive took from it: returned, ruled away or taken over."""
+
+    leg: LegId
+    directive: EventId
+
+
+# --- handling -----------------------------------------------------------------------------------------------------
+
+
+class Accepted(Event, tag="leg.accepted.v0", frozen=True, kw_only=True):
+    """受理. Procedural: "sent to X"; substantive: "we handle it", which starts the 60 days (Art. 34)."""
+
+    leg: LegId
+    kind: Literal["procedural", "substantive"]
+    number: str
+    claims: tuple[ClaimId, ...]
+
+
+class Declined(Event, tag="leg.declined.v0", frozen=True, kw_only=True):
+    """不予受理/不再受理, with its ground and where to turn instead; reason sealed at `reason`."""
+
+    leg: LegId
+    ground: DeclineGround
+    number: str
+    right_organ: str
+
+
+class Extended(Event, tag="leg.extended.v0", frozen=True, kw_only=True):
+    """延期, once, at most 30 days, approved by the head of the unit (Art. 34); reason sealed at `reason`."""
+
+    leg: LegId
+    days: int
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answer to one claim; its text sealed at `answer.<claim>`. A supporting one says who performs it by when."""
+
+    claim: ClaimId
+    outcome: Outcome
+    law: str
+    performer: Unit | None
+    perform_by: date | None
+
+
+class OpinionIssued(Event, tag="opinion.issued.v0", frozen=True, kw_only=True):
+    """信访处理意见书 (Art. 32): facts sealed at `facts`, every living claim answered."""
+
+    leg: LegId
+    number: str
+    answers: tuple[Answer, ...]
+
+
+class Replied(Event, tag="leg.replied.v0", frozen=True, kw_only=True):
+    """答复 where the law asks no formal opinion: a suggestion adopted or not, a simple matter, a procedure named."""
+
+    leg: LegId
+    number: str
+    result: PaperReply
+
+
+class Served(Event, tag="paper.served.v0", frozen=True, kw_only=True):
+    """送达 of one paper, which is named by the event it was rendered from. Starts what the law counts from service."""
+
+    leg: LegId
+    paper: EventId
+    method: ServiceMethod
+    served_on: date
+
+
+class Reported(Event, tag="leg.reported.v0", frozen=True, kw_only=True):
+    """办结报告 to the assigner (Art. 22(1)); text sealed at `report`."""
+
+    leg: LegId
+    number: str
+
+
+class Closed(Event, tag="leg.closed.v0", frozen=True, kw_only=True):
+    """办结. Answered is not yet resolved (化解): promised performance stays a duty."""
+
+    leg: LegId
+    ending: Ending
+
+
+# --- supervision --------------------------------------------------------------------------------------------------
+
+
+class OrderIssued(Event, tag="order.issued.v0", frozen=True, kw_only=True):
+    """督办函 (Art. 40) with its own reply clock (stream = order); demand sealed at `demand`."""
+
+    order: OrderId
+    leg: LegId
+    leg_version: int
+    unit: Unit
+    number: str
+    trigger: OrderTrigger
+    reply_by: date
+
+
+class OrderReplied(Event, tag="order.replied.v0", frozen=True, kw_only=True):
+    """The supervised unit's reply, on its own stream (opened by this event); text sealed at `reply`."""
+
+    order: OrderId
+    leg: LegId
+
+
+class OrderJudged(Event, tag="order.judged.v0", frozen=True, kw_only=True):
+    """The issuer takes the reply or sends it back with a new date."""
+
+    order: OrderId
+    reply: EventId
+    accepted: bool
+    reply_by: date | None
+
+
+class DirectiveAnswered(Event, tag="directive.answered.v0", frozen=True, kw_only=True):
+    """Exactly one per directive received: applied, or overtaken by what the leg's holder had done meanwhile."""
+
+    directive: EventId
+    leg: LegId
+    effect: Literal["applied", "overtaken"]
+    holder: Unit
+    leg_version: int
+
+
+# --- personal data ------------------------------------------------------------------------------------------------
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One custodian of a data key. recipient_key: the id of the public key that it was wrapped to."""
+
+    custodian: Division
+    recipient_key: str
+    purpose: Literal["handle", "escrow", "access"]
+
+
+class KeyGranted(Event, tag="key.granted.v0", frozen=True, kw_only=True):
+    """A data key was wrapped for these custodians; wrapped key i travels beside as part i, never in a log."""
+
+    subject: str
+    grants: tuple[Grant, ...]
+
+
+class SealedRead(Event, tag="sealed.read.v0", frozen=True, kw_only=True):
+    """Somebody opened sealed text: which events' and why."""
+
+    subject: str
+    events: tuple[EventId, ...]
+    purpose: ReadingPurpose
+
+
+class SealedItem(Event, tag="sealed.item.v0", frozen=True, kw_only=True):
+    """A sealed letter of unnamed kind to an unnamed organ: neutral, of one size, its bytes padded (Art. 30, 46⑤).
+
+    ciphertext: base64 SHA-256 of the padded sealed bytes beside the event.
+    """
+
+    item: UUID
+    ciphertext: str
+
+
+class ErasureOrdered(Event, tag="erasure.ordered.v0", frozen=True, kw_only=True):
+    """The first of two persons orders a subject's key destroyed (stream = erasure)."""
+
+    erasure: UUID
+    subject: str
+    ground: ErasureGround
+
+
+class ErasureConfirmed(Event, tag="erasure.confirmed.v0", frozen=True, kw_only=True):
+    """The second person agrees. custodians: every node whose signed destruction completes it."""
+
+    erasure: UUID
+    subject: str
+    custodians: tuple[Division, ...]
+
+
+class KeyDestroyed(Event, tag="key.destroyed.v0", frozen=True, kw_only=True):
+    """A custodian signs that it has destroyed its wrapped key and its ciphertexts of this subject."""
+
+    erasure: UUID
+    subject: str
+    custodian: Division
+
+
+# --- the node itself ----------------------------------------------------------------------------------------------
+
+
+class NodeOpened(Event, tag="node.opened.v0", frozen=True, kw_only=True):
+    """The first leaf of a log."""
+
+    origin: str
+    name: str
+    parent: Division | None
+
+
+class ChildEnrolled(Event, tag="node.enrolled.v0", frozen=True, kw_only=True):
+    """A node was enrolled below this one. certificate: the signed certificate (see sync/trust), verbatim text."""
+
+    division: Division
+    name: str
+    certificate: str
+
+
+class UnitOpened(Event, tag="unit.opened.v0", frozen=True, kw_only=True):
+    """An office of this node and its name."""
+
+    unit: Unit
+    name: str
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far another node's log was known: size and base64 root."""
+
+    log: str
+    size: int
+    root: str
+
+
+class HeadsNoted(Event, tag="node.heads.v0", frozen=True, kw_only=True):
+    """What this node knew when, made provable: the heads it had accepted."""
+
+    heads: tuple[Head, ...]
+
+
+class HolidaysNoticed(Event, tag="calendar.noticed.v0", frozen=True, kw_only=True):
+    """The State Council's notice for a year: days off on weekdays, working days on weekends. The later notice rules."""
+
+    year: int
+    off: tuple[date, ...]
+    working: tuple[date, ...]
+    source: str
+    edition: int
+
+
+AnyEvent = (
+    Registered
+    | RegistrationCorrected
+    | ClaimAmended
+    | MaterialAdded
+    | Withdrawn
+    | Rated
+    | LegOpened
+    | HandedOver
+    | Objected
+    | ObjectionRuled
+    | ObjectionLapsed
+    | TakenOver
+    | LegEnded
+    | Accepted
+    | Declined
+    | Extended
+    | OpinionIssued
+    | Replied
+    | Served
+    | Reported
+    | Closed
+    | OrderIssued
+    | OrderReplied
+    | OrderJudged
+    | DirectiveAnswered
+    | KeyGranted
+    | SealedRead
+    | SealedItem
+    | ErasureOrdered
+    | ErasureConfirmed
+    | KeyDestroyed
+    | NodeOpened
+    | ChildEnrolled
+    | UnitOpened
+    | HeadsNoted
+    | HolidaysNoticed
+)
+
+MAX_LEAF_BYTES = 65_535
+"""What a C2SP tlog-tiles entry bundle allows."""
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_envelope_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a type that this version does not know: stored, proven, forwarded and shown, never dropped."""
+
+    tag: str
+    body: bytes
+
+
+class NotCanonical(ValueError):
+    """Bytes that name a known type but are not what its Struct encodes to. The receiver parks them as a fault."""
+
+
+def tag_of(event: AnyEvent) -> str:
+    """The stored name of the event's type, such as `leg.accepted.v0`."""
+    return str(event.__struct_config__.tag)
+
+
+TAGS: frozenset[str] = frozenset(str(shape.__struct_config__.tag) for shape in AnyEvent.__args__)  # type: ignore[attr-defined]
+
+
+def encode(event: AnyEvent) -> bytes:
+    """The leaf bytes of an event; ValueError beyond MAX_LEAF_BYTES (long texts are sealed beside, by hash)."""
+    body = _encoder.encode(event)
+    if len(body) > MAX_LEAF_BYTES:
+        raise ValueError(f"a leaf is at most {MAX_LEAF_BYTES} bytes, this one has {len(body)}")
+    return body
+
+
+def decode(body: bytes) -> AnyEvent:
+    """The event of bytes this node wrote or already checked. Raises msgspec.ValidationError on a foreign type."""
+    return _decoder.decode(body)
+
+
+def read(body: bytes) -> AnyEvent | Unknown:
+    """The event in foreign bytes, or Unknown for a newer type; NotCanonical where re-encoding gives other bytes."""
+    try:
+        event = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        tag = _tag_in(body)
+        if tag is not None and tag not in TAGS:
+            return Unknown(tag=tag, body=body)
+        raise NotCanonical(str(error)) from error
+    if _encoder.encode(event) != body:
+        raise NotCanonical(f"{tag_of(event)}: the bytes are not the canonical ones of this event")
+    return event
+
+
+def _tag_in(body: bytes) -> str | None:
+    try:
+        tag = msgspec.json.decode(_envelope_decoder.decode(body).get("type", b"null"))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    return tag if isinstance(tag, str) and 0 < len(tag) <= 64 else None
