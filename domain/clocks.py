@@ -1,65 +1,54 @@
-"""The clocks of the law as data, and the arithmetic that turns one into a deadline a clerk can check by hand.
+"""From a rule and the moment it starts to a deadline that a clerk can check by hand, and its warnings.
 
-Counting follows Civil Code 201 and 203: the day it starts is not counted; a last day that is not worked
-moves to the next working day; the last day ends at 24:00. The petition regulation has no counting rule of
-its own, so the moving is a switch of each rule. Days are calendar days unless a rule says working days.
+Counting follows Civil Code 201 and 203: the day it starts is not counted, a last day that is not worked
+moves to the next working day, and the last day ends at 24:00 in China.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 import msgspec
 
 from domain.calendar import Calendar, DayKind
 from domain.errors import DomainError
+from domain.limits import Rule
 
-# One offset, no zone database: China has one zone, and its last summer time ended in 1991, before any
-# table this project carries. Every tier computes the same second, whatever its machine has installed.
-SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
-
-RuleId = Literal[
-    "register_route",
-    "accept_notice",
-    "accept_notice_direct",
-    "objection",
-    "objection_ruling",
-    "report_back",
-    "handle",
-    "extension",
-    "review_request",
-    "supervision_reply",
-]
-Kind = Literal["calendar_days", "working_days", "fixed_date"]
 Language = Literal["zh", "en"]
 Stage = Literal["running", "due_soon", "due", "overdue"]
 Colour = Literal["green", "yellow", "red"]
 
-# What the supervising tier does when a clock enters a stage, each once: 临期提示提醒→到期催办督办→逾期问效问责.
-WARNINGS: dict[Stage, tuple[str, str]] = {
-    "due_soon": ("临期提醒", "due-soon reminder"),
-    "due": ("到期催办", "chasing on the last day"),
-    "overdue": ("逾期问责", "accountability when overdue"),
-}
-COLOURS: dict[Stage, Colour] = {"running": "green", "due_soon": "yellow", "due": "yellow", "overdue": "red"}
+# What the supervising tier does when a clock enters a stage, each once (临期提示提醒→到期催办督办→逾期问效问责).
+WARNINGS: Mapping[Stage, tuple[str, str]] = MappingProxyType(
+    {
+        "due_soon": ("临期提醒", "due-soon reminder"),
+        "due": ("到期催办", "chasing on the last day"),
+        "overdue": ("逾期问责", "accountability when overdue"),
+    }
+)
+COLOURS: Mapping[Stage, Colour] = MappingProxyType(
+    {"running": "green", "due_soon": "yellow", "due": "yellow", "overdue": "red"}
+)
 SOON_DAYS_MIN = 3
+SOON_SHARE = 4
+
+# One offset and no zone database: China has one zone, and its last summer time ended in 1991, before any
+# table carried here. So every tier computes the same second, whatever its machine has installed.
+SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
+DAY_US = 86_400_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ONE_DAY = timedelta(days=1)
-_ONE_US = timedelta(microseconds=1)
-
-
-class RuleNotInForce(DomainError):
-    """No text of this rule was in force on that day. Check the date the clock starts from."""
-
-    code = "rule_not_in_force"
-
-    def __init__(self, rule_id: RuleId, day: date) -> None:
-        super().__init__(
-            f"{day}当日没有适用的期限规定（{rule_id}），请核对起算日期",
-            f"no rule for {rule_id} was in force on {day}; check the date from which it counts",
-            field="start",
-        )
+_WEEKDAYS = (tuple("一二三四五六日"), ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
+_KINDS: Mapping[DayKind, tuple[str, str]] = MappingProxyType(
+    {
+        "weekday": ("工作日", "working day"),
+        "make_up": ("调休上班", "working day in exchange"),
+        "weekend": ("休息日", "weekend"),
+        "holiday": ("放假", "public holiday"),
+    }
+)
 
 
 class DueDateMissing(DomainError):
@@ -67,7 +56,7 @@ class DueDateMissing(DomainError):
 
     code = "due_date_missing"
 
-    def __init__(self, rule: "Rule") -> None:
+    def __init__(self, rule: Rule) -> None:
         super().__init__(
             f"“{rule.zh}”的期限由交办或督办机关指定，请填写截止日期",
             f'"{rule.en}" ends on a date set by whoever orders it; enter that date',
@@ -81,7 +70,7 @@ class DueDateTooEarly(DomainError):
 
     code = "due_date_too_early"
 
-    def __init__(self, rule: "Rule", start: date, fixed: date) -> None:
+    def __init__(self, rule: Rule, start: date, fixed: date) -> None:
         super().__init__(
             f"截止日期{fixed}早于起算日{start}，请改为{start}或之后的日期",
             f"the due date {fixed} is before the start {start}; choose {start} or later",
@@ -90,33 +79,8 @@ class DueDateTooEarly(DomainError):
         )
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One time limit as one law has it. A change in law is a further Rule with its own dates.
-
-    length: days of `kind`; 0 for fixed_date, whose date comes with each order. rollover: a last day that
-    is not worked moves on (Civil Code 203). source: whether the number was read in a text of the law.
-    promise_days: a local promise, shorter than the limit, in the same kind of days. start_zh, start_en:
-    what the clock counts from. valid_from, valid_to: first and last day on which it may start.
-    """
-
-    id: RuleId
-    zh: str
-    en: str
-    article: str
-    article_en: str
-    kind: Kind
-    length: int
-    rollover: bool
-    source: Literal["verified", "unverified"]
-    start_zh: str
-    start_en: str
-    valid_from: date
-    valid_to: date | None = None
-    promise_days: int | None = None
-
-
 class Step(msgspec.Struct, frozen=True):
-    """One line of a derivation."""
+    """One step of a derivation, in both languages."""
 
     zh: str
     en: str
@@ -134,9 +98,9 @@ class Clock(Protocol):
 class Deadline(msgspec.Struct, frozen=True, kw_only=True):
     """When a clock runs out, and how that was computed. Moments are UTC microseconds.
 
-    start_date is not counted; due_date is the last day in Asia/Shanghai. due_us: the end of that day,
-    exclusive (overdue from then on). soon_us: when it becomes due soon. promise_us: the end of the local
-    promise, if there is one. provisional: a holiday notice still to come may move it.
+    start_date is not counted; due_date is the last day in China. due_us: the end of that day, exclusive
+    (overdue from then on). soon_us: when it becomes due soon. promise_us: the end of the local promise,
+    where there is one. provisional: a holiday notice still to come may move it.
     """
 
     rule: Rule
@@ -149,53 +113,158 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True):
     derivation: tuple[Step, ...]
 
 
-def rule_on(rule_id: RuleId, day: date, rules: Iterable[Rule] | None = None) -> Rule:
-    """The text of `rule_id` in force on the day (Asia/Shanghai) its clock starts; RuleNotInForce.
-
-    A clock keeps the text it started under. rules: RULES, unless an installation has its own.
-    """
-    for rule in RULES if rules is None else rules:
-        if rule.id == rule_id and rule.valid_from <= day and (rule.valid_to is None or day <= rule.valid_to):
-            return rule
-    raise RuleNotInForce(rule_id, day)
-
-
-def due(
-    rule: Rule, start_us: int, calendar: Calendar, fixed: date | None = None, extra_days: int = 0
-) -> Deadline:
+def due(rule: Rule, start_us: int, calendar: Calendar, fixed: date | None = None, extra_days: int = 0) -> Deadline:
     """The deadline of a clock that started at `start_us` (UTC microseconds), as `calendar` knows the years.
 
-    fixed: the date an order set, for rules of kind fixed_date only. extra_days: an approved extension, in
-    the rule's own kind of days, counted on from the limit before any moving. Called again with a newer
-    calendar it gives the newer date. Raises DueDateMissing, DueDateTooEarly.
+    fixed: the date an order set, read for rules of kind fixed_date only. extra_days: an approved
+    extension, in the rule's own kind of days, counted on from the limit before that is moved. Asked again
+    with a newer calendar, it gives the newer date. Raises DueDateMissing, DueDateTooEarly.
     """
     start = shanghai_date(start_us)
-    limit = _fixed_limit(rule, start, fixed) if rule.kind == "fixed_date" else _count(rule, start, rule.length, calendar)
+    limit = _limit(rule, start, calendar, fixed)
     extended = _count(rule, limit, extra_days, calendar)
-    last = _rolled(rule, extended, calendar)
-    steps = [Step(f"{rule.start_zh} {start}（不计入）", f"{rule.start_en} {start} (not counted)")]
-    steps.append(_limit_step(rule, start, limit, calendar))
-    if extra_days:
-        steps.append(_extension_step(extra_days, extended, calendar))
-    if last != extended:
-        steps.append(Step(f"顺延至 {_day_zh(last, calendar)}", f"moved to {_day_en(last, calendar)}"))
-    provisional = _is_provisional(rule, start, last, calendar)
-    if provisional:
-        steps.append(Step("暂定，待国务院放假通知", "provisional until the State Council's holiday notice"))
-    promise_us = None
-    if rule.promise_days is not None:
-        promised = min(_rolled(rule, _count(rule, start, rule.promise_days, calendar), calendar), last)
-        promise_us = day_start_us(promised + _ONE_DAY)
-        steps.append(Step(f"本地承诺 {promised} 前", f"promised locally by {promised}"))
-    steps.append(_end_step(rule, last))
-    soon_us = _soon_us(start, last)
+    last = _moved(rule, extended, calendar)
+    promise = _promise(rule, start, last, calendar)
+    promise_us = None if promise is None else day_end_us(promise)
+    soon_us = day_end_us(last) - max(SOON_DAYS_MIN, -(-(last - start).days // SOON_SHARE)) * DAY_US
+    provisional = _is_provisional(rule, start, extended, last, calendar)
+    said = [_start_step(rule, start), _limit_step(rule, start, limit, calendar)]
+    said += _change_steps(extra_days, limit, extended, last, calendar)
+    said += _end_steps(rule, last, promise, provisional)
     return Deadline(
         rule=rule,
         start_date=start,
         due_date=last,
-        due_us=day_start_us(last + _ONE_DAY),
+        due_us=day_end_us(last),
         soon_us=soon_us if promise_us is None else min(soon_us, promise_us),
         promise_us=promise_us,
         provisional=provisional,
-        derivation=tuple(steps),
+        derivation=tuple(said),
     )
+
+
+def explain(deadline: Deadline, language: Language) -> str:
+    """The derivation as one line for a notice or a page: steps joined by arrows."""
+    return " → ".join(step.zh if language == "zh" else step.en for step in deadline.derivation)
+
+
+def stage(clock: Clock, now_us: int) -> Stage:
+    """Where a clock stands at `now_us` (UTC microseconds).
+
+    due_soon: the last quarter of its days or its last three, whichever is longer (day 46 of 60, where
+    practice lights yellow), or a broken local promise; a clock of three days or fewer is due soon at once.
+    due: the last day. overdue: from 24:00 of the last day on.
+    """
+    if now_us >= clock.due_us:
+        return "overdue"
+    if now_us >= clock.due_us - DAY_US:
+        return "due"
+    return "due_soon" if now_us >= clock.soon_us else "running"
+
+
+def colour(clock: Clock, now_us: int) -> Colour:
+    """The light of `stage`: green while running, yellow when due soon or due, red when overdue."""
+    return COLOURS[stage(clock, now_us)]
+
+
+def shanghai_date(moment_us: int) -> date:
+    """The calendar day in China at a moment in UTC microseconds."""
+    return (_EPOCH + timedelta(microseconds=moment_us)).astimezone(SHANGHAI).date()
+
+
+def day_start_us(day: date) -> int:
+    """00:00 of `day` in China, in UTC microseconds."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)
+    return (midnight - _EPOCH) // timedelta(microseconds=1)
+
+
+def day_end_us(day: date) -> int:
+    """24:00 of `day` in China, in UTC microseconds: the first moment that is too late."""
+    return day_start_us(day) + DAY_US
+
+
+def _limit(rule: Rule, start: date, calendar: Calendar, fixed: date | None) -> date:
+    if rule.kind != "fixed_date":
+        return _count(rule, start, rule.length, calendar)
+    if fixed is None:
+        raise DueDateMissing(rule)
+    if fixed < start:
+        raise DueDateTooEarly(rule, start, fixed)
+    return fixed
+
+
+def _count(rule: Rule, start: date, days: int, calendar: Calendar) -> date:
+    if rule.kind == "working_days":
+        return calendar.add_working_days(start, days)
+    return start + days * _ONE_DAY
+
+
+def _moved(rule: Rule, day: date, calendar: Calendar) -> date:
+    if rule.rollover and not calendar.is_working_day(day):
+        return calendar.next_working_day(day)
+    return day
+
+
+def _promise(rule: Rule, start: date, last: date, calendar: Calendar) -> date | None:
+    if rule.promise_days is None:
+        return None
+    return min(last, _moved(rule, _count(rule, start, rule.promise_days, calendar), calendar))
+
+
+def _is_provisional(rule: Rule, start: date, extended: date, last: date, calendar: Calendar) -> bool:
+    """Whether any day that was asked for its kind may still change: all counted ones, or just the end."""
+    if rule.kind == "working_days":
+        asked_from = start + _ONE_DAY
+    elif rule.rollover:
+        asked_from = extended
+    else:
+        return False
+    return any(calendar.is_provisional(asked_from + n * _ONE_DAY) for n in range((last - asked_from).days + 1))
+
+
+def _start_step(rule: Rule, start: date) -> Step:
+    return Step(f"{rule.start_zh} {start}（不计入）", f"{rule.start_en} {start} (not counted)")
+
+
+def _limit_step(rule: Rule, start: date, limit: date, calendar: Calendar) -> Step:
+    day = _named(limit, calendar)
+    if rule.kind == "fixed_date":
+        return Step(f"指定日期 {day.zh}", f"date set {day.en}")
+    if rule.kind == "calendar_days":
+        return Step(f"第{rule.length}日 {day.zh}", f"day {rule.length} {day.en}")
+    free = (limit - start).days - rule.length
+    return Step(
+        f"第{rule.length}个工作日 {day.zh}，其间不计{free}天",
+        f"working day {rule.length} {day.en}, {free} days between not counted",
+    )
+
+
+def _change_steps(extra_days: int, limit: date, extended: date, last: date, calendar: Calendar) -> list[Step]:
+    steps = []
+    if extended != limit:
+        day = _named(extended, calendar)
+        steps.append(Step(f"延期{extra_days}日至 {day.zh}", f"extended by {extra_days} days to {day.en}"))
+    if last != extended:
+        day = _named(last, calendar)
+        steps.append(Step(f"顺延至 {day.zh}", f"moved on to {day.en}"))
+    return steps
+
+
+def _end_steps(rule: Rule, last: date, promise: date | None, provisional: bool) -> list[Step]:
+    steps = []
+    if promise is not None:
+        steps.append(Step(f"本地承诺 {promise} 24:00 前", f"promised locally by {promise} 24:00"))
+    if provisional:
+        steps.append(Step("暂定，待国务院放假通知", "provisional until the State Council's holiday notice"))
+    doubt_zh, doubt_en = ("", "") if rule.source == "verified" else ("，依据待核", ", source not verified")
+    steps.append(
+        Step(f"{last} 24:00 截止（{rule.article}{doubt_zh}）", f"ends {last} 24:00 ({rule.article_en}{doubt_en})")
+    )
+    return steps
+
+
+def _named(day: date, calendar: Calendar) -> Step:
+    """A date with what a clerk would look up beside it: its weekday, and whether it is worked."""
+    kind_zh, kind_en = _KINDS[calendar.kind(day)]
+    weekday = day.weekday()
+    return Step(f"{day}（周{_WEEKDAYS[0][weekday]}，{kind_zh}）", f"{day} ({_WEEKDAYS[1][weekday]}, {kind_en})")
