@@ -1,13 +1,12 @@
-"""What an event says of a sealed text: a salted hash that gives nothing away and that an opening proves."""
+"""The salted hash that stands in an event for what a person wrote, and how it is opened."""
 
 import base64
-import hashlib
-import hmac
+from hashlib import sha256
 
 import msgspec
 
 SALT_BYTES = 32
-MAX_PATH_BYTES = 65_535
+MAX_PATH_BYTES = 0xFFFF
 
 _DOMAIN = b"huiyin-field/v0\0"
 
@@ -28,26 +27,24 @@ class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("path", self.path)]
 
+    def commitment(self) -> str:
+        """What an event's `sealed.fields` says of this text: 44 characters of base64. ValueError as `commit`."""
+        return base64.b64encode(commit(self.salt, self.path, self.value.encode())).decode()
 
-def commit(salt: bytes, path: str, value: str) -> bytes:
-    """SHA-256("huiyin-field/v0" NUL, salt, u16 length of path, path, value): 32 bytes; both texts in UTF-8.
 
-    salt: 32 random bytes, fresh for every text: without it the ID numbers of a county fall in seconds to a list
-    of guesses. Raises ValueError on a salt or a path of another length than the format holds.
+def commit(salt: bytes, path: str, value: bytes) -> bytes:
+    """SHA-256 over domain, salt, length of path, path and value: 32 bytes that hide the value and bind it to its path.
+
+    salt: 32 bytes of chance, never used twice; without it, an ID number would be found by trial in seconds.
+    path: where the value stands in the sealed text, at most 65,535 bytes of UTF-8. value: the text itself in UTF-8,
+    not its JSON. ValueError where salt or path have another length.
     """
-    name = path.encode()
-    if len(salt) != SALT_BYTES or len(name) > MAX_PATH_BYTES:
-        raise ValueError(f"salt of {SALT_BYTES} bytes and a path of at most {MAX_PATH_BYTES} are expected")
-    return hashlib.sha256(_DOMAIN + salt + len(name).to_bytes(2) + name + value.encode()).digest()
-
-
-def commitment_text(opening: Opening) -> str:
-    """The commitment as it stands in an event's `sealed.fields`: 44 characters of base64."""
-    return base64.b64encode(commit(opening.salt, opening.path, opening.value)).decode()
+    encoded = path.encode()
+    if len(salt) != SALT_BYTES or len(encoded) > MAX_PATH_BYTES:
+        raise ValueError(f"a salt has {SALT_BYTES} bytes and a path at most {MAX_PATH_BYTES}")
+    return sha256(_DOMAIN + salt + len(encoded).to_bytes(2, "big") + encoded + value).digest()
 
 
 def is_opened_by(commitment: str, opening: Opening) -> bool:
-    """Whether `opening` is what was committed to; False too for a salt of a wrong length."""
-    if len(opening.salt) != SALT_BYTES:
-        return False
-    return hmac.compare_digest(commitment.encode(), commitment_text(opening).encode())
+    """Whether `opening` is what was committed to; False, too, for a salt that is none."""
+    return len(opening.salt) == SALT_BYTES and opening.commitment() == commitment
