@@ -1,0 +1,42 @@
+# Everything a person does with a checkout. `make` lists it.
+PYTHON ?= python3
+UV := .venv/bin/uv
+RUN := .venv/bin/
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.venv/ready: pyproject.toml uv.lock
+	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check uv; }
+	@$(UV) sync --frozen --quiet --inexact
+	@touch $@
+
+gateway/static/vendor/ready: package.json package-lock.json gateway/assets.py .venv/ready
+	@npm ci --silent --no-audit --no-fund --ignore-scripts
+	@$(RUN)python -m gateway.assets
+	@touch $@
+
+setup: .venv/ready gateway/static/vendor/ready ## install everything into .venv and node_modules
+
+demo: setup ## start a living four-tier city; Ctrl-C stops it, again continues it
+	@$(RUN)huiyin demo $(ARGS)
+
+test: setup ## every test
+	@$(RUN)pytest -q $(ARGS)
+
+check: setup ## lint, types, import contracts, docs
+	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
+	@$(RUN)mypy
+	@$(RUN)lint-imports --no-cache
+	@$(RUN)pytest -q tests/test_house.py
+
+bench: setup ## our speed beside the machine's limit and a peer, in one run
+	@$(RUN)python -m bench $(ARGS)
+
+clean: ## remove what setup installed
+	@rm -rf .venv node_modules gateway/static/vendor

@@ -1,0 +1,61 @@
+"""The clocks a node can run on: the machine's, or the one clock that all nodes of a demo share."""
+
+import mmap
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a node takes its time from."""
+
+    def now_us(self) -> int:
+        """UTC microseconds since 1970."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now_us(self) -> int:
+        """UTC microseconds since 1970."""
+        return time.time_ns() // 1000
+
+
+class SharedClock:
+    """A simulated clock that every process of a demo reads from one small file, so that a jump is seen at once.
+
+    The file holds one signed 64-bit number, the offset to the machine's clock in microseconds: simulated time goes
+    on at the pace of real time between jumps and survives every process. Only a policy that says `simulated`
+    (sync/policy) accepts what was stamped by it.
+    """
+
+    def __init__(self, path: Path, start_us: int | None = None) -> None:
+        """Open the clock at `path`; `start_us` sets the time of a clock that does not exist yet."""
+        if not path.exists():
+            if start_us is None:
+                raise FileNotFoundError(f"no shared clock at {path}; the demo creates it before its nodes start")
+            offset = start_us - SystemClock().now_us()
+            draft = path.with_suffix(".new")
+            draft.write_bytes(struct.pack("<q", offset))
+            draft.replace(path)
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 8)
+
+    def now_us(self) -> int:
+        """UTC microseconds since 1970, simulated."""
+        # One aligned 8-byte load: a reader sees the offset before or after a jump, never half of it.
+        return time.time_ns() // 1000 + int(struct.unpack_from("<q", self._memory)[0])
+
+    def advance_to(self, moment_us: int) -> None:
+        """Jump forward to `moment_us`; never back. Only the demo's own process may call it."""
+        offset = moment_us - time.time_ns() // 1000
+        if offset > struct.unpack_from("<q", self._memory)[0]:
+            struct.pack_into("<q", self._memory, 0, offset)
+
+    def save(self) -> None:
+        """Return once the offset is on disk."""
+        self._memory.flush()
+        os.sync()
