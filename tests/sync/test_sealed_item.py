@@ -1,0 +1,85 @@
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from sync.sealed_item import (
+    ITEM_SIZES_BYTES,
+    OVERHEAD_BYTES,
+    ItemTooLong,
+    OrganKeyInvalid,
+    seal_item,
+    try_open_item,
+)
+from sync.sealing import HPKE, SealBroken
+from tests.sync.chance import Chance
+
+ITEM = Chance(1).uuid()
+OTHER_ITEM = Chance(2).uuid()
+ORGAN = X25519PrivateKey.generate()
+ORGAN_KEY = ORGAN.public_key().public_bytes_raw()
+STRANGER = X25519PrivateKey.generate()
+LETTER = "反映村干部侵占集体资金".encode()
+
+
+def test_the_organ_opens_what_was_sealed_to_it() -> None:
+    assert try_open_item(ITEM, seal_item(ORGAN_KEY, ITEM, LETTER), [ORGAN]) == LETTER
+
+
+def test_nobody_else_opens_it_and_nothing_names_the_organ() -> None:
+    ciphertext = seal_item(ORGAN_KEY, ITEM, LETTER)
+    assert try_open_item(ITEM, ciphertext, [STRANGER]) is None
+    assert try_open_item(ITEM, ciphertext, []) is None
+    assert LETTER not in ciphertext
+    assert ORGAN_KEY not in ciphertext
+
+
+def test_an_organ_whose_key_was_rotated_opens_older_items() -> None:
+    ciphertext = seal_item(ORGAN_KEY, ITEM, LETTER)
+    assert try_open_item(ITEM, ciphertext, [STRANGER, ORGAN]) == LETTER
+
+
+def test_an_item_does_not_open_in_the_place_of_another() -> None:
+    assert try_open_item(OTHER_ITEM, seal_item(ORGAN_KEY, ITEM, LETTER), [ORGAN]) is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_000, 60_000, ITEM_SIZES_BYTES[0] - OVERHEAD_BYTES])
+def test_every_form_weighs_the_same(size: int) -> None:
+    ciphertext = seal_item(ORGAN_KEY, ITEM, b"\0" * size)
+    assert len(ciphertext) == ITEM_SIZES_BYTES[0]
+    assert try_open_item(ITEM, ciphertext, [ORGAN]) == b"\0" * size
+
+
+def test_a_form_filled_to_its_limits_still_has_the_first_size() -> None:
+    form = ("题" * 200 + "文" * 20_000 + "名" * 60 + "址" * 200).encode()
+    assert len(seal_item(ORGAN_KEY, ITEM, form)) == ITEM_SIZES_BYTES[0]
+
+
+def test_a_longer_letter_takes_the_next_size_and_the_longest_is_refused() -> None:
+    beyond = ITEM_SIZES_BYTES[0] - OVERHEAD_BYTES + 1
+    assert len(seal_item(ORGAN_KEY, ITEM, b"x" * beyond)) == ITEM_SIZES_BYTES[1]
+    with pytest.raises(ItemTooLong):
+        seal_item(ORGAN_KEY, ITEM, b"x" * (ITEM_SIZES_BYTES[1] - OVERHEAD_BYTES + 1))
+
+
+@pytest.mark.parametrize("bad", [b"", b"\0" * 10, b"\0" * 64, b"\1" * 65_536])
+def test_bytes_that_are_no_item_are_for_nobody(bad: bytes) -> None:
+    assert try_open_item(ITEM, bad, [ORGAN]) is None
+
+
+def test_a_flipped_bit_makes_it_unreadable() -> None:
+    ciphertext = seal_item(ORGAN_KEY, ITEM, LETTER, (256,))
+    for at in range(len(ciphertext)):
+        bad = ciphertext[:at] + bytes([ciphertext[at] ^ 2]) + ciphertext[at + 1 :]
+        assert try_open_item(ITEM, bad, [ORGAN]) is None
+
+
+@pytest.mark.parametrize("padded", [b"", b"\0\0", (9).to_bytes(4) + b"short", (1).to_bytes(4) + b"ab", b"\xff" * 40])
+def test_padding_that_we_would_not_make_is_refused(padded: bytes) -> None:
+    ciphertext = HPKE.encrypt(padded, ORGAN.public_key(), b"huiyin-item/v0\0" + ITEM.bytes)
+    with pytest.raises(SealBroken):
+        try_open_item(ITEM, ciphertext, [ORGAN])
+
+
+@pytest.mark.parametrize("raw", [bytes(32), b"short"])
+def test_an_organ_key_that_is_none_is_refused(raw: bytes) -> None:
+    with pytest.raises(OrganKeyInvalid):
+        seal_item(raw, ITEM, LETTER)
