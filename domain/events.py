@@ -111,7 +111,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Registered(Event, tag="case.registered.v0", frozen=True, kw_only=True):
-    """登记. The case stream opens (stream = case). claims: one id per claim, its text sealed at `claim.<id>`."""
+    """登记. The case stream opens (stream = case = id). claims: one id per claim, its text sealed at `claim.<id>`."""
 
     number: str
     channel: Channel
@@ -183,10 +183,16 @@ class HandedOver(Event, tag="leg.handed_over.v0", frozen=True, kw_only=True):
 
 
 class Objected(Event, tag="leg.objected.v0", frozen=True, kw_only=True):
-    """管辖异议, within 5 working days (Art. 23(3)); the receiver keeps the matter until the sender agrees."""
+    """管辖异议, within 5 working days (Art. 23(3)); the receiver keeps the matter until the sender agrees.
+
+    sender: who handed it over. ruler: the division that has to rule: the sender's own, or in a dispute the common
+    superior's (Art. 24).
+    """
 
     leg: LegId
     proposed: Unit | None
+    sender: Unit
+    ruler: Division
 
 
 class ObjectionRuled(Event, tag="objection.ruled.v0", frozen=True, kw_only=True):
@@ -245,19 +251,21 @@ class Accepted(Event, tag="leg.accepted.v0", frozen=True, kw_only=True):
 
 
 class Declined(Event, tag="leg.declined.v0", frozen=True, kw_only=True):
-    """不予受理/不再受理, with its ground and where to turn instead; reason sealed at `reason`."""
+    """不予受理/不再受理 of these claims, with its ground and where to turn instead; reason sealed at `reason`."""
 
     leg: LegId
     ground: DeclineGround
     number: str
     right_organ: str
+    claims: tuple[ClaimId, ...]
 
 
 class Extended(Event, tag="leg.extended.v0", frozen=True, kw_only=True):
-    """延期, once, at most 30 days, approved by the head of the unit (Art. 34); reason sealed at `reason`."""
+    """延期, once per claim, at most 30 days, approved by the head of the unit (Art. 34); reason sealed at `reason`."""
 
     leg: LegId
     days: int
+    claims: tuple[ClaimId, ...]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -284,6 +292,7 @@ class Replied(Event, tag="leg.replied.v0", frozen=True, kw_only=True):
     leg: LegId
     number: str
     result: PaperReply
+    claims: tuple[ClaimId, ...]
 
 
 class Served(Event, tag="paper.served.v0", frozen=True, kw_only=True):
@@ -303,17 +312,18 @@ class Reported(Event, tag="leg.reported.v0", frozen=True, kw_only=True):
 
 
 class Closed(Event, tag="leg.closed.v0", frozen=True, kw_only=True):
-    """办结. Answered is not yet resolved (化解): promised performance stays a duty."""
+    """办结 of these claims. Answered is not yet resolved (化解): promised performance stays a duty."""
 
     leg: LegId
     ending: Ending
+    claims: tuple[ClaimId, ...]
 
 
 # --- supervision --------------------------------------------------------------------------------------------------
 
 
 class OrderIssued(Event, tag="order.issued.v0", frozen=True, kw_only=True):
-    """督办函 (Art. 40) with its own reply clock (stream = order); demand sealed at `demand`."""
+    """督办函 (Art. 40) with its own reply clock (stream = order = id); demand sealed at `demand`."""
 
     order: OrderId
     leg: LegId
@@ -332,9 +342,10 @@ class OrderReplied(Event, tag="order.replied.v0", frozen=True, kw_only=True):
 
 
 class OrderJudged(Event, tag="order.judged.v0", frozen=True, kw_only=True):
-    """The issuer takes the reply or sends it back with a new date."""
+    """The issuer takes the unit's reply or sends it back with a new date."""
 
     order: OrderId
+    unit: Unit
     reply: EventId
     accepted: bool
     reply_by: date | None
@@ -507,11 +518,26 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _envelope_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+class _Place(msgspec.Struct):
+    case: CaseId | None
+    stream: StreamId
+    version: Annotated[int, msgspec.Meta(ge=1)]
+
+
+_place_decoder = msgspec.json.Decoder(_Place)
+
+
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of a type that this version does not know: stored, proven, forwarded and shown, never dropped."""
+    """An event of a type that this version does not know: stored, proven, forwarded and shown, never dropped.
+
+    case, stream, version: as the envelope says, where it still opens every event as `Event` does; else null.
+    """
 
     tag: str
     body: bytes
+    case: CaseId | None = None
+    stream: StreamId | None = None
+    version: int | None = None
 
 
 class NotCanonical(ValueError):
@@ -523,7 +549,7 @@ def tag_of(event: AnyEvent) -> str:
     return str(event.__struct_config__.tag)
 
 
-TAGS: frozenset[str] = frozenset(str(shape.__struct_config__.tag) for shape in AnyEvent.__args__)  # type: ignore[attr-defined]
+TAGS: frozenset[str] = frozenset(str(shape.__struct_config__.tag) for shape in AnyEvent.__args__)
 
 
 def encode(event: AnyEvent) -> bytes:
@@ -546,11 +572,19 @@ def read(body: bytes) -> AnyEvent | Unknown:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         tag = _tag_in(body)
         if tag is not None and tag not in TAGS:
-            return Unknown(tag=tag, body=body)
+            return _unknown(tag, body)
         raise NotCanonical(str(error)) from error
     if _encoder.encode(event) != body:
         raise NotCanonical(f"{tag_of(event)}: the bytes are not the canonical ones of this event")
     return event
+
+
+def _unknown(tag: str, body: bytes) -> Unknown:
+    try:
+        known = _place_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Unknown(tag=tag, body=body)
+    return Unknown(tag=tag, body=body, case=known.case, stream=known.stream, version=known.version)
 
 
 def _tag_in(body: bytes) -> str | None:
