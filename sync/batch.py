@@ -1,0 +1,117 @@
+"""Which of the waiting appends are recorded together, and as which rows: decided in memory, without I/O."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final, LiteralString, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from sync.append import Append, Appended, CommandReused, LedgerError, NewEvent, StaleVersion
+from sync.ledger import Head
+
+ABSENT: Final = -1
+"""The last version of a stream that has no events; its first event may be 0 or 1."""
+
+
+class KnownCommand(NamedTuple):
+    """A command that was recorded before, and the answer it got."""
+
+    digest: bytes
+    answer: Appended
+
+
+class Batch:
+    """Takes appends one after the other against the versions the earlier ones leave, refusing each stale one alone.
+
+    Nothing outside is touched: if the batch is not stored, it is forgotten.
+    """
+
+    def __init__(
+        self, head: Head, recorded_us: int, last_versions: Mapping[UUID, int], known: Mapping[UUID, KnownCommand] | None
+    ) -> None:
+        """last_versions: of every stream that matters; a missing one is taken to be absent.
+
+        known: the recorded commands among those to come; None if nobody has looked.
+        """
+        self.head = head
+        self.recorded_us = recorded_us
+        self.moved: dict[UUID, int] = {}
+        self.outcomes: list[Appended | LedgerError] = []
+        self.beside: list[tuple[LiteralString, Sequence[object]]] = []
+        self.doubtful = False
+        self.leaves: list[bytes] = []
+        self._last_versions = last_versions
+        self._looked = known is not None
+        self._known: dict[UUID, KnownCommand] = dict(known or {})
+        self._events: list[NewEvent] = []
+        self._commands: list[tuple[UUID, bytes, bytes, int, int, int]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to store: all were refused or repeated."""
+        return not self._events and not self._commands
+
+    def take(self, append: Append) -> None:
+        """Decide one append; its outcome stands at its place in `outcomes` and is true once the batch is stored."""
+        self.outcomes.append(self._repeat(append) or self._stale(append) or self._accept(append))
+
+    def ending(self) -> Head:
+        """The head as it stands once the batch is stored."""
+        epoch, pos, own_size, _, turn = self.head
+        count = len(self._events)
+        return Head(epoch, pos + count, own_size + count, self.recorded_us, turn + 1)
+
+    def event_columns(self) -> tuple[list[object], ...]:
+        """stream, version, topic, case_id, body, leaf: one list each, in the order of positions."""
+        events = self._events
+        return (
+            [event.stream for event in events],
+            [event.version for event in events],
+            [event.topic for event in events],
+            [event.case_id for event in events],
+            [event.body for event in events],
+            [*self.leaves],
+        )
+
+    def command_columns(self) -> tuple[list[object], ...]:
+        """id, digest, result, pos, seq, events: one list each."""
+        return tuple([command[i] for command in self._commands] for i in range(6))
+
+    def _repeat(self, append: Append) -> Appended | CommandReused | None:
+        known = None if append.command_id is None else self._known.get(append.command_id)
+        if append.command_id is None or known is None:
+            return None
+        if known.digest != append.command_digest:
+            return CommandReused(append.command_id)
+        return msgspec.structs.replace(known.answer, repeated=True)
+
+    def _stale(self, append: Append) -> StaleVersion | None:
+        ahead: dict[UUID, int] = {}
+        for event in append.events:
+            last = ahead.get(event.stream)
+            if last is None:
+                last = self.moved.get(event.stream)
+            if last is None:
+                last = self._last_versions.get(event.stream, ABSENT)
+            if event.version != last + 1 and (last != ABSENT or event.version != 1):
+                # A repetition is stale by its nature; whether it is one takes a look at the commands.
+                self.doubtful |= append.command_id is not None and not self._looked
+                return StaleVersion(event.stream, event.version, max(last + 1, 1))
+            ahead[event.stream] = event.version
+        self.moved.update(ahead)
+        return None
+
+    def _accept(self, append: Append) -> Appended:
+        _, last_pos, first_seq, _, _ = self.ending()
+        count = len(append.events)
+        self._events += append.events
+        self.leaves += [hashlib.sha256(b"\x00" + event.body).digest() for event in append.events]
+        self.beside += append.beside
+        positions = range(last_pos + 1, last_pos + 1 + count)
+        answer = Appended(positions, range(first_seq, first_seq + count), append.result)
+        if append.command_id is not None:
+            digest = append.command_digest
+            self._known[append.command_id] = KnownCommand(digest, answer)
+            self._commands.append((append.command_id, digest, append.result, last_pos + 1, first_seq, count))
+        return answer
