@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 
 from domain.divisions import Division
-from domain.events import CaseId, ErasureConfirmed, ErasureOrdered, KeyGranted, decode
+from domain.events import TAGS, CaseId, ErasureConfirmed, ErasureOrdered, KeyGranted, decode
 from sync.custody import Placed
 
 Statement = tuple[LiteralString, Sequence[object]]
@@ -21,10 +21,12 @@ _KEEP: LiteralString = """
 insert into beside (log_id, seq, part, body)
 select log_id, seq, %s, %s from ledger where via = 0 and stream = %s and version = %s"""
 
-# Subjects are compared as JSON text, never unescaped: a string that text cannot hold must not stop an erasure.
+# No hostile event may stop an erasure: only types that this program knows are parsed, and subjects are compared as
+# JSON text, never unescaped. A sealed text of a newer type stays, unreadable without its key.
 _DESTROY: LiteralString = """
 with matter as materialized (
-    select log_id, seq, topic, convert_from(body, 'UTF8')::json as event from ledger where case_id = %s
+    select log_id, seq, topic, convert_from(body, 'UTF8')::json as event from ledger
+    where case_id = %s and topic = any(%s)
 ), doomed as (
     select log_id, seq, n - 1 as part
     from matter, json_array_elements(event -> 'sealed') with ordinality as sealed (said, n)
@@ -78,4 +80,4 @@ def destruction(case: CaseId, subject: str) -> Statement:
     It belongs into the append of the KeyDestroyed that says so. Afterwards `Custody.forget` drops what is cached.
     """
     said = f'"{subject}"'
-    return _DESTROY, (case, said, said)
+    return _DESTROY, (case, sorted(TAGS), said, said)
