@@ -261,6 +261,16 @@ def test_an_erasure_by_a_stranger_does_not_cover_a_theft(story: Story) -> None:
         story.node(VILLAGE).open(CASE, placed)
 
 
+def test_a_stranger_is_not_the_first_of_the_two_persons(story: Story) -> None:
+    key, placed = story.registered()
+    erasure = story.chance.uuid()
+    order = envelope(story.chance, CITY, CLERK, erasure=erasure, subject=key.subject, ground="subject_request")
+    confirmed = envelope(story.chance, VILLAGE, LEADER, erasure=erasure, subject=key.subject, custodians=(VILLAGE,))
+    story.memory.learn(CITY, ErasureOrdered(**order))
+    story.memory.learn(VILLAGE, ErasureConfirmed(**confirmed))
+    assert values(story.node(VILLAGE).open(CASE, placed)) == TEXTS
+
+
 def test_an_erasure_of_another_subject_erases_nothing(story: Story) -> None:
     _, placed = story.registered()
     story.erased("cd" * 16)

@@ -47,6 +47,12 @@ def test_shares_of_two_keys_do_not_fit() -> None:
         join_shares(one[0], other[1])
 
 
+def test_shares_that_name_different_public_keys_do_not_fit() -> None:
+    (first, second), (other, _) = new_escrow(Chance(1)), new_escrow(Chance(2))
+    with pytest.raises(SharesDoNotFit):
+        join_shares(first, EscrowShare(holder="second", key=other.key, share=second.share))
+
+
 def test_an_altered_share_does_not_fit() -> None:
     first, second = new_escrow(Chance(1))
     altered = EscrowShare(holder="second", key=second.key, share=bytes([second.share[0] ^ 8]) + second.share[1:])
