@@ -40,8 +40,9 @@ class Batch:
         self.outcomes: list[Appended | LedgerError] = []
         self.beside: list[tuple[LiteralString, Sequence[object]]] = []
         self.doubtful = False
-        self.leaves: list[bytes] = []
         self._last_versions = last_versions
+        self._first_pos = head.pos + 1
+        self._first_seq = head.own_size
         self._looked = known is not None
         self._known: dict[UUID, KnownCommand] = dict(known or {})
         self._events: list[NewEvent] = []
@@ -51,6 +52,11 @@ class Batch:
     def is_empty(self) -> bool:
         """Whether there is nothing to store: all were refused or repeated."""
         return not self._events and not self._commands
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether any accepted append carries a command id."""
+        return bool(self._commands)
 
     def take(self, append: Append) -> None:
         """Decide one append; its outcome stands at its place in `outcomes` and is true once the batch is stored."""
@@ -71,7 +77,7 @@ class Batch:
             [event.topic for event in events],
             [event.case_id for event in events],
             [event.body for event in events],
-            [*self.leaves],
+            [hashlib.sha256(b"\x00" + event.body).digest() for event in events],
         )
 
     def command_columns(self) -> tuple[list[object], ...]:
@@ -103,15 +109,14 @@ class Batch:
         return None
 
     def _accept(self, append: Append) -> Appended:
-        _, last_pos, first_seq, _, _ = self.ending()
-        count = len(append.events)
+        before, count = len(self._events), len(append.events)
+        pos, seq = self._first_pos + before, self._first_seq + before
         self._events += append.events
-        self.leaves += [hashlib.sha256(b"\x00" + event.body).digest() for event in append.events]
-        self.beside += append.beside
-        positions = range(last_pos + 1, last_pos + 1 + count)
-        answer = Appended(positions, range(first_seq, first_seq + count), append.result)
+        if append.beside:
+            self.beside += append.beside
+        answer = Appended(range(pos, pos + count), range(seq, seq + count), append.result)
         if append.command_id is not None:
             digest = append.command_digest
             self._known[append.command_id] = KnownCommand(digest, answer)
-            self._commands.append((append.command_id, digest, append.result, last_pos + 1, first_seq, count))
+            self._commands.append((append.command_id, digest, append.result, pos, seq, count))
         return answer

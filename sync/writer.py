@@ -36,7 +36,7 @@ _RETRY_S: Final = 1
 
 # The head row is lock, fence (epoch) and source of positions in one. It stays locked until commit, so positions become
 # visible in the order they are given, and a reader that tails them can never miss one.
-_APPEND: Final = """
+_APPEND_EVENTS: Final = """
 with h as (
     update head set pos = pos + %b, own_size = own_size + %b, recorded_us = %b, turn = turn + 1
     where epoch = %b and pos = %b returning 1
@@ -45,11 +45,18 @@ with h as (
     select %b::bigint + n, %b::int, %b::bigint + n - 1, 0, s, v, t, c, b, l, %b::bigint
     from h, unnest(%b::uuid[], %b::int[], %b::text[], %b::uuid[], %b::bytea[], %b::bytea[])
         with ordinality as u (s, v, t, c, b, l, n)
-), k as (
+)"""
+
+_APPEND: Final = _APPEND_EVENTS + " select 1 from h"
+
+_APPEND_WITH_COMMANDS: Final = (
+    _APPEND_EVENTS
+    + """, k as (
     insert into command (id, digest, result, pos, seq, events)
     select u.* from h, unnest(%b::uuid[], %b::bytea[], %b::bytea[], %b::bigint[], %b::bigint[], %b::int[]) u
 )
 select 1 from h"""
+)
 
 _LEARN: Final = """
 with h as (
@@ -345,16 +352,18 @@ class Writer:
         count = ending.pos - head.pos
         fence = (count, count, batch.recorded_us, head.epoch, head.pos)
         places = (head.pos, self._log_id, head.own_size, batch.recorded_us)
-        params = (*fence, *places, *batch.event_columns(), *batch.command_columns())
+        statement, params = _APPEND, (*fence, *places, *batch.event_columns())
+        if batch.has_commands:
+            statement, params = _APPEND_WITH_COMMANDS, (*params, *batch.command_columns())
         self._in_flight = _InFlight(ending.turn, lambda: self._stored(batch, items))
         with self._conn.cursor(binary=True) as cursor:
             if not batch.beside:
-                _unfenced(cursor.execute(_APPEND, params, prepare=True))
+                _unfenced(cursor.execute(statement, params, prepare=True))
                 return
             with self._conn.pipeline() as pipeline, self._conn.transaction():
-                cursor.execute(_APPEND, params, prepare=True)
-                for statement, values in batch.beside:
-                    self._conn.execute(statement, values)
+                cursor.execute(statement, params, prepare=True)
+                for beside, values in batch.beside:
+                    self._conn.execute(beside, values)
                 pipeline.sync()
                 _unfenced(cursor)
 
@@ -397,7 +406,7 @@ class Writer:
 
     def _connect(self) -> psycopg.Connection:
         conn = psycopg.connect(self._dsn, autocommit=True, application_name="huiyin-writer")
-        conn.execute("set synchronous_commit = on")
+        conn.execute("set synchronous_commit = on; set plan_cache_mode = force_generic_plan")
         return conn
 
     def _reconnect(self) -> bool:
