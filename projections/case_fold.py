@@ -1,0 +1,263 @@
+"""The projection `cases`: how each event changes the case ledger, the claims, custody, and names."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from domain import events
+from projections.cases import CASE_FILE, CLAIM, CaseRow, ClaimRow, Status
+from projections.custody import (
+    CUSTODY,
+    CustodyEvent,
+    CustodyRow,
+    end,
+    lapse,
+    last,
+    node_of,
+    object_to,
+    pass_on,
+    present,
+    reopen,
+)
+from projections.projection import Fact, topics_of
+from projections.store import FOREVER, Rows, Store
+
+
+class Cases:
+    """See Projection."""
+
+    name = "cases"
+    tables = (CASE_FILE, CLAIM, CUSTODY)
+    other_tables = ("node", "unit")
+
+    def __init__(self) -> None:
+        self.topics = topics_of((*_OF_A_CASE, *_NAMES))
+
+    def fold(self, batch: Sequence[Fact], store: Store) -> None:
+        """An event of a case whose registration this node never learned moves custody only."""
+        store.load({fact.case_id for fact in batch if fact.case_id is not None})
+        rows = _CaseTables(store.rows(CASE_FILE), store.rows(CLAIM), store.rows(CUSTODY))
+        for fact in batch:
+            shape = type(fact.event)
+            if shape in _OF_A_CASE:
+                _OF_A_CASE[shape](rows, fact, fact.event)
+            elif shape in _NAMES:
+                _NAMES[shape](store, fact.pos, fact.event)
+
+    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+        """None: a name concerns no case."""
+        return []
+
+
+class _CaseTables(NamedTuple):
+    files: Rows[CaseRow]
+    claims: Rows[ClaimRow]
+    custody: Rows[CustodyRow]
+
+
+def _registered(rows: _CaseTables, fact: Fact, event: events.Registered) -> None:
+    if rows.files.of(fact.case_id):
+        return
+    row = CaseRow(
+        case_id=fact.key,
+        number=event.number,
+        channel=event.channel,
+        matter_class=event.matter_class,
+        category=event.category,
+        issue_region=event.issue_region,
+        received_on=event.received_on,
+        person_count=event.person_count,
+        filing_node=event.node,
+        filing_unit=event.unit,
+        registered_us=event.recorded_us,
+        status="registered",
+        ending=None,
+        holder_node=node_of(event.unit),
+        holder_unit=event.unit,
+        leg_count=0,
+        closed_us=None,
+        rated_office=None,
+        rated_unit=None,
+        last_pos=fact.pos,
+        last_known_us=fact.known_us,
+    )
+    rows.files.add(row)
+    for claim in dict.fromkeys(event.claims):
+        _raise_claim(rows, fact, claim)
+
+
+def _corrected(rows: _CaseTables, fact: Fact, event: events.RegistrationCorrected) -> None:
+    for row in _changed(rows, fact):
+        row.matter_class, row.category, row.issue_region = event.matter_class, event.category, event.issue_region
+
+
+def _rated(rows: _CaseTables, fact: Fact, event: events.Rated) -> None:
+    for row in _changed(rows, fact):
+        row.rated_office, row.rated_unit = event.office, event.unit
+
+
+def _withdrawn(rows: _CaseTables, fact: Fact, _: events.Withdrawn) -> None:
+    if present(rows.custody, fact.case_id) is not None:
+        _set_status(rows, fact, "withdrawn")
+
+
+def _amended(rows: _CaseTables, fact: Fact, event: events.ClaimAmended) -> None:
+    if event.change == "dropped":
+        _settle_claims(rows, fact, {event.claim})
+    elif event.change == "added":
+        if any(row.claim == event.claim for row in rows.claims.of(fact.case_id)):
+            return
+        _raise_claim(rows, fact, event.claim)
+        ended = last(rows.custody, fact.case_id)
+        if ended is not None and ended.gone_pos != FOREVER:
+            reopen(rows.custody, ended, fact.pos, event.occurred_us)
+            _set_status(rows, fact, "received")
+
+
+def _moved(rows: _CaseTables, fact: Fact, event: CustodyEvent) -> None:
+    """A case of which this node only knows later parts has custody, and no file."""
+    row = pass_on(rows.custody, fact, event)
+    if row is None:
+        return
+    _set_status(rows, fact, "registered" if row.mode == "registered" else "received")
+    for file in rows.files.of(fact.case_id):
+        file.leg_count += 1
+        file.holder_unit, file.holder_node = row.unit, row.node
+
+
+def _ruled(rows: _CaseTables, fact: Fact, event: events.ObjectionRuled) -> None:
+    if event.next_leg is not None:
+        _moved(rows, fact, event)
+        return
+    row = present(rows.custody, fact.case_id)
+    pass_on(rows.custody, fact, event)
+    if row is not None and row.leg == event.leg and row.objection is None:
+        _set_status(rows, fact, "received")
+
+
+def _objected(rows: _CaseTables, fact: Fact, event: events.Objected) -> None:
+    if (row := _written_by_holder(rows, fact, event)) is not None:
+        object_to(rows.custody, row, event)
+        _set_status(rows, fact, "disputed")
+
+
+def _lapsed(rows: _CaseTables, fact: Fact, event: events.ObjectionLapsed) -> None:
+    if (row := _written_by_holder(rows, fact, event)) is not None:
+        lapse(rows.custody, row, event)
+        _set_status(rows, fact, "received")
+
+
+def _closed(rows: _CaseTables, fact: Fact, event: events.Closed) -> None:
+    """The case ends once its holder has closed the last claim that stands."""
+    holder = _written_by_holder(rows, fact, event)
+    if holder is None:
+        return
+    _settle_claims(rows, fact, set(event.claims))
+    is_withdrawn = any(row.status == "withdrawn" for row in rows.files.of(fact.case_id))
+    if rows.claims.of(fact.case_id) and not is_withdrawn:
+        return
+    end(rows.custody, holder, fact.pos, event.occurred_us)
+    _set_status(rows, fact, "closed")
+    for row in rows.files.of(fact.case_id):
+        row.ending, row.closed_us = event.ending, event.occurred_us
+
+
+def _becomes(status: Status) -> "_Change":
+    """What the present holder writes moves the case; what an earlier one still writes does not."""
+
+    def change(rows: _CaseTables, fact: Fact, event: Any) -> None:
+        if _written_by_holder(rows, fact, event) is not None:
+            _set_status(rows, fact, status)
+
+    return change
+
+
+def _written_by_holder(rows: _CaseTables, fact: Fact, event: Any) -> CustodyRow | None:
+    row = present(rows.custody, fact.case_id)
+    return row if row is not None and (row.leg, row.node) == (event.leg, event.node) else None
+
+
+def _raise_claim(rows: _CaseTables, fact: Fact, claim: UUID) -> None:
+    at_us = 0 if fact.event is None else fact.event.occurred_us
+    rows.claims.add(ClaimRow(fact.key, claim, fact.pos, at_us, FOREVER, FOREVER))
+
+
+def _settle_claims(rows: _CaseTables, fact: Fact, settled: Collection[UUID]) -> None:
+    at_us = 0 if fact.event is None else fact.event.occurred_us
+    for row in [row for row in rows.claims.of(fact.case_id) if row.claim in settled]:
+        row.gone_pos, row.gone_us = fact.pos, at_us
+        rows.claims.retire(row)
+
+
+def _set_status(rows: _CaseTables, fact: Fact, status: Status) -> None:
+    for row in _changed(rows, fact):
+        row.status = status
+        if status != "closed":
+            row.ending = row.closed_us = None
+
+
+def _changed(rows: _CaseTables, fact: Fact) -> list[CaseRow]:
+    """The case's row, noted as changed; none where this node never learned the registration."""
+    found = rows.files.of(fact.case_id)
+    for row in found:
+        row.last_pos, row.last_known_us = fact.pos, fact.known_us
+        rows.files.touch(row)
+    return found
+
+
+_Change = Callable[[_CaseTables, Fact, Any], None]
+
+_OF_A_CASE: Mapping[type[Any], _Change] = {
+    events.Registered: _registered,
+    events.RegistrationCorrected: _corrected,
+    events.ClaimAmended: _amended,
+    events.Withdrawn: _withdrawn,
+    events.Rated: _rated,
+    events.LegOpened: _moved,
+    events.TakenOver: _moved,
+    events.ObjectionRuled: _ruled,
+    events.HandedOver: _becomes("handed_over"),
+    events.Objected: _objected,
+    events.ObjectionLapsed: _lapsed,
+    events.Accepted: _becomes("accepted"),
+    events.Declined: _becomes("declined"),
+    events.OpinionIssued: _becomes("answered"),
+    events.Replied: _becomes("answered"),
+    events.Closed: _closed,
+}
+
+
+def _node_opened(store: Store, pos: int, event: events.NodeOpened) -> None:
+    _name_node(store, pos, event.node, event.name, event.parent)
+
+
+def _child_enrolled(store: Store, pos: int, event: events.ChildEnrolled) -> None:
+    _name_node(store, pos, event.division, event.name, event.node)
+
+
+def _name_node(store: Store, pos: int, division: str, name: str, parent: str | None) -> None:
+    store.conn.execute(
+        f"insert into {store.schema}.node as known (division, name, parent, named_pos) values (%s, %s, %s, %s) "
+        "on conflict (division) do update "
+        "set name = excluded.name, parent = excluded.parent, named_pos = excluded.named_pos "
+        "where excluded.named_pos > known.named_pos",
+        (division, name, parent, pos),
+    )
+
+
+def _unit_opened(store: Store, pos: int, event: events.UnitOpened) -> None:
+    store.conn.execute(
+        f"insert into {store.schema}.unit as known (unit, name, node, named_pos) values (%s, %s, %s, %s) "
+        "on conflict (unit) do update set name = excluded.name, named_pos = excluded.named_pos "
+        "where excluded.named_pos > known.named_pos",
+        (event.unit, event.name, node_of(event.unit), pos),
+    )
+
+
+_NAMES: Mapping[type[Any], Callable[[Store, int, Any], None]] = {
+    events.NodeOpened: _node_opened,
+    events.ChildEnrolled: _child_enrolled,
+    events.UnitOpened: _unit_opened,
+}

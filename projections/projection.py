@@ -1,0 +1,119 @@
+"""What the ledger hands to projections, and what a projection promises in return."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from domain import events
+from domain.events import AnyEvent
+from projections.store import Store, Table
+
+
+class LedgerRow(Protocol):
+    """One row of the ledger; `known_us` never runs backwards along `pos`, which is gapless from 1."""
+
+    @property
+    def pos(self) -> int: ...
+    @property
+    def log_id(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def via(self) -> int: ...
+    @property
+    def stream(self) -> UUID: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def case_id(self) -> UUID | None: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def known_us(self) -> int: ...
+
+
+ReadAfter = Callable[[int, int], Sequence[LedgerRow]]
+"""read_after(pos, limit): the committed rows with a higher position, in order, at most `limit`."""
+
+
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """A ledger row, decoded once for all projections.
+
+    key: what is parked together: the case, or the stream of an event that concerns none. event: None where no
+    projection reads events of this type. fault: why the body cannot be read, if so.
+    """
+
+    pos: int
+    log_id: int
+    key: UUID
+    case_id: UUID | None
+    topic: str
+    known_us: int
+    event: AnyEvent | None
+    fault: str | None
+
+
+class Projection(Protocol):
+    """Tables that are a pure function of the ledger: no clock, no chance, nothing but what `fold` is given.
+
+    name: what operators call it. tables: those by case. other_tables: names of those that are not. topics: the
+    event types whose content `fold` reads.
+    """
+
+    name: str
+    tables: tuple[Table[Any], ...]
+    other_tables: tuple[str, ...]
+    topics: frozenset[str]
+
+    def fold(self, batch: Sequence[Fact], store: Store) -> None:
+        """Fold events in order of position. May raise on any event, after which the store is thrown away."""
+
+    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+        """Positions after `pos` of folded events that concern every case, and so one whose events come late."""
+
+
+def topics_of(shapes: Iterable[type[events.Event]]) -> frozenset[str]:
+    """The stored names of these event types."""
+    return frozenset(str(shape.__struct_config__.tag) for shape in shapes)
+
+
+class _Envelope(msgspec.Struct):
+    case: UUID | None = None
+    stream: UUID | None = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def decode(rows: Iterable[LedgerRow], topics: frozenset[str]) -> list[Fact]:
+    """The rows as projections take them, their events decoded where the type is one of `topics`."""
+    return [_fact_of(row, topics) for row in rows]
+
+
+def _fact_of(row: LedgerRow, topics: frozenset[str]) -> Fact:
+    event, fault, case_id = None, None, row.case_id
+    key = case_id or row.stream
+    if row.topic in topics:
+        try:
+            event = events.decode(row.body)
+            case_id = event.case  # the ledger has none for a type that was unknown when it came
+            key = case_id or event.stream
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            fault = f"undecodable: {error}"
+    elif row.topic not in events.TAGS:
+        fault = "undecodable" if row.topic == "?" else f"unknown event type {row.topic}"
+    if fault is not None and case_id is None:
+        case_id, key = _named_in(row)
+    return Fact(row.pos, row.log_id, key, case_id, row.topic, row.known_us, event, fault)
+
+
+def _named_in(row: LedgerRow) -> tuple[UUID | None, UUID]:
+    """Case and key that an unreadable body still names; else a key of its own, which holds up nothing else."""
+    try:
+        named = _envelope.decode(row.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        named = _Envelope()
+    return named.case, named.case or named.stream or UUID(int=row.pos)

@@ -1,0 +1,210 @@
+"""Builds a projection anew beside the live one, to compare the two at one position or to take its place."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from projections.parking import Gate, fold_or_park, is_poison, skipped
+from projections.projection import LedgerRow, Projection, ReadAfter, decode
+from projections.runner import LedgerGap, batch_after, positions, table_names
+from projections.store import LIVE, Store, add_indexes, create
+
+BESIDE: Final = "views_beside"
+"""The schema that a rebuild fills. One rebuild at a time; what a broken one left is dropped by the next."""
+
+PAGE_EVENTS: Final = 5_000
+MEMORY_ROWS: Final = 400_000
+"""Rows kept before they are written out: about 200 MB."""
+
+_SWITCH_LIMIT: Final = "10s"
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """The first row, by key, that is not the same on both sides, as JSON text; null where a side has none."""
+
+    table: str
+    live: str | None
+    rebuilt: str | None
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """A projection as rebuilt. pos: the ledger position compared or switched at. difference: None where equal."""
+
+    projection: str
+    pos: int
+    difference: Difference | None
+
+
+def check(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> Rebuilt:
+    """Build beside, compare at one position with what is live, and drop what was built. The live one serves on.
+
+    conn: autocommit, of its own. Skipped events are left out on both sides.
+    """
+    build(conn, read_after, projection)
+    with conn.transaction():
+        conn.execute("set transaction isolation level repeatable read")
+        pos = positions(conn, [projection])[projection.name]
+        _catch_up(conn, read_after, projection, pos)
+        tables = (*table_names(projection), "parked")
+        found = (_difference(conn, table, projection.name) for table in tables)
+        difference = next((each for each in found if each is not None), None)
+        conn.execute(f"drop schema {BESIDE} cascade")
+    return Rebuilt(projection=projection.name, pos=pos, difference=difference)
+
+
+def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> Rebuilt:
+    """Build beside and put it in the place of the live one, in one transaction.
+
+    Raises psycopg.errors.LockNotAvailable where readers hold the live tables for longer than ten seconds;
+    nothing has changed then, and calling it again is safe.
+    """
+    build(conn, read_after, projection)
+    with conn.transaction():
+        conn.execute(f"set local lock_timeout = '{_SWITCH_LIMIT}'")
+        pos = positions(conn, [projection], lock=True)[projection.name]
+        _catch_up(conn, read_after, projection, pos)
+        for table in table_names(projection):
+            conn.execute(f"drop table {LIVE}.{table}")
+            conn.execute(f"alter table {BESIDE}.{table} set schema {LIVE}")
+        conn.execute(f"delete from {LIVE}.parked where projection = %s", (projection.name,))
+        conn.execute(f"insert into {LIVE}.parked select * from {BESIDE}.parked")
+        conn.execute(f"drop schema {BESIDE} cascade")
+    return Rebuilt(projection=projection.name, pos=pos, difference=None)
+
+
+def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> int:
+    """Fill BESIDE with `projection` up to the live position; returns that position.
+
+    Memory is bounded by MEMORY_ROWS, time is linear. Rows are written by COPY into tables without indexes
+    where everything fits in memory. An event that cannot be folded sends the rest down the everyday path,
+    which parks it.
+    """
+    with conn.transaction():
+        conn.execute(f"drop schema if exists {BESIDE} cascade")
+        for name in ("position", "parked"):
+            create(conn, BESIDE, name)
+        for name in table_names(projection):
+            create(conn, BESIDE, name, indexed=False)
+        conn.execute(f"insert into {BESIDE}.position values (%s, 0)", (projection.name,))
+    upto = positions(conn, [projection])[projection.name]
+    _fill(conn, read_after, projection, upto)
+    return upto
+
+
+class _Poisoned(Exception):
+    """A page held an event that could not be folded; memory is worthless from there on."""
+
+    def __init__(self, last_pos: int) -> None:
+        super().__init__(last_pos)
+        self.last_pos = last_pos
+
+
+def _fill(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int) -> None:
+    """One transaction per memory full, the indexes after the first; a poisoned one takes the everyday path."""
+    is_indexed = False
+    while (pos := _position(conn)) < upto:
+        try:
+            with conn.transaction():
+                _fold_memory_full(conn, read_after, projection, pos, upto)
+            is_poisoned = False
+        except _Poisoned as poisoned:
+            is_poisoned, pos = True, poisoned.last_pos
+        if not is_indexed:
+            _index(conn, projection)
+            is_indexed = True
+        if is_poisoned:
+            with conn.transaction():
+                _catch_up(conn, read_after, projection, pos)
+    if not is_indexed:
+        _index(conn, projection)
+
+
+def _fold_memory_full(
+    conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, pos: int, upto: int
+) -> None:
+    store = Store(conn, BESIDE, projection.tables, bulk=True, empty=pos == 0)
+    gate = Gate(conn, BESIDE, projection.name)
+    left_out = skipped(conn, projection)
+    while pos < upto:
+        rows = _page(read_after, pos, upto)
+        pos = rows[-1].pos
+        facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
+        try:
+            projection.fold(gate.flowing(facts), store)
+            if len(store) > MEMORY_ROWS or pos >= upto:
+                store.flush()
+                break
+        except Exception as error:
+            if is_poison(error):
+                raise _Poisoned(pos) from error
+            raise
+    _move(conn, pos)
+
+
+def _catch_up(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int) -> None:
+    """The everyday path: small batches, each event that cannot be folded parked with its case."""
+    left_out = skipped(conn, projection)
+    pos = _position(conn)
+    while pos < upto:
+        rows = [row for row in batch_after(read_after, pos) if row.pos <= upto]
+        pos = rows[-1].pos
+        facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
+        fold_or_park(conn, BESIDE, projection, facts)
+    _move(conn, pos)
+
+
+def _page(read_after: ReadAfter, pos: int, upto: int) -> Sequence[LedgerRow]:
+    rows = read_after(pos, min(PAGE_EVENTS, upto - pos))
+    if not rows or rows[-1].pos != pos + len(rows):
+        raise LedgerGap(pos, rows[-1].pos if rows else 0)
+    return rows
+
+
+def _position(conn: psycopg.Connection) -> int:
+    (pos,) = conn.execute(f"select pos from {BESIDE}.position").fetchone() or (0,)
+    return int(pos)
+
+
+def _move(conn: psycopg.Connection, pos: int) -> None:
+    conn.execute(f"update {BESIDE}.position set pos = %s where pos < %s", (pos, pos))
+
+
+def _index(conn: psycopg.Connection, projection: Projection) -> None:
+    with conn.transaction():
+        for name in table_names(projection):
+            add_indexes(conn, BESIDE, name)
+
+
+def _difference(conn: psycopg.Connection, table: str, projection: str) -> Difference | None:
+    """Compare by digest; only where it differs, row by row."""
+    live, rebuilt = f"{LIVE}.{table}", f"{BESIDE}.{table}"
+    if table == "parked":
+        live = f"(select * from {live} where projection = '{projection}')"
+    if _digest(conn, live) == _digest(conn, rebuilt):
+        return None
+    key = ", ".join(_key_columns(conn, rebuilt))
+    row = conn.execute(
+        f"""select to_jsonb(l)::text, to_jsonb(r)::text
+            from {live} l full join {rebuilt} r using ({key})
+            where to_jsonb(l) is distinct from to_jsonb(r) order by {key} limit 1"""
+    ).fetchone()
+    if row is None:
+        return None
+    return Difference(table=table, live=row[0], rebuilt=row[1])
+
+
+def _key_columns(conn: psycopg.Connection, table: str) -> list[str]:
+    """The columns of the table's unique index."""
+    cursor = conn.execute(
+        """select attname from pg_index join pg_attribute on attrelid = indrelid and attnum = any(indkey)
+           where indrelid = %s::regclass and indisunique order by attnum""",
+        (table,),
+    )
+    return [name for (name,) in cursor]
+
+
+def _digest(conn: psycopg.Connection, table: str) -> Any:
+    """Count and an order-free digest of every row's text."""
+    return conn.execute(f"select count(*), sum(hashtextextended(t::text, 0)::numeric) from {table} t").fetchone()

@@ -1,0 +1,182 @@
+"""Follows the ledger in batches: decode once, fold every projection, rows and positions in one transaction."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+import msgspec
+import psycopg
+
+from projections.parking import fold_or_park
+from projections.projection import LedgerRow, Projection, ReadAfter, decode
+from projections.store import LIVE, create
+
+BATCH_EVENTS = 500
+BATCH_BYTES = 1 << 20
+IDLE_S = 0.5
+RETRY_S = 1.0
+
+_log = logging.getLogger("huiyin.projections")
+
+
+class LedgerGap(Exception):
+    """`read_after` left out a position. Nothing was folded; the ledger needs a look before anything else."""
+
+    def __init__(self, after: int, found: int) -> None:
+        super().__init__(
+            f"账本第 {after} 位之后读到 {found}，中间缺失，请先核验账本 / after position {after} the ledger "
+            f"gave {found}; verify the ledger first"
+        )
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a projection is. parked_keys: cases that wait. failure: why the runner cannot go on, if so."""
+
+    projection: str
+    pos: int
+    parked_keys: int
+    failure: str | None
+
+
+class Runner:
+    """One thread's worth of work that keeps `projections` up to date; nothing is lost if it ends anywhere.
+
+    connect: gives an autocommit connection of the runner's own. wait_beyond(pos, timeout_s): returns as soon as
+    the ledger has grown past `pos`, or after the timeout. A batch is whatever the ledger holds, up to
+    BATCH_EVENTS events or BATCH_BYTES of bodies: it never waits to fill one. Two runners at once are
+    harmless: the rows of `position` let one batch in at a time.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection],
+        read_after: ReadAfter,
+        wait_beyond: Callable[[int, float], int],
+        projections: Sequence[Projection],
+    ) -> None:
+        self._connect = connect
+        self._read_after = read_after
+        self._wait_beyond = wait_beyond
+        self._projections = projections
+        self._topics = frozenset[str]().union(*(projection.topics for projection in projections))
+        self._conn: psycopg.Connection | None = None
+        self._pos = 0
+        self._failure: str | None = None
+        self._moved = threading.Condition()
+
+    def prepare(self) -> None:
+        """Connect, make missing tables, and learn where to go on."""
+        self._conn = self._connect()
+        prepare(self._conn, self._projections)
+        self._move_to(min(positions(self._conn, self._projections).values()))
+
+    def step(self) -> int:
+        """Fold one batch; returns how many events it held, 0 when the ledger has nothing new."""
+        if self._conn is None:
+            self.prepare()
+        rows = batch_after(self._read_after, self._pos)
+        if rows:
+            self._move_to(self._fold(rows))
+        return len(rows)
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set (noticed within IDLE_S). A failure is logged, shown, and tried again."""
+        while not stop.is_set():
+            try:
+                if self.step() == 0:
+                    self._wait_beyond(self._pos, IDLE_S)
+                self._failure = None
+            except Exception as error:
+                _log.exception("projections stopped at position %s", self._pos)
+                self._failure = f"{type(error).__name__}: {error}"
+                self.close()
+                stop.wait(RETRY_S)
+        self.close()
+
+    def close(self) -> None:
+        """Give up the connection; the next `step` makes a new one."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def wait_for(self, pos: int, timeout_s: float) -> bool:
+        """Wait until every projection shows position `pos`; False if it takes longer than `timeout_s`.
+
+        Woken by the commit itself, so a command's answer can be read back at once.
+        """
+        with self._moved:
+            return self._moved.wait_for(lambda: self._pos >= pos, timeout_s)
+
+    def progress(self, conn: psycopg.Connection) -> list[Progress]:
+        """Each projection's position, for lag and alarms."""
+        parked = conn.execute(f"select projection, count(distinct key) from {LIVE}.parked group by 1")
+        waiting: dict[str, int] = dict(parked.fetchall())
+        return [
+            Progress(projection=name, pos=pos, parked_keys=waiting.get(name, 0), failure=self._failure)
+            for name, pos in positions(conn, self._projections).items()
+        ]
+
+    def _fold(self, rows: Sequence[LedgerRow]) -> int:
+        """Returns the position reached, which is not that of `rows` where somebody else moved meanwhile."""
+        conn = self._conn
+        if conn is None:
+            raise RuntimeError("prepare() comes first")
+        batch = decode(rows, self._topics)
+        first, last = batch[0].pos, batch[-1].pos
+        with conn.transaction():
+            reached = positions(conn, self._projections, lock=True)
+            if min(reached.values()) != first - 1:
+                return min(reached.values())
+            for projection in self._projections:
+                due = [fact for fact in batch if fact.pos > reached[projection.name]]
+                if due:
+                    fold_or_park(conn, LIVE, projection, due)
+            conn.execute(
+                f"update {LIVE}.position set pos = %s where projection = any(%s) and pos < %s",
+                (last, list(reached), last),
+            )
+        return last
+
+    def _move_to(self, pos: int) -> None:
+        with self._moved:
+            self._pos = pos
+            self._moved.notify_all()
+
+
+def prepare(conn: psycopg.Connection, projections: Sequence[Projection]) -> None:
+    """Make the live tables that are missing; a new projection starts at position 0."""
+    with conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(hashtext('huiyin.projections'))")
+        for name in ("position", "parked", "skipped"):
+            create(conn, LIVE, name)
+        for projection in projections:
+            for name in table_names(projection):
+                create(conn, LIVE, name)
+            conn.execute(f"insert into {LIVE}.position values (%s, 0) on conflict do nothing", (projection.name,))
+
+
+def table_names(projection: Projection) -> tuple[str, ...]:
+    """Every table of the projection."""
+    return (*(table.name for table in projection.tables), *projection.other_tables)
+
+
+def positions(conn: psycopg.Connection, projections: Sequence[Projection], *, lock: bool = False) -> dict[str, int]:
+    """Position by projection; lock: until the transaction ends nobody else folds."""
+    names = [projection.name for projection in projections]
+    return dict(
+        conn.execute(
+            f"select projection, pos from {LIVE}.position where projection = any(%s) "
+            f"order by projection {'for update' if lock else ''}",
+            (names,),
+        ).fetchall()
+    )
+
+
+def batch_after(read_after: ReadAfter, pos: int) -> Sequence[LedgerRow]:
+    """The next rows within both bounds, at least one if there is any. Raises LedgerGap."""
+    rows = read_after(pos, BATCH_EVENTS)
+    if rows and rows[-1].pos != pos + len(rows):
+        raise LedgerGap(pos, rows[-1].pos)
+    sizes = accumulate(len(row.body) for row in rows)
+    return rows[: max(1, sum(size <= BATCH_BYTES for size in sizes))]

@@ -1,0 +1,10 @@
+-- One row per claim: raised from .. to .., by position (when known here) and by time (when it happened).
+create table claim (
+    case_id uuid not null,
+    claim uuid not null,
+    opened_pos bigint not null,
+    opened_us bigint not null,
+    gone_pos bigint not null,          -- closed or dropped; 9223372036854775807 while it stands
+    gone_us bigint not null
+);
+create unique index claim_id on claim (case_id, claim, opened_pos);

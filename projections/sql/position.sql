@@ -1,0 +1,5 @@
+-- How far each projection has come; moves in the transaction that writes its rows.
+create table position (
+    projection text primary key,
+    pos bigint not null                -- last ledger position whose events are in its tables, or parked
+);

@@ -1,0 +1,152 @@
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from projections import cases, parking
+from projections.case_fold import Cases
+from projections.parking import NotParked
+from projections.projection import Fact
+from projections.rebuild import check, switch
+from projections.runner import Runner
+from projections.store import Store
+from tests.projections.stories import OFFICE, WATER, Ledger, Story, an_id
+
+ACCOUNT = an_id("operator")
+
+
+class Choking(Cases):
+    """A projection with a mistake: it cannot fold an acceptance that carries this number."""
+
+    is_mended = False
+
+    def fold(self, batch: Sequence[Fact], store: Store) -> None:
+        if not self.is_mended and any(getattr(fact.event, "number", "") == "poison" for fact in batch):
+            raise ZeroDivisionError("cannot fold poison")
+        super().fold(batch, store)
+
+
+@pytest.fixture
+def choking() -> Choking:
+    return Choking()
+
+
+@pytest.fixture
+def follower(database: str, ledger: Ledger, choking: Choking) -> Iterator[Runner]:
+    made = Runner(lambda: psycopg.connect(database, autocommit=True), ledger.read, ledger.wait_beyond, [choking])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def poisoned(ledger: Ledger, follower: Runner) -> tuple[Story, list[Story]]:
+    """A case whose acceptance cannot be folded, among forty others whose can; some of its life came later."""
+    bad = Story("bad").registered().accepted(1, OFFICE, number="poison").handed_over(1, OFFICE, WATER)
+    good = [Story(f"good {number}").registered().accepted(1, OFFICE) for number in range(40)]
+    for number, story in enumerate([*good[:20], bad, *good[20:]]):
+        ledger.append(story.take(), known_us=number)
+    while follower.step():
+        pass
+    ledger.append(bad.opened(2, WATER, mode="transfer").take(), known_us=99)
+    while follower.step():
+        pass
+    return bad, good
+
+
+def status(conn: psycopg.Connection, case: UUID) -> str:
+    row = cases.case(conn, case)
+    assert row is not None
+    return row.status
+
+
+def test_a_poison_event_parks_its_case_with_all_that_follows_and_the_rest_flows(
+    poisoned: tuple[Story, list[Story]], conn: psycopg.Connection
+) -> None:
+    bad, good = poisoned
+    (waiting,) = parking.parked(conn)
+    assert (waiting.key, waiting.topic, waiting.event_count) == (bad.case, "leg.accepted.v0", 3)
+    assert (waiting.reason, waiting.since_us) == ("ZeroDivisionError: cannot fold poison", 20)
+    assert status(conn, bad.case) == "registered"
+    assert {status(conn, story.case) for story in good} == {"accepted"}
+
+
+def test_a_mended_projection_takes_the_parked_case_in_by_retry(
+    poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    bad, _ = poisoned
+    still = parking.retry(conn, ledger.read, choking, bad.case)
+    assert still is not None
+    assert still.event_count == 3
+    choking.is_mended = True
+    assert parking.retry(conn, ledger.read, choking, bad.case) is None
+    assert status(conn, bad.case) == "received"
+    assert check(conn, ledger.read, choking).difference is None
+
+
+def test_skipping_leaves_out_one_event_for_good_and_rebuilds_remember_it(
+    poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    bad, _ = poisoned
+    assert parking.skip(conn, ledger.read, choking, bad.case, "agreed with the county", ACCOUNT) is None
+    assert status(conn, bad.case) == "received"
+    kept = conn.execute("select topic, reason, account from views.skipped").fetchall()
+    assert kept == [("leg.accepted.v0", "agreed with the county", ACCOUNT)]
+    choking.is_mended = True
+    assert check(conn, ledger.read, choking).difference is None
+
+
+def test_retrying_or_skipping_what_is_not_parked_is_refused(
+    poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    with pytest.raises(NotParked):
+        parking.retry(conn, ledger.read, choking, an_id("nothing"))
+    with pytest.raises(NotParked):
+        parking.skip(conn, ledger.read, choking, an_id("nothing"), "why", ACCOUNT)
+
+
+def test_a_rebuild_parks_what_the_live_one_parked(
+    poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    before = parking.parked(conn)
+    assert check(conn, ledger.read, choking).difference is None
+    switch(conn, ledger.read, choking)
+    assert parking.parked(conn) == before
+
+
+def test_an_event_of_a_newer_version_parks_its_case_by_name(
+    ledger: Ledger, follower: Runner, conn: psycopg.Connection
+) -> None:
+    story, other = Story("newer").registered(), Story("other").registered()
+    newer = f'{{"type":"leg.imagined.v7","case":"{story.case}","stream":"{story.leg(1)}"}}'.encode()
+    ledger.append([*story.take(), newer, *story.accepted(1, OFFICE).take(), *other.take()])
+    while follower.step():
+        pass
+    (waiting,) = parking.parked(conn)
+    assert (waiting.key, waiting.reason) == (story.case, "unknown event type leg.imagined.v7")
+    assert waiting.event_count == 2
+    assert (status(conn, story.case), status(conn, other.case)) == ("registered", "registered")
+
+
+def test_bytes_that_are_no_event_hold_up_nothing_but_themselves(
+    ledger: Ledger, follower: Runner, conn: psycopg.Connection
+) -> None:
+    story = Story("a").registered()
+    ledger.append([b"\x00\xff", *story.take(), b"[" * 5_000])
+    while follower.step():
+        pass
+    assert [(waiting.pos, waiting.event_count) for waiting in parking.parked(conn)] == [(1, 1), (4, 1)]
+    assert status(conn, story.case) == "registered"
+
+
+def test_text_that_the_database_refuses_is_poison_too(
+    ledger: Ledger, follower: Runner, conn: psycopg.Connection
+) -> None:
+    bad, good = Story("bad").registered(category="01\x0002"), Story("good").registered()
+    ledger.append([*bad.take(), *good.take()])
+    while follower.step():
+        pass
+    (waiting,) = parking.parked(conn)
+    assert waiting.key == bad.case
+    assert waiting.reason.startswith("DataError")
+    assert status(conn, good.case) == "registered"

@@ -1,0 +1,93 @@
+import random
+
+import psycopg
+import pytest
+
+from projections import cases, rebuild
+from projections.cases import CaseFilter
+from projections.rebuild import check, switch
+from projections.runner import Runner, positions
+from tests.projections.conftest import ALL, Follow
+from tests.projections.stories import OFFICE, Ledger, Story, a_busy_office
+
+
+@pytest.fixture
+def busy(ledger: Ledger, runner: Runner) -> int:
+    """A ledger of some hundred events that the live projections have read; its last position."""
+    last = ledger.append(a_busy_office(random.Random(3), cases=80))
+    while runner.step():
+        pass
+    return last
+
+
+@pytest.mark.parametrize("memory_rows", [1, 50, 1_000_000])
+def test_a_rebuild_of_any_memory_size_equals_the_live_one(
+    busy: int, ledger: Ledger, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, memory_rows: int
+) -> None:
+    monkeypatch.setattr(rebuild, "PAGE_EVENTS", 37)
+    monkeypatch.setattr(rebuild, "MEMORY_ROWS", memory_rows)
+    for projection in ALL:
+        assert check(conn, ledger.read, projection).difference is None
+    assert conn.execute("select to_regnamespace(%s)", (rebuild.BESIDE,)).fetchone() == (None,)
+
+
+def test_check_names_the_first_row_that_differs(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
+    row = conn.execute("select case_id from views.case_file order by case_id limit 1").fetchone()
+    conn.execute("update views.case_file set status = 'closed' where case_id = %s", row)
+    difference = check(conn, ledger.read, ALL[0]).difference
+    assert difference is not None
+    assert difference.table == "case_file"
+    assert difference.live is not None
+    assert '"status": "closed"' in difference.live
+    assert row is not None
+    assert str(row[0]) in (difference.rebuilt or "")
+
+
+def test_a_row_that_only_the_live_one_has_is_a_difference(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
+    conn.execute("delete from views.claim where ctid = (select min(ctid) from views.claim)")
+    difference = check(conn, ledger.read, ALL[0]).difference
+    assert difference is not None
+    assert (difference.table, difference.live) == ("claim", None)
+
+
+def test_switching_mends_the_live_tables_and_following_goes_on(
+    busy: int, ledger: Ledger, conn: psycopg.Connection, follow: Follow
+) -> None:
+    before = cases.count(conn, CaseFilter())
+    conn.execute("truncate views.case_file")
+    assert switch(conn, ledger.read, ALL[0]).pos == busy
+    assert cases.count(conn, CaseFilter()) == before
+    follow(Story("after").registered().accepted(1, OFFICE))
+    assert cases.count(conn, CaseFilter()) == before + 1
+    assert check(conn, ledger.read, ALL[0]).difference is None
+
+
+def test_a_switched_table_keeps_every_index(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
+    query = "select indexname, replace(indexdef, 'views.', '') from pg_indexes where schemaname = 'views' order by 1"
+    before = conn.execute(query).fetchall()
+    for projection in ALL:
+        switch(conn, ledger.read, projection)
+    assert conn.execute(query).fetchall() == before
+
+
+def test_events_that_come_during_a_rebuild_are_in_it(
+    busy: int, ledger: Ledger, conn: psycopg.Connection, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = rebuild.build
+
+    def build_while_the_node_works(*args: object) -> int:
+        pos = built(*args)  # type: ignore[arg-type]
+        follow(Story(f"meanwhile, at {pos}").registered())
+        return pos
+
+    monkeypatch.setattr(rebuild, "build", build_while_the_node_works)
+    checked = check(conn, ledger.read, ALL[0])
+    assert (checked.pos, checked.difference) == (busy + 2, None)
+    assert switch(conn, ledger.read, ALL[0]).pos == positions(conn, ALL)[ALL[0].name]
+
+
+def test_what_a_broken_rebuild_left_behind_does_not_stop_the_next(
+    busy: int, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    rebuild.build(conn, ledger.read, ALL[0])
+    assert check(conn, ledger.read, ALL[0]).difference is None
