@@ -218,7 +218,7 @@ class ObjectionLapsed(Event, tag="objection.lapsed.v0", frozen=True, kw_only=Tru
 
 
 class TakenOver(Event, tag="leg.taken_over.v0", frozen=True, kw_only=True):
-    """收回/提级 by the nearest common superior (stream = next_leg): what the old holder writes later has no effect.
+    """收回/提级 by a superior (stream = next_leg = id): what the old holder writes later has no effect.
 
     last_log, last_size: the old holder's log and its last cosigned size that the superior had then.
     """

@@ -17,6 +17,7 @@ RuleId = Literal[
     "report_back",
     "handle",
     "extension",
+    "perform",
     "review_request",
     "supervision_reply",
 ]
@@ -178,6 +179,17 @@ _LIMITS: dict[RuleId, _Limit] = {
         article=(34,),
         article_2005=(33,),
         verified=True,
+    ),
+    # A supporting opinion names who performs it by when; whoever issued it urges them (Art. 32).
+    "perform": _Limit(
+        zh="执行支持意见",
+        en="performance of a supporting opinion",
+        start=("出具意见日", "Issued"),
+        kind="fixed_date",
+        length=0,
+        article=(32,),
+        article_2005=(32,),
+        verified=False,
     ),
     "review_request": _Limit(
         zh="申请复查",

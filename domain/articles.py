@@ -1,0 +1,18 @@
+"""The articles that acts and refusals rest on, by what they are about; a blank where no article was found."""
+
+_LAW = "《信访工作条例》"
+
+REGISTER = f"{_LAW}第22条"
+ROUTE = f"{_LAW}第22条第1款"
+REPORT = f"{_LAW}第22条第1款第3项"
+ACCEPT = f"{_LAW}第23条"
+OBJECT = f"{_LAW}第23条第3款"
+DISPUTE = f"{_LAW}第24条"
+SUGGESTION = f"{_LAW}第29条"
+CLASSES = f"{_LAW}第31条"
+OPINION = f"{_LAW}第32条"
+AGREEMENT = f"{_LAW}第33条"
+PERIOD = f"{_LAW}第34条"
+SUPERVISE = f"{_LAW}第40条"
+SIMPLE = "《信访事项简易办理办法》第5条"
+EVALUATE = "《信访事项办理群众满意度评价工作办法》"

@@ -1,0 +1,384 @@
+"""What a node knows of one case, folded from the events it has learned, in whatever order they reached it.
+
+Nothing here refuses anything: a fact that came is a fact. Whether it moves custody is another matter: a leg is
+written by its holder's node alone, and where a directive took a leg away, what the old holder did meanwhile is kept
+and changes nothing about who answers (ADR-0003).
+"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from domain.divisions import Division
+from domain.events import (
+    Accepted,
+    AnyEvent,
+    CaseId,
+    ClaimAmended,
+    ClaimId,
+    Closed,
+    Declined,
+    DirectiveAnswered,
+    ErasureConfirmed,
+    ErasureOrdered,
+    EventId,
+    Extended,
+    HandedOver,
+    KeyDestroyed,
+    KeyGranted,
+    LegEnded,
+    LegId,
+    LegOpened,
+    MatterClass,
+    Objected,
+    ObjectionLapsed,
+    ObjectionRuled,
+    OpeningMode,
+    OpinionIssued,
+    OrderId,
+    OrderIssued,
+    OrderJudged,
+    OrderReplied,
+    Rated,
+    Registered,
+    RegistrationCorrected,
+    Replied,
+    Reported,
+    SealedRead,
+    Served,
+    StreamId,
+    TakenOver,
+    Unit,
+    Unknown,
+    Withdrawn,
+)
+from domain.parts import Claim, Directive, Erasure, Leg, LegEvent, Objection, Order, Paper, node_of
+
+
+class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One case as this node knows it; a value, never changed in place. `evolve` makes it.
+
+    registered: null where only later parts were sent here. orders: by id; directives: by event id. versions: how far
+    each stream is known. unknown: streams in which an event of a newer version stands. custodians: who holds a
+    wrapped key, per subject. papers: what is served on the petitioner, by the event it was rendered from.
+    """
+
+    case: CaseId
+    registered: Registered | None = None
+    corrected: RegistrationCorrected | None = None
+    claims: Mapping[ClaimId, Claim] = {}
+    legs: Mapping[LegId, Leg] = {}
+    objections: Mapping[EventId, Objection] = {}
+    directives: Mapping[EventId, Directive] = {}
+    answered: Mapping[EventId, DirectiveAnswered] = {}
+    orders: Mapping[OrderId, Order] = {}
+    papers: Mapping[EventId, Paper] = {}
+    served: Mapping[EventId, Served] = {}
+    withdrawn: Withdrawn | None = None
+    rated: Rated | None = None
+    custodians: Mapping[str, frozenset[Division]] = {}
+    erasures: Mapping[UUID, Erasure] = {}
+    versions: Mapping[StreamId, int] = {}
+    unknown: frozenset[StreamId] = frozenset()
+
+    @property
+    def filed_at(self) -> Division | None:
+        """The node where the case was registered, whose petitioner follows it from there."""
+        return self.registered.node if self.registered else None
+
+    @property
+    def matter_class(self) -> MatterClass | None:
+        """The class as last corrected; it decides which endings are lawful."""
+        named = self.corrected or self.registered
+        return named.matter_class if named else None
+
+    @property
+    def present_leg(self) -> Leg | None:
+        """The one leg whose unit answers now: from the first leg along every lawful succession."""
+        leg = next((leg for leg in self.legs.values() if leg.from_leg not in self.legs), None)
+        while leg is not None and (after := self.successor(leg)) is not None:
+            leg = after
+        return leg
+
+    @property
+    def accountable(self) -> Unit | None:
+        """The one unit that answers for the case now; null only where neither registration nor leg is known."""
+        leg = self.present_leg
+        if leg is not None:
+            return leg.unit
+        return self.registered.unit if self.registered else None
+
+    @property
+    def pending_leg(self) -> Leg | None:
+        """The leg that the present one was handed over to and that its receiver has not opened yet."""
+        leg = self.present_leg
+        return self.legs.get(leg.handed.next_leg) if leg and leg.handed else None
+
+    @property
+    def living_claims(self) -> tuple[Claim, ...]:
+        """The claims that have not been dropped."""
+        return tuple(claim for claim in self.claims.values() if not claim.is_dropped)
+
+    @property
+    def unanswered_claims(self) -> tuple[Claim, ...]:
+        """The living claims that neither a paper nor a closing has settled."""
+        return tuple(claim for claim in self.living_claims if claim.answer is None and not claim.is_closed)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the present leg is closed with every living claim; one that arrives later opens it again."""
+        leg = self.present_leg
+        if leg is None or leg.closed is None:
+            return False
+        return self.withdrawn is not None or all(claim.is_closed for claim in self.living_claims)
+
+    @property
+    def standing_objection(self) -> Objection | None:
+        """The objection against the present leg that still waits for its ruling."""
+        leg = self.present_leg
+        return next((o for o in self.objections.values() if o.stands and leg and o.raised.leg == leg.id), None)
+
+    def successor(self, leg: Leg) -> Leg | None:
+        """The leg that took custody from `leg`, or null while `leg` itself has it.
+
+        A directive comes before a hand-over, whichever was learned first. Of two directives that crossed, the one
+        of the smaller code holds: a superior's code is smaller than those below it (GB/T 2260), and where codes do
+        not tell, all nodes still choose alike.
+        """
+        named = [other for other in self.legs.values() if other.from_leg == leg.id and other.named_by]
+        directed = [other for other in named if other.named_by in self.directives]
+        if directed:
+            return min(directed, key=self._precedence)
+        return next((other for other in named if other.opened is not None), None)
+
+    def has_accepted(self, leg: Leg) -> bool:
+        """Whether this leg accepted a living claim in substance."""
+        papers = (self.papers.get(claim.accepted) for claim in self.living_claims if claim.accepted)
+        return any(paper is not None and paper.leg == leg.id for paper in papers)
+
+    def has_answered(self, leg: Leg) -> bool:
+        """Whether this leg issued a paper that answers a claim, declining included."""
+        final = (OpinionIssued, Replied, Declined)
+        return any(paper.leg == leg.id and isinstance(paper, final) for paper in self.papers.values())
+
+    def version_of(self, stream: UUID) -> int:
+        """How many events of the stream are known here."""
+        return self.versions.get(StreamId(stream), 0)
+
+    def _precedence(self, leg: Leg) -> tuple[str, str]:
+        directive = self.directives.get(leg.named_by) if leg.named_by else None
+        return (directive.node if directive else leg.node, str(leg.named_by))
+
+
+def evolve(file: CaseFile | None, event: AnyEvent | Unknown) -> CaseFile:
+    """The file after `event`, which concerns this case. Events of one stream come in order, streams in any order.
+
+    An event that the file has already, or that its author had no right to write into that stream, changes nothing.
+    An Unknown one marks its stream, so that nothing is decided on a leg that is only half understood.
+    """
+    if event.case is None or event.stream is None or event.version is None:
+        raise ValueError("an event that concerns no case has no place in a case file")
+    file = file or CaseFile(case=event.case)
+    if event.version <= file.version_of(event.stream) or isinstance(event, SealedRead):
+        return file
+    if isinstance(event, Unknown):
+        return _advance(msgspec.structs.replace(file, unknown=file.unknown | {event.stream}), event)
+    if not _is_writer(file, event):
+        return file
+    return _advance(_fold(_note_subjects(file, event), event), event)
+
+
+def _is_writer(file: CaseFile, event: AnyEvent) -> bool:
+    """Whether the author's node may say this: about a leg, its holder's; of a new leg, the one that it was given to."""
+    match event:
+        case LegOpened():
+            leg = file.legs.get(event.leg)
+            return event.node == node_of(event.unit) and (leg is None or leg.unit == event.unit)
+        case TakenOver():
+            return event.node == node_of(event.unit) and event.next_leg not in file.legs
+        case RegistrationCorrected():
+            return file.registered is None or event.node == file.registered.node
+        case OrderReplied() | OrderJudged():
+            order = file.orders.get(event.order)
+            if order is None:
+                return True
+            return event.node == (node_of(order.issued.unit) if isinstance(event, OrderReplied) else order.issued.node)
+        case DirectiveAnswered():
+            leg = file.legs.get(event.leg)
+            return leg is None or event.node == leg.node
+        case _ if isinstance(event, LegEvent):
+            leg = file.legs.get(event.leg)
+            return event.stream == event.leg and (leg is None or event.node == leg.node)
+        case _:
+            return True
+
+
+def _advance(file: CaseFile, event: AnyEvent | Unknown) -> CaseFile:
+    return msgspec.structs.replace(file, versions={**file.versions, event.stream: event.version})
+
+
+def _note_subjects(file: CaseFile, event: AnyEvent) -> CaseFile:
+    new = {sealed.subject: frozenset[Division]() for sealed in event.sealed if sealed.subject not in file.custodians}
+    return msgspec.structs.replace(file, custodians={**file.custodians, **new}) if new else file
+
+
+def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line per kind of event
+    change = msgspec.structs.replace
+    match event:
+        case Registered():
+            return _with_claims(change(file, registered=event), event.claims)
+        case RegistrationCorrected():
+            return change(file, corrected=event)
+        case ClaimAmended():
+            return _with_claims(file, [event.claim], **({"is_dropped": True} if event.change == "dropped" else {}))
+        case Withdrawn():
+            return change(file, withdrawn=file.withdrawn or event)
+        case Rated():
+            return change(file, rated=file.rated or event)
+        case LegOpened():
+            return _opened(file, event)
+        case HandedOver():
+            return _named(_moved(file, event, handed=event), event, event.to, event.mode)
+        case Objected():
+            return change(file, objections={**file.objections, event.id: Objection(raised=event)})
+        case ObjectionRuled():
+            return _ruled(file, event)
+        case ObjectionLapsed():
+            return _moved(_objection(file, event.objection, lapsed=event.id), event)
+        case TakenOver():
+            return _named(_directive(file, event), event, event.unit, "taken_over")
+        case LegEnded():
+            return _leg(file, event.leg, ended_by=event.directive)
+        case Accepted(kind="procedural"):
+            return _paper(_leg(file, event.leg, procedural=event.id), event)
+        case Accepted():
+            file = _with_claims(file, event.claims, accepted=event.id, accepted_us=event.occurred_us)
+            return _paper(_moved(file, event), event)
+        case Extended():
+            return _paper(_with_claims(file, event.claims, extra_days=event.days), event)
+        case Declined() | Replied():
+            return _paper(_moved(_with_claims(file, event.claims, answer=event.id), event), event)
+        case OpinionIssued():
+            answered = [answer.claim for answer in event.answers]
+            return _paper(_moved(_with_claims(file, answered, answer=event.id), event), event)
+        case Served():
+            return change(file, served={event.paper: event, **file.served})
+        case Reported():
+            return _leg(file, event.leg, report=event.id)
+        case Closed():
+            return _moved(_with_claims(file, event.claims, is_closed=True), event, closed=event)
+        case OrderIssued():
+            orders = {**file.orders, event.order: Order(issued=event)}
+            return change(_directive(file, event), orders=orders)
+        case OrderReplied():
+            return _order(file, event.order, reply=event.id, judged=None)
+        case OrderJudged():
+            return _order(file, event.order, judged=event)
+        case DirectiveAnswered():
+            return change(file, answered={event.directive: event, **file.answered})
+        case KeyGranted() | ErasureOrdered() | ErasureConfirmed() | KeyDestroyed():
+            return _keys(file, event)
+        case _:
+            return file
+
+
+def _with_claims(file: CaseFile, ids: "tuple[ClaimId, ...] | list[ClaimId]", **changes: object) -> CaseFile:
+    """The file with these claims changed; one that is not known yet is noted, its beginning having gone elsewhere."""
+    changed = {id_: msgspec.structs.replace(file.claims.get(id_, Claim(id=id_)), **changes) for id_ in ids}
+    return msgspec.structs.replace(file, claims={**file.claims, **changed})
+
+
+def _leg(file: CaseFile, id_: LegId, **changes: object) -> CaseFile:
+    leg = file.legs.get(id_)
+    if leg is None:
+        return file
+    return msgspec.structs.replace(file, legs={**file.legs, id_: msgspec.structs.replace(leg, **changes)})
+
+
+def _moved(file: CaseFile, event: LegEvent, **changes: object) -> CaseFile:
+    return _leg(file, event.leg, moved_version=event.version, **changes)
+
+
+def _named(file: CaseFile, event: HandedOver | ObjectionRuled | TakenOver, unit: Unit, mode: OpeningMode) -> CaseFile:
+    """The file with the leg that `event` gives to `unit`; its own node opens it."""
+    if event.next_leg is None or event.next_leg in file.legs:
+        return file
+    before = file.legs.get(event.leg)
+    leg = Leg(
+        id=event.next_leg,
+        unit=unit,
+        mode=mode,
+        from_leg=event.leg,
+        sender=before.unit if before else None,
+        report_by=event.report_by if isinstance(event, HandedOver) else None,
+        named_by=event.id,
+    )
+    return msgspec.structs.replace(file, legs={**file.legs, leg.id: leg})
+
+
+def _opened(file: CaseFile, event: LegOpened) -> CaseFile:
+    named = file.legs.get(event.leg)
+    if named is not None and named.opened is not None:
+        return file
+    leg = Leg(
+        id=event.leg,
+        unit=event.unit,
+        mode=named.mode if named else event.mode,
+        from_leg=named.from_leg if named else event.from_leg,
+        sender=event.sender,
+        report_by=event.report_by,
+        named_by=named.named_by if named else None,
+        opened=event.id,
+        opened_us=event.occurred_us,
+        moved_version=event.version,
+    )
+    return msgspec.structs.replace(file, legs={**file.legs, leg.id: leg})
+
+
+def _ruled(file: CaseFile, event: ObjectionRuled) -> CaseFile:
+    objection = file.objections.get(event.objection)
+    if objection is not None and event.node != objection.raised.ruler:
+        return file
+    mode: OpeningMode = "returned" if event.by == "sender" else "ruled"
+    file = _objection(_directive(file, event), event.objection, ruling=event)
+    return _named(file, event, event.holder, mode)
+
+
+def _objection(file: CaseFile, id_: EventId, **changes: object) -> CaseFile:
+    known = file.objections.get(id_)
+    if known is None:
+        return file
+    return msgspec.structs.replace(file, objections={**file.objections, id_: msgspec.structs.replace(known, **changes)})
+
+
+def _order(file: CaseFile, id_: OrderId, **changes: object) -> CaseFile:
+    known = file.orders.get(id_)
+    if known is None:
+        return file
+    return msgspec.structs.replace(file, orders={**file.orders, id_: msgspec.structs.replace(known, **changes)})
+
+
+def _directive(file: CaseFile, event: Directive) -> CaseFile:
+    return msgspec.structs.replace(file, directives={**file.directives, event.id: event})
+
+
+def _paper(file: CaseFile, event: Paper) -> CaseFile:
+    return msgspec.structs.replace(file, papers={**file.papers, event.id: event})
+
+
+def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed) -> CaseFile:
+    change = msgspec.structs.replace
+    if isinstance(event, KeyGranted):
+        holders = file.custodians.get(event.subject, frozenset()) | {grant.custodian for grant in event.grants}
+        return change(file, custodians={**file.custodians, event.subject: holders})
+    if isinstance(event, ErasureOrdered):
+        return change(file, erasures={event.erasure: Erasure(ordered=event), **file.erasures})
+    known = file.erasures.get(event.erasure)
+    if known is None:
+        return file
+    if isinstance(event, ErasureConfirmed):
+        known = change(known, confirmed=known.confirmed or event)
+    elif event.custodian == event.node:
+        known = change(known, destroyed_by=known.destroyed_by | {event.custodian})
+    return change(file, erasures={**file.erasures, event.erasure: known})

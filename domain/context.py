@@ -1,0 +1,124 @@
+"""What a decision is taken with: who acts, where and when, and the pen that writes the envelope of its events."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypedDict
+from uuid import UUID
+
+import msgspec
+
+from domain.calendar import Calendar
+from domain.case import CaseFile
+from domain.commands import Command
+from domain.divisions import Division, Topology
+from domain.events import Actor, CaseId, Cause, EventId, Role, Sealed, StreamId
+from domain.parts import node_of
+from domain.refusals import InFuture, RoleNotAllowed, UnitNotHere
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts, on which node, when (UTC microseconds), by which tree of superiors and which calendar."""
+
+    now_us: int
+    node: Division
+    actor: Actor
+    topology: Topology
+    calendar: Calendar
+
+    def require(self, *roles: Role) -> None:
+        """Raises RoleNotAllowed unless the actor has one of `roles`, UnitNotHere if the unit is another node's."""
+        if self.actor.role not in roles:
+            raise RoleNotAllowed(role=self.actor.role, roles=roles)
+        if node_of(self.actor.unit) != self.node:
+            raise UnitNotHere(unit=self.actor.unit, node=self.node)
+
+
+class Context(Situation, frozen=True, kw_only=True):
+    """A situation, and what the node's side supplies for the events.
+
+    ids: fresh UUIDv7s; the first becomes the main event's id, under which its texts were sealed (and the id of the
+    case, order, erasure or material that it opens). sealed: the main event's commitments. number: the next number of
+    a paper, by the tag of the event it is rendered from; asked only once nothing can refuse any more. where_known:
+    log origin and leaf index of another node's event, null for one of this node's. last_known: of a leg's node, the
+    log and its last cosigned size, for a take-over.
+    """
+
+    ids: Iterator[UUID]
+    number: Callable[[str], str]
+    sealed: tuple[Sealed, ...] = ()
+    where_known: Callable[[EventId], tuple[str, int] | None] = lambda _: None
+    last_known: tuple[str, int] | None = None
+
+
+class Envelope(TypedDict):
+    """The fields of `Event`, to be unpacked into one."""
+
+    id: EventId
+    stream: StreamId
+    version: int
+    case: CaseId | None
+    node: Division
+    actor: Actor
+    occurred_us: int
+    recorded_us: int
+    cause: tuple[Cause, ...]
+    law: str | None
+    sealed: tuple[Sealed, ...]
+
+
+class Pen:
+    """Writes the envelopes of one command's events. Raises InFuture for what is said to happen after now."""
+
+    def __init__(self, file: CaseFile | None, command: Command, context: Context) -> None:
+        if command.occurred_us is not None and command.occurred_us > context.now_us:
+            raise InFuture(field="occurred_us")
+        self._file = file
+        self._context = context
+        self._occurred_us = context.now_us if command.occurred_us is None else command.occurred_us
+
+    def fresh(self) -> UUID:
+        """A fresh id for something that the events name."""
+        return next(self._context.ids)
+
+    def main(
+        self, stream: UUID | None = None, cause: Iterable[EventId | None] = (), law: str | None = None
+    ) -> Envelope:
+        """The main event's envelope: the first id, all that was sealed. No stream: one of its own, named as the id.
+
+        To be asked before anything else of this pen, and once.
+        """
+        id_ = EventId(self.fresh())
+        case = self._file.case if self._file else CaseId(id_)
+        return self._envelope(id_, case, stream or id_, cause, law, self._context.sealed)
+
+    def further(
+        self, case: CaseId, stream: UUID, cause: Iterable[EventId | None] = (), law: str | None = None
+    ) -> Envelope:
+        """The envelope of an event that follows from the main one."""
+        return self._envelope(EventId(self.fresh()), case, stream, cause, law, ())
+
+    def _envelope(
+        self,
+        id_: EventId,
+        case: CaseId,
+        stream: UUID,
+        cause: Iterable[EventId | None],
+        law: str | None,
+        sealed: tuple[Sealed, ...],
+    ) -> Envelope:
+        return Envelope(
+            id=id_,
+            stream=StreamId(stream),
+            version=(self._file.version_of(stream) if self._file else 0) + 1,
+            case=case,
+            node=self._context.node,
+            actor=self._context.actor,
+            occurred_us=self._occurred_us,
+            recorded_us=self._context.now_us,
+            cause=tuple(self._cause(event) for event in cause if event is not None),
+            law=law,
+            sealed=sealed,
+        )
+
+    def _cause(self, event: EventId) -> Cause:
+        log, seq = self._context.where_known(event) or (None, None)
+        return Cause(id=event, log=log, seq=seq)

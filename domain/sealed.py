@@ -1,0 +1,148 @@
+"""Personal data: every reading is noted, and a key is destroyed only when two persons and every custodian agree."""
+
+from uuid import UUID
+
+from domain.case import CaseFile
+from domain.commands import ConfirmErasure, NoteDestruction, NoteReading, OrderErasure
+from domain.context import Context, Pen, Situation
+from domain.events import AnyEvent, ErasureConfirmed, ErasureOrdered, KeyDestroyed, SealedRead
+from domain.parts import Erasure
+from domain.refusals import Refusal
+
+
+class SubjectUnknown(Refusal):
+    """Nothing is sealed here under this subject. Check it."""
+
+    code = "subject_unknown"
+    says = ("本件没有该当事人的密封内容，请核对", "nothing is sealed under this subject in this case; check it")
+    about = "subject"
+
+
+class SubjectErased(Refusal):
+    """The key was destroyed. What was sealed cannot be read any more, by anybody."""
+
+    code = "subject_erased"
+    says = ("该当事人的密钥已销毁，内容无法再读取", "the subject's key is destroyed; the content can no longer be read")
+    about = "subject"
+
+
+class RetentionHolds(Refusal):
+    """The file must be kept while the matter is open. Erase after it has ended."""
+
+    code = "retention_holds"
+    says = (
+        "本件未办结，负有保存义务，办结后方可销毁",
+        "the matter is open and its file must be kept; erase after it has ended",
+    )
+
+
+class ErasureUnknown(Refusal):
+    """No such erasure in this case. Open the case again."""
+
+    code = "erasure_unknown"
+    says = ("本件没有该销毁令，请重新打开事项", "the case has no such erasure; open the case again")
+    about = "erasure"
+
+
+class ErasureElsewhere(Refusal):
+    """Both persons sign on the node where the erasure was ordered. Confirm it there."""
+
+    code = "erasure_elsewhere"
+    says = (
+        "销毁须在{node}确认，请到该节点办理",
+        "the erasure is confirmed on {node}, where it was ordered; do it there",
+    )
+
+
+class SecondPersonNeeded(Refusal):
+    """Nobody confirms an own order. Ask a second person."""
+
+    code = "second_person_needed"
+    says = ("不能确认本人发起的销毁，请由另一人确认", "nobody confirms an own erasure order; ask a second person")
+
+
+class NotCustodian(Refusal):
+    """This node is no custodian of a confirmed erasure. Nothing is to be destroyed here."""
+
+    code = "not_custodian"
+    says = (
+        "本节点不是该销毁令确认的保管者，无需销毁",
+        "this node is no custodian in a confirmed erasure; nothing to destroy",
+    )
+
+
+def note_reading(file: CaseFile, command: NoteReading, context: Context) -> list[AnyEvent]:
+    """Who opens what, and why; recorded before the text is shown, each time."""
+    context.require("citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator", "system")
+    _check_subject(file, command.subject, context)
+    envelope = Pen(file, command, context).main()
+    return [SealedRead(**envelope, subject=command.subject, events=command.events, purpose=command.purpose)]
+
+
+def may_order_erasure(file: CaseFile, here: Situation) -> None:
+    """The first person orders once the matter has ended; `order_erasure` lets an error be erased before."""
+    here.require("leader", "supervisor")
+    if not file.is_ended:
+        raise RetentionHolds
+
+
+def order_erasure(file: CaseFile, command: OrderErasure, context: Context) -> list[AnyEvent]:
+    """The order of the first person; nothing while one for this subject is on its way."""
+    context.require("leader", "supervisor")
+    if any(one.ordered.subject == command.subject for one in file.erasures.values()):
+        return []
+    _check_subject(file, command.subject, context)
+    if command.ground != "recorded_in_error":
+        may_order_erasure(file, context)
+    envelope = Pen(file, command, context).main()
+    return [ErasureOrdered(**envelope, erasure=envelope["id"], subject=command.subject, ground=command.ground)]
+
+
+def may_confirm_erasure(file: CaseFile, erasure_id: UUID | None, here: Situation) -> Erasure:
+    """The second person, on the same node, is somebody else."""
+    here.require("leader", "supervisor")
+    erasure = _erasure(file, erasure_id)
+    if erasure.ordered.node != here.node:
+        raise ErasureElsewhere(node=erasure.ordered.node)
+    if erasure.ordered.actor.account == here.actor.account:
+        raise SecondPersonNeeded
+    return erasure
+
+
+def confirm_erasure(file: CaseFile, command: ConfirmErasure, context: Context) -> list[AnyEvent]:
+    """The agreement, naming every custodian known, each of whom has to sign; nothing where it was given."""
+    erasure = may_confirm_erasure(file, command.erasure, context)
+    if erasure.confirmed is not None:
+        return []
+    ordered = erasure.ordered
+    custodians = tuple(sorted(file.custodians.get(ordered.subject, ())))
+    envelope = Pen(file, command, context).main(command.erasure, cause=(ordered.id,))
+    return [ErasureConfirmed(**envelope, erasure=command.erasure, subject=ordered.subject, custodians=custodians)]
+
+
+def note_destruction(file: CaseFile, command: NoteDestruction, context: Context) -> list[AnyEvent]:
+    """A custodian's signature that its wrapped key and ciphertexts are gone; nothing where it signed before."""
+    context.require("system")
+    erasure = _erasure(file, command.erasure)
+    if erasure.confirmed is None or context.node not in erasure.confirmed.custodians:
+        raise NotCustodian
+    if context.node in erasure.destroyed_by:
+        return []
+    envelope = Pen(file, command, context).main(cause=(erasure.confirmed.id,))
+    subject = erasure.ordered.subject
+    return [KeyDestroyed(**envelope, erasure=command.erasure, subject=subject, custodian=context.node)]
+
+
+def _check_subject(file: CaseFile, subject: str, here: Situation) -> None:
+    if subject not in file.custodians:
+        raise SubjectUnknown
+    destroyed = (one for one in file.erasures.values() if one.ordered.subject == subject)
+    if any(here.node in erasure.destroyed_by for erasure in destroyed):
+        raise SubjectErased
+
+
+def _erasure(file: CaseFile, erasure_id: UUID | None) -> Erasure:
+    erasure = file.erasures.get(erasure_id) if erasure_id else None
+    if erasure is None:
+        raise ErasureUnknown
+    return erasure
