@@ -130,7 +130,9 @@ def _asked(file: CaseFile, leg: LegId | None) -> _Asked | None:
     )
 
 
-def _step(file: CaseFile, asked: _Asked, here: Situation, command: type[Command], ask: _Ask, article: str | None) -> Step:
+def _step(
+    file: CaseFile, asked: _Asked, here: Situation, command: type[Command], ask: _Ask, article: str | None
+) -> Step:
     tag = str(command.__struct_config__.tag)
     try:
         ask(file, asked, here)
