@@ -16,6 +16,7 @@ from domain.events import (
     LegId,
     LegOpened,
     OrderIssued,
+    Role,
     TakenOver,
 )
 from domain.holding import leg_in_hand
@@ -36,10 +37,12 @@ from domain.refusals import (
     UpgradeNeeded,
 )
 
+_SENDERS: tuple[Role, ...] = ("clerk", "handler", "leader")
+
 
 def may_hand_over(file: CaseFile, leg_id: LegId, here: Situation) -> Leg:
     """The holder passes the matter on until it has accepted it in substance."""
-    here.require("clerk", "handler", "leader")
+    here.require(*_SENDERS)
     leg = leg_in_hand(file, leg_id, here)
     if file.has_accepted(leg):
         raise MustFinish
@@ -48,6 +51,7 @@ def may_hand_over(file: CaseFile, leg_id: LegId, here: Situation) -> Leg:
 
 def hand_over(file: CaseFile, command: HandOver, context: Context) -> list[AnyEvent]:
     """转送/交办 to a unit of this node, above or below; nothing where just this is on its way already."""
+    context.require(*_SENDERS)
     known = file.legs.get(command.leg)
     if known and known.unit == context.actor.unit and _is_same_hand_over(known.handed, command):
         return []

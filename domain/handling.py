@@ -23,6 +23,7 @@ from domain.events import (
     OpinionIssued,
     Replied,
     Reported,
+    Role,
     Served,
 )
 from domain.holding import held_leg, leg_in_hand, own_leg
@@ -58,10 +59,13 @@ from domain.refusals_of_papers import (
 EXTENSION_DAYS_MAX = 30
 COLLECTIVE_MIN = 5
 
+_HANDLERS: tuple[Role, ...] = ("handler", "leader")
+_SERVERS: tuple[Role, ...] = ("clerk", "handler")
+
 
 def may_accept(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, tuple[ClaimId, ...]]:
     """The holder accepts, or declines, every claim that it has neither accepted nor answered yet."""
-    here.require("handler", "leader")
+    here.require(*_HANDLERS)
     leg = leg_in_hand(file, leg_id, here)
     claims = tuple(claim.id for claim in file.unanswered_claims if claim.accepted is None)
     if not claims:
@@ -123,7 +127,7 @@ def extend(file: CaseFile, command: Extend, context: Context) -> list[AnyEvent]:
 
 def may_issue_opinion(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, tuple[Claim, ...]]:
     """The holder answers accepted claims of class ⑥; a claim nobody has accepted or declined stands in the way."""
-    here.require("handler", "leader")
+    here.require(*_HANDLERS)
     leg = leg_in_hand(file, leg_id, here)
     if _class_of(file) != "claim_petition":
         raise PaperNotLawful(**named(REPLIES[_class_of(file)]))
@@ -151,7 +155,7 @@ def issue_opinion(file: CaseFile, command: IssueOpinion, context: Context) -> li
 
 def may_reply(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, tuple[Claim, ...]]:
     """The holder replies where no opinion is due. Classes ⑤ and ⑥ are accepted first; ⑥ only in simple matters."""
-    here.require("handler", "leader")
+    here.require(*_HANDLERS)
     leg = leg_in_hand(file, leg_id, here)
     if _class_of(file) == "claim_petition":
         persons = file.registered.person_count if file.registered else 1
@@ -184,7 +188,7 @@ def reply(file: CaseFile, command: Reply, context: Context) -> list[AnyEvent]:
 
 def may_serve(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, dict[str, Paper]]:
     """The unit serves its own papers, also after the matter has gone on. Gives those not served yet, by event id."""
-    here.require("clerk", "handler")
+    here.require(*_SERVERS)
     leg = own_leg(file, leg_id, here)
     papers = {str(id_): paper for id_, paper in file.papers.items() if paper.leg == leg.id}
     if not papers:
@@ -197,6 +201,7 @@ def may_serve(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, dict
 
 def serve(file: CaseFile, command: Serve, context: Context) -> list[AnyEvent]:
     """送达; nothing where just this was recorded. The first service counts."""
+    context.require(*_SERVERS)
     known = file.served.get(command.paper)
     if known and (known.leg, known.method, known.served_on) == (command.leg, command.method, command.served_on):
         return []
@@ -215,7 +220,7 @@ def serve(file: CaseFile, command: Serve, context: Context) -> list[AnyEvent]:
 
 def may_report(file: CaseFile, leg_id: LegId, here: Situation) -> Leg:
     """The holder of an assigned matter reports, once a paper was served or the matter ended without one."""
-    here.require("handler", "leader")
+    here.require(*_HANDLERS)
     leg = own_leg(file, leg_id, here)
     if file.present_leg != leg or leg.handed is not None:
         raise NotHolder(holder=file.accountable)
@@ -239,7 +244,7 @@ def report(file: CaseFile, command: Report, context: Context) -> list[AnyEvent]:
 
 def may_close(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, tuple[Ending, ...]]:
     """The holder closes. Gives every ending that is lawful now; raises what stands in the way of the usual one."""
-    here.require("handler", "leader")
+    here.require(*_HANDLERS)
     leg = held_leg(file, leg_id, here)
     if file.standing_objection is not None:
         raise ObjectionStands
@@ -259,11 +264,11 @@ def may_close(file: CaseFile, leg_id: LegId, here: Situation) -> tuple[Leg, tupl
 
 def close(file: CaseFile, command: Close, context: Context) -> list[AnyEvent]:
     """办结 of every living claim; nothing where it is closed so already."""
+    context.require(*_HANDLERS)
     known = file.legs.get(command.leg)
     if file.is_ended and known and known.closed and known.closed.ending == command.ending:
         own_leg(file, command.leg, context)
         return []
-    context.require("handler", "leader")
     leg = held_leg(file, command.leg, context)
     if file.standing_objection is not None:
         raise ObjectionStands

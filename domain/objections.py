@@ -15,6 +15,7 @@ from domain.events import (
     Objected,
     ObjectionLapsed,
     ObjectionRuled,
+    Role,
     Unit,
 )
 from domain.holding import leg_in_hand
@@ -32,10 +33,12 @@ from domain.refusals import (
     UpgradeNeeded,
 )
 
+_RULERS: tuple[Role, ...] = ("handler", "leader")
+
 
 def may_object(file: CaseFile, leg_id: LegId, here: Situation) -> Leg:
     """The receiver of a transfer objects within five working days, before accepting, and not against a ruling."""
-    here.require("handler", "leader")
+    here.require(*_RULERS)
     leg = leg_in_hand(file, leg_id, here)
     earlier = [objection for objection in file.objections.values() if objection.raised.leg == leg.id]
     was_ruled = any(objection.ruling and objection.ruling.by == "common_superior" for objection in earlier)
@@ -68,7 +71,7 @@ def object_to(file: CaseFile, command: Object, context: Context) -> list[AnyEven
 
 def may_rule(file: CaseFile, objection_id: EventId | None, here: Situation) -> Objection:
     """The sender rules, or the superior named in the objection, while it stands and its time has not run out."""
-    here.require("handler", "leader")
+    here.require(*_RULERS)
     objection = file.objections.get(objection_id) if objection_id else None
     if objection is None:
         raise ObjectionUnknown
@@ -83,6 +86,7 @@ def may_rule(file: CaseFile, objection_id: EventId | None, here: Situation) -> O
 
 def rule_objection(file: CaseFile, command: RuleObjection, context: Context) -> list[AnyEvent]:
     """The ruling; whoever it names answers from now on. Nothing where the same ruling stands already."""
+    context.require(*_RULERS)
     known = file.objections.get(command.objection)
     if known and known.ruling and _is_same_ruling(known.ruling, command, context):
         return []

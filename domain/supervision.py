@@ -134,6 +134,7 @@ def may_judge(file: CaseFile, order_id: OrderId | None, here: Situation) -> Orde
 
 def judge_order(file: CaseFile, command: JudgeOrder, context: Context) -> list[AnyEvent]:
     """Take the reply, or send it back with a new date; nothing where it was judged just so."""
+    context.require("supervisor")
     known = file.orders.get(command.order)
     is_issuer = known is not None and known.issued.actor.unit == context.actor.unit
     if known and is_issuer and known.judged and _is_same(known.judged, command):
