@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import psycopg
+import uvloop
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 from psycopg.conninfo import conninfo_to_dict
 
@@ -43,6 +44,7 @@ class Rate(NamedTuple):
 def measure(server: PostgresServer) -> Iterator[Line]:
     """Every line against the limit and the peer of this same run. Each figure takes BENCH_SECONDS (2)."""
     gc.freeze()
+    gc.set_threshold(50_000, 50, 50)  # as a node does: young garbage is most of it, and full collections are the tail
     single = raw_inserts(server, 1)
     many = raw_inserts(server, 1_000)
     stock = {threads: stock_recorder(server, threads) for threads in (1, 4, 64)}
@@ -72,8 +74,8 @@ def raw_inserts(server: PostgresServer, rows: int) -> Rate:
             nonlocal last
             numbers = list(range(last, last + rows))
             last += rows
-            ids = [[_uuid() for _ in numbers] for _ in range(2)]
-            columns = ([1] * rows, numbers, [0] * rows, ids[0], [1] * rows, [TOPIC] * rows, ids[1])
+            stream = [_uuid()] * rows
+            columns = ([1] * rows, numbers, [0] * rows, stream, numbers, [TOPIC] * rows, stream)
             cursor.execute(_RAW, (numbers, *columns, [BODY] * rows, [BODY[:32]] * rows, [last] * rows), prepare=True)
             return rows
 
@@ -89,20 +91,26 @@ def stock_recorder(server: PostgresServer, threads: int) -> Rate:
     factory: InfrastructureFactory[Any] = InfrastructureFactory.construct(env)
     recorder: ApplicationRecorder = factory.application_recorder()
 
-    def insert() -> int:
-        recorder.insert_events([StoredEvent(_uuid(), 1, TOPIC, BODY)])
-        return 1
+    def worker() -> Callable[[], int]:
+        stream, versions = _uuid(), itertools.count(1)
+
+        def insert() -> int:
+            recorder.insert_events([StoredEvent(stream, next(versions), TOPIC, BODY)])
+            return 1
+
+        return insert
 
     try:
-        return _rate([insert] * threads)
+        return _rate([worker() for _ in range(threads)])
     finally:
         factory.close()
 
 
 def callers(server: PostgresServer, count: int, *, with_command: bool = False) -> Rate:
     """Coroutines of one event loop that each append one event, wait until it is durable, and append the next."""
-    with Writer(_node(server), 1, _now_us) as writer:
-        return asyncio.run(_coroutines(writer, count, with_command))
+    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # what uvicorn runs on
+    with Writer(_node(server), 1, _now_us) as writer, loop:
+        return loop.run(_coroutines(writer, count, with_command))
 
 
 async def _coroutines(writer: Writer, count: int, with_command: bool) -> Rate:
@@ -111,9 +119,10 @@ async def _coroutines(writer: Writer, count: int, with_command: bool) -> Rate:
     until = started + SECONDS
 
     async def caller() -> None:
+        appends = _stream_of_appends(with_command)
         begin = time.perf_counter()
         while begin < until:
-            await writer.append_async(_one(with_command))
+            await writer.append_async(next(appends))
             end = time.perf_counter()
             waits.append(end - begin)
             begin = end
@@ -126,11 +135,16 @@ def blocking_callers(server: PostgresServer, count: int) -> Rate:
     """The same from threads."""
     with Writer(_node(server), 1, _now_us) as writer:
 
-        def append() -> int:
-            writer.append(_one(False)).result()
-            return 1
+        def worker() -> Callable[[], int]:
+            appends = _stream_of_appends(with_command=False)
 
-        return _rate([append] * count)
+            def append() -> int:
+                writer.append(next(appends)).result()
+                return 1
+
+            return append
+
+        return _rate([worker() for _ in range(count)])
 
 
 def learning(server: PostgresServer, rows: int) -> Rate:
@@ -139,7 +153,8 @@ def learning(server: PostgresServer, rows: int) -> Rate:
         seqs = itertools.count()
 
         def frame(_: psycopg.Connection, intake: Intake) -> int:
-            intake.learn(FROM_BELOW, [_learned(next(seqs)) for _ in range(rows)])
+            stream = _uuid()
+            intake.learn(FROM_BELOW, [_learned(stream, next(seqs)) for _ in range(rows)])
             return rows
 
         return _rate([lambda: writer.run(frame).result()])
@@ -175,13 +190,16 @@ def _p99_ms(waits: list[float]) -> float:
     return sorted(waits)[len(waits) * 99 // 100] * 1_000
 
 
-def _one(with_command: bool) -> Append:
-    event = NewEvent(_uuid(), 1, TOPIC, _uuid(), BODY)
-    return Append([event], _uuid(), BODY[:32], b"ok") if with_command else Append([event])
+def _stream_of_appends(with_command: bool) -> Iterator[Append]:
+    """One caller's work: one event after the other in a stream of its own."""
+    stream = _uuid()
+    for version in itertools.count(1):
+        events = [NewEvent(stream, version, TOPIC, stream, BODY)]
+        yield Append(events, _uuid(), BODY[:32], b"ok") if with_command else Append(events)
 
 
-def _learned(seq: int) -> Learned:
-    return Learned(2, seq, _uuid(), 1, TOPIC, _uuid(), BODY, BODY[:32])
+def _learned(stream: UUID, seq: int) -> Learned:
+    return Learned(2, seq, stream, seq, TOPIC, stream, BODY, BODY[:32])
 
 
 def _uuid() -> UUID:

@@ -14,6 +14,31 @@ ABSENT: Final = -1
 """The last version of a stream that has no events; its first event may be 0 or 1."""
 
 
+class LastVersions:
+    """The last version of the streams used most lately; those not held must be asked for. Forgets half when full."""
+
+    def __init__(self, at_most: int) -> None:
+        self._half = at_most // 2
+        self._recent: dict[UUID, int] = {}
+        self._older: dict[UUID, int] = {}
+
+    def get(self, stream: UUID) -> int | None:
+        """The last version, ABSENT if the stream is known to have none, None if it is not held."""
+        version = self._recent.get(stream)
+        return self._older.get(stream) if version is None else version
+
+    def keep(self, versions: Mapping[UUID, int]) -> None:
+        """Hold these as the newest."""
+        if len(self._recent) > self._half:
+            self._older, self._recent = self._recent, {}
+        self._recent.update(versions)
+
+    def clear(self) -> None:
+        """Hold none."""
+        self._recent.clear()
+        self._older.clear()
+
+
 class KnownCommand(NamedTuple):
     """A command that was recorded before, and the answer it got."""
 
@@ -28,9 +53,9 @@ class Batch:
     """
 
     def __init__(
-        self, head: Head, recorded_us: int, last_versions: Mapping[UUID, int], known: Mapping[UUID, KnownCommand] | None
+        self, head: Head, recorded_us: int, last_versions: LastVersions, known: Mapping[UUID, KnownCommand] | None
     ) -> None:
-        """last_versions: of every stream that matters; a missing one is taken to be absent.
+        """last_versions: of every stream that matters; one that is not held is taken to be absent.
 
         known: the recorded commands among those to come; None if nobody has looked.
         """
@@ -40,6 +65,7 @@ class Batch:
         self.outcomes: list[Appended | LedgerError] = []
         self.beside: list[tuple[LiteralString, Sequence[object]]] = []
         self.doubtful = False
+        self._accepted = 0
         self._last_versions = last_versions
         self._first_pos = head.pos + 1
         self._first_seq = head.own_size
@@ -51,7 +77,7 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to store: all were refused or repeated."""
-        return not self._events and not self._commands
+        return not self._accepted
 
     @property
     def has_commands(self) -> bool:
@@ -95,11 +121,9 @@ class Batch:
     def _stale(self, append: Append) -> StaleVersion | None:
         ahead: dict[UUID, int] = {}
         for event in append.events:
-            last = ahead.get(event.stream)
+            last = ahead.get(event.stream) if ahead else None
             if last is None:
-                last = self.moved.get(event.stream)
-            if last is None:
-                last = self._last_versions.get(event.stream, ABSENT)
+                last = self._last(event.stream)
             if event.version != last + 1 and (last != ABSENT or event.version != 1):
                 # A repetition is stale by its nature; whether it is one takes a look at the commands.
                 self.doubtful |= append.command_id is not None and not self._looked
@@ -108,7 +132,14 @@ class Batch:
         self.moved.update(ahead)
         return None
 
+    def _last(self, stream: UUID) -> int:
+        last = self.moved.get(stream)
+        if last is None:
+            last = self._last_versions.get(stream)
+        return ABSENT if last is None else last
+
     def _accept(self, append: Append) -> Appended:
+        self._accepted += 1
         before, count = len(self._events), len(append.events)
         pos, seq = self._first_pos + before, self._first_seq + before
         self._events += append.events

@@ -94,9 +94,9 @@ class Reader:
         """At most `limit` rows with pos > after_pos, in order, without gaps: what is not here is not committed."""
         return self._rows(_COLUMNS + "where pos > %b order by pos limit %b", (after_pos, limit))
 
-    def read_case(self, case_id: UUID) -> list[Row]:
-        """Every row of one case, own and learned, in the order learned."""
-        return self._rows(_COLUMNS + "where case_id = %b order by pos", (case_id,))
+    def read_case(self, case_id: UUID, after_pos: int = 0) -> list[Row]:
+        """Every row of one case with pos > after_pos, own and learned, in the order learned."""
+        return self._rows(_COLUMNS + "where case_id = %b and pos > %b order by pos", (case_id, after_pos))
 
     def read_stream(self, stream: UUID, after_version: int = -1) -> list[Row]:
         """This node's own events of one stream with version > after_version, in order of version."""

@@ -3,36 +3,21 @@
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from sync.append import (
-    BODY_LIMIT_BYTES,
-    Append,
-    Appended,
-    BodyTooLarge,
-    Busy,
-    Fenced,
-    Learned,
-    LedgerUnavailable,
-    WriterClosed,
-)
-from sync.batch import ABSENT, Batch, KnownCommand
+from sync.append import Append, Appended, Fenced, Learned, LedgerUnavailable
+from sync.batch import ABSENT, Batch, KnownCommand, LastVersions
 from sync.ledger import Head, Tip
+from sync.waiting import Item, Waiting, settle
 
 T = TypeVar("T")
 
-BATCH_EVENTS: Final = 1_000
-BATCH_BYTES: Final = 1 << 20
 _STREAMS_HELD: Final = 100_000  # about 20 MB; the others are asked for when they come
-_ITEM_BYTES: Final = 256  # what waiting costs beside the bodies
-_RETRY_S: Final = 1
 
 # The head row is lock, fence (epoch) and source of positions in one. It stays locked until commit, so positions become
 # visible in the order they are given, and a reader that tails them can never miss one.
@@ -121,20 +106,6 @@ class Intake:
 Job = Callable[[psycopg.Connection, Intake], T]
 
 
-class _Item:
-    """An append or a job in the queue, and whom to wake with its outcome."""
-
-    __slots__ = ("future", "lazy", "loop", "settled", "size_bytes", "work")
-
-    def __init__(self, work: Append | Job[Any], size_bytes: int, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work = work
-        self.size_bytes = size_bytes
-        self.loop = loop
-        self.future: Any = Future() if loop is None else loop.create_future()
-        self.lazy = False
-        self.settled = False
-
-
 class _InFlight(NamedTuple):
     """What was sent and not answered: if it was stored, the head has had its `turn`, and `finish` is due."""
 
@@ -164,17 +135,12 @@ class Writer:
         queue_bytes: above this many waiting, callers get Busy. reconnect_s: how long a lost database is waited for.
         """
         self.tip = Tip() if tip is None else tip
-        self.failure: BaseException | None = None
         self._dsn = dsn
         self._log_id = log_id
         self._now_us = now_us
-        self._queue_bytes = queue_bytes
         self._reconnect_s = reconnect_s
-        self._queue: deque[_Item] = deque()
-        self._waiting_bytes = 0
-        self._arrived = threading.Condition()
-        self._is_open = False
-        self._last_versions: dict[UUID, int] = {}
+        self._waiting = Waiting(queue_bytes)
+        self._last_versions = LastVersions(_STREAMS_HELD)
         self._in_flight: _InFlight | None = None
         self._thread = threading.Thread(target=self._main, name="ledger-writer", daemon=True)
         self._conn: psycopg.Connection
@@ -186,14 +152,12 @@ class Writer:
         (row,) = self._conn.execute(_TAKE_OVER).fetchall()
         self._head = Head(*row)
         self.tip.advance(self._head.pos)
-        self._is_open = True
+        self._waiting.open()
         self._thread.start()
 
     def close(self) -> None:
         """Write what waits, then stop. Later calls raise WriterClosed."""
-        with self._arrived:
-            self._is_open = False
-            self._arrived.notify()
+        self._waiting.close()
         self._thread.join()
         self._conn.close()
 
@@ -210,13 +174,12 @@ class Writer:
         Future raises: StaleVersion, CommandReused, LedgerUnavailable, Fenced, or the psycopg.Error of a statement
         beside it. Raises at once: BodyTooLarge, Busy, WriterClosed, Fenced.
         """
-        future: Future[Appended] = self._enqueue(_Item(append, _size_bytes(append), None)).future
+        future: Future[Appended] = self._waiting.put(Item(append))
         return future
 
     async def append_async(self, append: Append) -> Appended:
         """The same for asyncio. A caller that is cancelled may still have been recorded."""
-        item = _Item(append, _size_bytes(append), asyncio.get_running_loop())
-        answer: Appended = await self._enqueue(item).future
+        answer: Appended = await self._waiting.put(Item(append, asyncio.get_running_loop()))
         return answer
 
     def run(self, job: Job[T], *, lazy: bool = False) -> "Future[T]":
@@ -227,49 +190,24 @@ class Writer:
         back the job's rows and position together, so nothing outside may be told before a later `run` or append,
         whose flush covers it, has been answered.
         """
-        item = _Item(job, _ITEM_BYTES, None)
-        item.lazy = lazy
-        future: Future[T] = self._enqueue(item).future
+        future: Future[T] = self._waiting.put(Item(job, lazy=lazy))
         return future
 
-    def _enqueue(self, item: _Item) -> _Item:
-        with self._arrived:
-            if isinstance(self.failure, Fenced):
-                raise Fenced
-            if not self._is_open:
-                raise WriterClosed from self.failure
-            if self._waiting_bytes + item.size_bytes > self._queue_bytes and self._queue:
-                raise Busy(_RETRY_S)
-            self._waiting_bytes += item.size_bytes
-            self._queue.append(item)
-            self._arrived.notify()
-        return item
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the writer stopped by itself: Fenced, or a fault of the program; None as long as it has not."""
+        return self._waiting.failure
 
     def _main(self) -> None:
-        while items := self._next():
+        while items := self._waiting.take():
             try:
                 self._do(items)
             except BaseException as failure:  # whatever it is, no caller may wait for ever
-                self._give_up(items, failure)
+                self._waiting.give_up(failure)
+                self._fail(items, failure)
                 return
 
-    def _next(self) -> list[_Item]:
-        """What is done next: the appends at the front of the queue up to the limits, or one job; [] at the end."""
-        with self._arrived:
-            self._arrived.wait_for(lambda: self._queue or not self._is_open)
-            items: list[_Item] = []
-            events = size_bytes = 0
-            while self._queue:
-                item = self._queue[0]
-                events += len(item.work.events) if isinstance(item.work, Append) else BATCH_EVENTS
-                size_bytes += item.size_bytes
-                if items and (events > BATCH_EVENTS or size_bytes > BATCH_BYTES):
-                    break
-                items.append(self._queue.popleft())
-                self._waiting_bytes -= item.size_bytes
-            return items
-
-    def _do(self, items: list[_Item]) -> None:
+    def _do(self, items: list[Item]) -> None:
         for is_last_try in (False, True):
             try:
                 self._perform([item for item in items if not item.settled])
@@ -281,7 +219,7 @@ class Writer:
             else:
                 return
 
-    def _perform(self, items: list[_Item]) -> None:
+    def _perform(self, items: list[Item]) -> None:
         if not items:
             return
         if isinstance(items[0].work, Append):
@@ -291,15 +229,17 @@ class Writer:
 
     # Appends
 
-    def _commit(self, items: list[_Item], *, careful: bool) -> None:
+    def _commit(self, items: list[Item], *, careful: bool) -> None:
         """Store these appends together. Careful: look up every stream and command instead of trusting the indexes."""
         batch = self._plan(items, careful=careful)
         if batch.doubtful:
             self._commit(items, careful=True)
             return
+        if batch.is_empty:
+            settle(zip(items, batch.outcomes, strict=True))
+            return
         try:
-            if not batch.is_empty:
-                self._store(batch, items)
+            self._store(batch, items)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
         except psycopg.Error as refusal:
@@ -308,7 +248,7 @@ class Writer:
         else:
             self._stored(batch, items)
 
-    def _commit_apart(self, items: list[_Item], refusal: psycopg.Error, *, careful: bool) -> None:
+    def _commit_apart(self, items: list[Item], refusal: psycopg.Error, *, careful: bool) -> None:
         """The database refused the batch: find whose fault it is, so that the others are recorded."""
         if not careful:
             self._commit(items, careful=True)
@@ -319,7 +259,7 @@ class Writer:
             self._commit(items[:middle], careful=True)
             self._commit(items[middle:], careful=True)
 
-    def _plan(self, items: list[_Item], *, careful: bool) -> Batch:
+    def _plan(self, items: list[Item], *, careful: bool) -> Batch:
         appends = [item.work for item in items if isinstance(item.work, Append)]
         self._load_versions(appends, careful=careful)
         known = self._known_commands(appends) if careful else None
@@ -329,16 +269,16 @@ class Writer:
         return batch
 
     def _load_versions(self, appends: Iterable[Append], *, careful: bool) -> None:
-        first: dict[UUID, int] = {}
-        for append in appends:
-            for event in append.events:
-                if event.stream not in self._last_versions:
-                    first.setdefault(event.stream, event.version)
         # A stream that claims to start at 1 needs no look: should it exist, the unique index says so.
-        unknown = [stream for stream, version in first.items() if careful or version != 1]
+        unknown = {
+            event.stream
+            for append in appends
+            for event in append.events
+            if (careful or event.version != 1) and self._last_versions.get(event.stream) is None
+        }
         if unknown:
-            for stream, version in self._query(_LAST_VERSIONS, (unknown,)):
-                self._last_versions[stream] = ABSENT if version is None else version
+            found = self._query(_LAST_VERSIONS, (list(unknown),))
+            self._last_versions.keep({stream: ABSENT if last is None else last for stream, last in found})
 
     def _known_commands(self, appends: Iterable[Append]) -> dict[UUID, KnownCommand]:
         ids = [append.command_id for append in appends if append.command_id is not None]
@@ -347,7 +287,7 @@ class Writer:
             for command_id, digest, result, pos, seq, events in self._query(_COMMANDS, (ids,))
         }
 
-    def _store(self, batch: Batch, items: list[_Item]) -> None:
+    def _store(self, batch: Batch, items: list[Item]) -> None:
         head, ending = self._head, batch.ending()
         count = ending.pos - head.pos
         fence = (count, count, batch.recorded_us, head.epoch, head.pos)
@@ -367,18 +307,14 @@ class Writer:
                 pipeline.sync()
                 _unfenced(cursor)
 
-    def _stored(self, batch: Batch, items: list[_Item]) -> None:
+    def _stored(self, batch: Batch, items: list[Item]) -> None:
         self._moved_to(batch.ending())
-        for stream, version in batch.moved.items():
-            self._last_versions.pop(stream, None)  # so that the longest unused stands first
-            self._last_versions[stream] = version
-        while len(self._last_versions) > _STREAMS_HELD:
-            del self._last_versions[next(iter(self._last_versions))]
-        _settle(zip(items, batch.outcomes, strict=True))
+        self._last_versions.keep(batch.moved)
+        settle(zip(items, batch.outcomes, strict=True))
 
     # Jobs
 
-    def _run(self, item: _Item, job: Job[Any]) -> None:
+    def _run(self, item: Item, job: Job[Any]) -> None:
         intake = Intake(self._conn, self._head, self._recorded_us())
         try:
             with self._conn.transaction():
@@ -391,16 +327,16 @@ class Writer:
         except Fenced:
             raise
         except Exception as failure:
-            if self._conn.closed:
+            if self._conn.closed and isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError)):
                 raise
             self._in_flight = None
             self._fail([item], failure)
         else:
             self._ran(item, ending, result)
 
-    def _ran(self, item: _Item, ending: Head, result: object) -> None:
+    def _ran(self, item: Item, ending: Head, result: object) -> None:
         self._moved_to(ending)
-        _settle([(item, result)])
+        settle([(item, result)])
 
     # Connection
 
@@ -412,18 +348,12 @@ class Writer:
     def _reconnect(self) -> bool:
         """Come back after a lost connection and settle what was in flight; False if the database stays away.
 
-        Taking the next epoch waits for, and shuts out, what the old connection may still be doing.
         Raises: Fenced.
         """
-        conn = self._connect_patiently()
-        if conn is None:
+        head = self._take_up_again()
+        if head is None:
             return False
-        self._conn = conn
-        row = conn.execute(_TAKE_UP_AGAIN, (self._head.epoch,)).fetchone()
-        if row is None:
-            raise Fenced
         in_flight, self._in_flight = self._in_flight, None
-        head = Head(*row)
         if in_flight is not None and head.turn == in_flight.turn:
             in_flight.finish()
         # Otherwise it is not there, nor perhaps lazy jobs that the disk had not seen: go on from what is.
@@ -431,15 +361,21 @@ class Writer:
         self._last_versions.clear()
         return True
 
-    def _connect_patiently(self) -> psycopg.Connection | None:
+    def _take_up_again(self) -> Head | None:
+        """The head under the next epoch, which waits for, and shuts out, what the old connection may still be doing."""
         deadline = time.monotonic() + self._reconnect_s
         while True:
             try:
-                return self._connect()
+                self._conn = self._connect()
+                row = self._conn.execute(_TAKE_UP_AGAIN, (self._head.epoch,)).fetchone()
             except psycopg.OperationalError:
-                if time.monotonic() > deadline or not self._is_open:
+                if time.monotonic() > deadline or not self._waiting.is_open:
                     return None
                 time.sleep(0.1)
+            else:
+                if row is None:
+                    raise Fenced
+                return Head(*row)
 
     def _query(self, query: str, params: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._conn.cursor(binary=True) as cursor:
@@ -453,55 +389,10 @@ class Writer:
         self._in_flight = None
         self.tip.advance(head.pos)
 
-    def _fail(self, items: Iterable[_Item], reason: BaseException) -> None:
-        _settle([(item, reason) for item in items if not item.settled])
-
-    def _give_up(self, items: list[_Item], failure: BaseException) -> None:
-        with self._arrived:
-            self.failure = failure
-            self._is_open = False
-            waiting = [*items, *self._queue]
-            self._queue.clear()
-        self._fail(waiting, failure)
-
-
-def _size_bytes(append: Append) -> int:
-    total = _ITEM_BYTES + len(append.result)
-    for event in append.events:
-        if len(event.body) > BODY_LIMIT_BYTES:
-            raise BodyTooLarge(len(event.body))
-        total += len(event.body)
-    return total
+    def _fail(self, items: Iterable[Item], reason: BaseException) -> None:
+        settle([(item, reason) for item in items if not item.settled])
 
 
 def _unfenced(cursor: psycopg.Cursor[Any]) -> None:
     if cursor.fetchone() is None:
         raise Fenced
-
-
-def _settle(outcomes: Iterable[tuple[_Item, object]]) -> None:
-    """Wake the callers; those of one event loop by a single call into it, however many they are."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, object]]] = {}
-    for item, outcome in outcomes:
-        item.settled = True
-        if item.loop is None:
-            _answer(item.future, outcome)
-        else:
-            by_loop.setdefault(item.loop, []).append((item.future, outcome))
-    for loop, answers in by_loop.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            loop.call_soon_threadsafe(_answer_all, answers)
-
-
-def _answer_all(answers: Iterable[tuple[Any, object]]) -> None:
-    for future, outcome in answers:
-        if not future.done():
-            _answer(future, outcome)
-
-
-def _answer(future: Any, outcome: object) -> None:
-    with suppress(InvalidStateError):  # cancelled by its caller
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)

@@ -1,7 +1,7 @@
 from uuid import UUID
 
 from sync.append import Append, Appended, CommandReused, NewEvent, StaleVersion
-from sync.batch import Batch, KnownCommand
+from sync.batch import Batch, KnownCommand, LastVersions
 from sync.ledger import Head
 
 LEG, OTHER, COMMAND = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -13,7 +13,9 @@ def event(stream: UUID, version: int) -> NewEvent:
 
 
 def batch(last_versions: dict[UUID, int] | None = None, known: dict[UUID, KnownCommand] | None = None) -> Batch:
-    return Batch(HEAD, 0, last_versions or {}, known)
+    held = LastVersions(at_most=100)
+    held.keep(last_versions or {})
+    return Batch(HEAD, 0, held, known)
 
 
 def test_positions_and_leaf_indexes_follow_the_head_without_gaps() -> None:
@@ -71,3 +73,12 @@ def test_a_stale_command_is_doubtful_until_the_commands_were_looked_up() -> None
         taken = batch({LEG: 9}, known)
         taken.take(Append([event(LEG, 1)], COMMAND, b"digest"))
         assert taken.doubtful is doubtful
+
+
+def test_of_many_streams_those_used_last_are_held() -> None:
+    held = LastVersions(at_most=10)
+    for number in range(100):
+        held.keep({UUID(int=number): number})
+    assert held.get(UUID(int=99)) == 99
+    assert held.get(UUID(int=0)) is None
+    assert 5 <= sum(held.get(UUID(int=number)) is not None for number in range(100)) <= 13

@@ -171,6 +171,13 @@ def test_what_stands_beside_commits_with_its_append_and_fails_only_its_append(wr
         )
 
 
+def test_statements_alone_are_executed_too(writer: Writer, database: str) -> None:
+    beside = [("create table noted (n int)", ())]
+    assert writer.append(Append([], beside=beside)).result(LIMIT_S).positions == range(1, 1)
+    with psycopg.connect(database) as conn:
+        assert conn.execute("select to_regclass('noted') is null").fetchone() == (False,)
+
+
 def test_an_event_the_database_refuses_does_not_harm_its_neighbours(writer: Writer) -> None:
     release = held_up(writer)
     bad = Append([NewEvent(uuid4(), 1, "leg\x00", None, b"{}")])
@@ -377,6 +384,30 @@ def test_a_connection_cut_at_a_jobs_commit_records_it_once(
         assert writer.run(job).result(LIMIT_S) == range(1, 2)
     assert len(runs) == runs_due
     assert_whole(reader.read(0, 10))
+
+
+def test_refusals_before_a_cut_do_not_hide_that_it_was_recorded(proxy: CuttingProxy, reader: Reader) -> None:
+    leg = uuid4()
+    with Writer(proxy.dsn, 1, now_us) as writer:
+        writer.append(one(leg)).result(LIMIT_S)
+        for _ in range(3):
+            assert isinstance(outcome(writer.append(one(leg, 7))), StaleVersion)
+        proxy.cut("reply")
+        assert writer.append(one(leg, 2)).result(LIMIT_S).positions == range(2, 3)
+    assert_whole(reader.read(0, 10))
+
+
+def test_a_job_that_fails_after_losing_its_connection_fails_alone(writer: Writer, database: str) -> None:
+    def job(conn: psycopg.Connection, _: Intake) -> None:
+        terminate_writer(database)
+        with suppress(psycopg.OperationalError):
+            conn.execute("select 1")
+        raise KeyError("no such author")
+
+    failing = writer.run(job)
+    with pytest.raises(KeyError):
+        failing.result(LIMIT_S)
+    assert writer.append(one()).result(LIMIT_S).positions == range(1, 2)
 
 
 def test_a_terminated_backend_costs_no_append(database: str, writer: Writer, reader: Reader) -> None:
