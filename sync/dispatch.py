@@ -1,0 +1,233 @@
+"""Who below is sent which event: case files with their openings, directives, later material, milestones."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+from domain.case import CaseFile, evolve
+from domain.divisions import Division
+from domain.events import NotCanonical, Unknown, read
+from domain.routing import addressees, file_receivers
+from sync.downlink import pack
+from sync.faults import Fault
+from sync.inbox_store import Part
+from sync.ledger import FROM_ABOVE, Row
+from sync.merkle import Prover
+from sync.station import Station
+from sync.tree import SEALED, SignedHead, TreeReader
+from sync.trust import Directory
+from sync.wire import MAX_EVENT_BYTES, Beside, Enclosure, Item
+
+DISPATCHED: Final = "exchange.dispatched"
+"""Ledger position up to which everything is on its way down that should be."""
+
+CASES_HELD: Final = 2_000
+_PAGE: Final = 200
+
+
+class Enclosed(NamedTuple):
+    """How a leaf from above is proven, and for whom it came."""
+
+    addressed: list[str]
+    proof: list[bytes]
+    checkpoint: str
+
+
+class DispatchStore(TreeReader, Protocol):
+    """One transaction over the ledger and the downward sequences."""
+
+    def position(self, name: str) -> int:
+        """How far a follower of the ledger has come; 0 at first."""
+
+    def move(self, name: str, pos: int) -> None:
+        """Keep how far it has come."""
+
+    def read(self, after_pos: int, limit: int) -> list[Row]:
+        """Rows beyond a position, in order."""
+
+    def read_case(self, case_id: UUID, upto_pos: int) -> list[Row]:
+        """Every row of a case up to a position, in order."""
+
+    def origins(self, log_ids: Iterable[int]) -> dict[int, str]:
+        """The origins of logs."""
+
+    def head_beyond(self, log_id: int, seq: int) -> SignedHead | None:
+        """The smallest signed head kept beyond leaf `seq`."""
+
+    def enclosed(self, log_id: int, seq: int) -> Enclosed | None:
+        """How a leaf that came from above is proven."""
+
+    def parts(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Part]]:
+        """For every (log_id, first, end): what lies beside these leaves."""
+
+    def enqueue(self, child: Division, items: Sequence[Item], now_us: int) -> None:
+        """The next number of the child's downward sequence."""
+
+    def fault(self, faults: Sequence[Fault], now_us: int) -> None:
+        """Count them."""
+
+
+class _Sending(NamedTuple):
+    row: Row
+    to: list[Division]
+
+
+class Dispatch:
+    """Follows the ledger and decides what goes down. The case files it holds are a cache of the ledger."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._cases: OrderedDict[UUID, CaseFile] = OrderedDict()
+
+    def forget(self) -> None:
+        """After a transaction that did not commit: what was folded in it is not to be relied on."""
+        self._cases.clear()
+
+    def step(self, store: DispatchStore, directory: Directory, now_us: int) -> bool:
+        """Take the next page of the ledger; whether there was any row to take."""
+        done, sealed = store.position(DISPATCHED), store.position(SEALED)
+        rows = [row for row in store.read(done, _PAGE) if row.pos <= sealed]
+        if not rows:
+            return False
+        page = _Page(store, self._station, directory)
+        for row in rows:
+            if row.case_id is not None:
+                self._decide(page, row, row.case_id)
+        for child, items in page.items().items():
+            for letter in pack(items, directory):
+                store.enqueue(child, letter, now_us)
+        if page.faults:
+            store.fault(page.faults, now_us)
+        store.move(DISPATCHED, rows[-1].pos)
+        return True
+
+    def _decide(self, page: "_Page", row: Row, case_id: UUID) -> None:
+        earlier = [] if case_id in self._cases else page.store.read_case(case_id, row.pos - 1)
+        topology, here = page.directory.topology, self._station.here
+        try:
+            event = read(row.body)
+            file = self._fold(case_id, [*earlier, row])
+            if isinstance(event, Unknown):
+                return
+            wanted = addressees(file, event, here, topology)
+            receivers = file_receivers(event, here, topology)
+        except Exception as error:  # whatever one case holds must not stop all the others
+            page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
+            self._cases.pop(case_id, None)
+            return
+        opened = page.not_served_below(row, receivers)
+        if opened:
+            page.send_file(earlier or page.store.read_case(case_id, row.pos - 1), opened)
+        to = page.not_served_below(row, wanted)
+        if to:
+            page.send(row, to)
+
+    def _fold(self, case_id: UUID, rows: Sequence[Row]) -> CaseFile:
+        file = self._cases.pop(case_id, None)
+        for row in rows:
+            event = read(row.body)
+            if event.case is not None:
+                file = evolve(file, event)
+        if file is None:
+            raise NotCanonical("no event of this case can be read")
+        self._cases[case_id] = file
+        if len(self._cases) > CASES_HELD:
+            self._cases.popitem(last=False)
+        return file
+
+
+class _Page:
+    """What one page of the ledger sends down."""
+
+    def __init__(self, store: DispatchStore, station: Station, directory: Directory) -> None:
+        self.store = store
+        self.directory = directory
+        self.faults: list[Fault] = []
+        self._here = station.here
+        self._sendings: list[_Sending] = []
+        self._origins: dict[int, str] = {}
+        self._provers: dict[tuple[int, int], Prover] = {}
+
+    def not_served_below(self, row: Row, wanted: Iterable[Division]) -> list[Division]:
+        """Of those wanted, the ones that only this node serves.
+
+        A node below that stands above both author and addressee has sent it itself; and what came from above was
+        sent by a node above to all it named.
+        """
+        author = self._author(row.log_id)
+        named = self._named(row)
+        topology = self.directory.topology
+        return sorted(
+            code
+            for code in wanted
+            if code not in named and not self._is_within(author, topology.next_hop(self._here, code))
+        )
+
+    def send(self, row: Row, to: list[Division]) -> None:
+        """One event."""
+        self._sendings.append(_Sending(row, to))
+
+    def send_file(self, rows: Iterable[Row], receivers: Sequence[Division]) -> None:
+        """All that is known here of a case, to each who cannot know it from its own part of the tree."""
+        for row in rows:
+            author = self._author(row.log_id)
+            to = [code for code in receivers if not self._is_within(author, code)]
+            if to:
+                self._sendings.append(_Sending(row, to))
+
+    def items(self) -> dict[Division, list[Item]]:
+        """By the child that leads there, in the order decided."""
+        spans = {(row.log_id, row.seq, row.seq + 1) for row, _ in self._sendings}
+        beside = self.store.parts(sorted(spans))
+        items: dict[Division, list[Item]] = {}
+        for row, to in self._sendings:
+            parts = [part for part in beside.get(row.log_id, []) if part.seq == row.seq]
+            by_child: dict[Division, list[Division]] = {}
+            for code in to:
+                by_child.setdefault(self.directory.topology.next_hop(self._here, code), []).append(code)
+            for child, codes in by_child.items():
+                enclosure = self._enclose(row, codes, parts)
+                if enclosure is not None:
+                    items.setdefault(child, []).append(enclosure)
+        return items
+
+    def _enclose(self, row: Row, to: list[Division], parts: list[Part]) -> Enclosure | None:
+        proven = self._proven(row)
+        if proven is None:
+            self.faults.append(Fault("unproven", f"pos {row.pos}", "", "no proof is kept for this leaf"))
+            return None
+        beside: list[Beside] = []
+        room_bytes = MAX_EVENT_BYTES - len(row.body)
+        for part in parts:
+            if len(part.body) <= room_bytes:
+                beside.append(Beside(part.seq, part.part, part.body))
+                room_bytes -= len(part.body)
+        origin = self._origin(row.log_id)
+        return Enclosure(list(to), origin, row.seq, row.body, proven.proof, proven.checkpoint, beside)
+
+    def _proven(self, row: Row) -> Enclosed | None:
+        if row.via == FROM_ABOVE:
+            return self.store.enclosed(row.log_id, row.seq)
+        head = self.store.head_beyond(row.log_id, row.seq)
+        if head is None:
+            return None
+        key = (row.log_id, head.size)
+        prover = self._provers.setdefault(key, Prover(self.store.hashes(row.log_id), head.size))
+        return Enclosed([], prover.inclusion(row.seq), head.note)
+
+    def _named(self, row: Row) -> list[str]:
+        enclosed = self.store.enclosed(row.log_id, row.seq) if row.via == FROM_ABOVE else None
+        return enclosed.addressed if enclosed else []
+
+    def _origin(self, log_id: int) -> str:
+        if log_id not in self._origins:
+            self._origins |= self.store.origins([log_id])
+        return self._origins[log_id]
+
+    def _author(self, log_id: int) -> Division | None:
+        return self.directory.division_of(self._origin(log_id))
+
+    def _is_within(self, code: Division | None, top: Division) -> bool:
+        """Whether a division is `top` or stands below it."""
+        return code is not None and (code == top or top in self.directory.topology.path_up(code))

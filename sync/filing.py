@@ -1,0 +1,70 @@
+"""How verified leaves become rows: ledger rows, parts beside them, and what is noted about either."""
+
+from typing import NamedTuple
+
+from sync.append import Learned
+from sync.faults import Fault
+from sync.inbox_store import Part
+from sync.leaf import certificate_in, is_part_of, parts_expected
+from sync.opening import OpenFrame
+from sync.tree import Tree
+from sync.trust import Certificate, CertificateRefused, Directory, read_certificate
+
+
+class Filed(NamedTuple):
+    """certificates: (leaf index, text) of every enrolment among the leaves, not checked yet."""
+
+    rows: list[Learned]
+    parts: list[Part]
+    faults: list[Fault]
+    certificates: list[tuple[int, str]]
+
+
+def file_frame(opened: OpenFrame, tree: Tree, sparse: dict[tuple[int, int], bytes]) -> Filed:
+    """What the leaves beyond `tree` become. sparse: (log_id, seq) -> leaf hash of what was learned from above."""
+    frame, log_id = opened.frame, tree.log_id
+    skipped = tree.size - frame.first
+    filed = Filed([], [], [], [])
+    new = zip(opened.leaves[skipped:], frame.entries[skipped:], opened.hashes[skipped:], strict=True)
+    for seq, (leaf, body, digest) in enumerate(new, tree.size):
+        held = sparse.get((log_id, seq)) if sparse else None
+        if held is None:
+            filed.rows.append(Learned(log_id, seq, leaf.stream, leaf.version, leaf.topic, leaf.case_id, body, digest))
+        elif held != digest:
+            where = f"{frame.log}#{seq}"
+            detail = "the enclosure that came from above holds another leaf"
+            filed.faults.append(Fault("enclosure_differs", where, opened.child, detail, opened.record))
+        if leaf.fault is not None:
+            where = f"{frame.log}#{seq}"
+            filed.faults.append(Fault("undecodable", where, opened.child, leaf.fault, body))
+        elif (text := certificate_in(leaf.event)) is not None:
+            filed.certificates.append((seq, text))
+    _file_parts(opened, tree, filed)
+    return filed
+
+
+def enrolled(directory: Directory, log: str, text: str) -> tuple[Certificate, Directory]:
+    """A certificate in a leaf of `log`, believed where that log is its issuer's. Raises CertificateRefused."""
+    certificate = read_certificate(text)
+    if certificate.parent is None or certificate.parent != directory.division_of(log):
+        raise CertificateRefused("issuer", "并非由该上级登记", "its leaf is not its issuer's")
+    return certificate, directory.adding(text)
+
+
+def _file_parts(opened: OpenFrame, tree: Tree, filed: Filed) -> None:
+    frame = opened.frame
+    skipped = tree.size - frame.first
+    missing = {
+        (seq, part)
+        for seq, leaf in enumerate(opened.leaves[skipped:], tree.size)
+        for part in range(parts_expected(leaf.event))
+    }
+    for beside in frame.beside:
+        if tree.size <= beside.seq < opened.head.size and is_part_of(
+            opened.leaves[beside.seq - frame.first].event, beside.part, beside.body
+        ):
+            filed.parts.append(Part(tree.log_id, beside.seq, beside.part, beside.body))
+            missing.discard((beside.seq, beside.part))
+    for seq, part in sorted(missing):
+        detail = "it did not come with its event, or was not what the event says"
+        filed.faults.append(Fault("part_missing", f"{frame.log}#{seq}.{part}", opened.child, detail))

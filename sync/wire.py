@@ -1,0 +1,219 @@
+"""What travels between two nodes: frames of a log upward, signed letters both ways, and how large they may be.
+
+Every record is msgpack of one tagged Struct. A frame needs no signature of its own: its author's checkpoint covers
+it, whoever carried it. Everything else is a letter, signed by the node that speaks. The golden bytes of each shape
+stand in `tests/golden`; a change of any field is a new tag.
+"""
+
+import base64
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from domain.events import MAX_LEAF_BYTES
+
+MAX_RECORD_BYTES = 900 * 1024
+"""What a channel must carry in one record; Kafka's default broker limit is 1 MiB."""
+
+FRAME_ENTRIES = 500
+"""At most so many leaves stand in a frame, and so between two checkpoints of a log."""
+
+FRAME_BYTES = 512 * 1024
+"""Entries and beside parts of a frame or of a downward letter; a single larger event travels alone."""
+
+MAX_EVENT_BYTES = 800 * 1024
+"""One leaf with all that travels beside it. Whoever writes an event must refuse a larger one."""
+
+_T = TypeVar("_T")
+
+_LETTER_DOMAIN = b"huiyin-letter/v0\0"
+
+Origin = Annotated[str, Meta(pattern=r"\A[!-*,-~]{1,200}\Z")]
+Size = Annotated[int, Meta(ge=0, le=2**62)]
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Note = Annotated[str, Meta(max_length=8_192)]
+LeafBytes = Annotated[bytes, Meta(max_length=MAX_LEAF_BYTES)]
+DivisionCode = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
+
+
+class WireInvalid(ValueError):
+    """Bytes that are no record of this protocol. The receiver counts them as a fault of the lane and goes on."""
+
+
+class Beside(msgspec.Struct, frozen=True, array_like=True):
+    """What belongs to leaf `seq` of the same log without standing in it: a ciphertext, a wrapped key, by part."""
+
+    seq: Size
+    part: Annotated[int, Meta(ge=0, lt=32_768)]
+    body: bytes
+
+
+class Frame(msgspec.Struct, frozen=True, tag="frame.v0", tag_field="type"):
+    """Leaves `first`, `first` + 1 … of one log, verbatim, ending exactly at the size its author's checkpoint names.
+
+    checkpoint: C2SP signed note by the author. beside: parts of these leaves, any of which may be missing.
+    """
+
+    log: Origin
+    first: Size
+    checkpoint: Note
+    entries: Annotated[list[LeafBytes], Meta(min_length=1, max_length=FRAME_ENTRIES)]
+    beside: list[Beside]
+
+
+# --- upward -------------------------------------------------------------------------------------------------------
+
+
+class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge.v0", tag_field="type"):
+    """The child has stored everything of its downward sequence up to here."""
+
+    down_seq: Size
+
+
+class AskDown(msgspec.Struct, frozen=True, tag="ask_down.v0", tag_field="type"):
+    """The child misses its downward sequence from this number on."""
+
+    from_seq: Size
+
+
+class AskHeld(msgspec.Struct, frozen=True, tag="ask_held.v0", tag_field="type"):
+    """Before its first write a node asks what its parent holds of its log. nonce: repeated in the answer."""
+
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+
+Up = Acknowledge | AskDown | AskHeld
+
+
+# --- downward -----------------------------------------------------------------------------------------------------
+
+
+class Cosigned(msgspec.Struct, frozen=True, tag="cosigned.v0", tag_field="type"):
+    """An ancestor has verified and stored `log` up to `size`. line: its C2SP cosignature/v1 note signature line."""
+
+    log: Origin
+    size: Size
+    root: Hash
+    line: Note
+
+
+class Introduction(msgspec.Struct, frozen=True, tag="introduction.v0", tag_field="type"):
+    """Certificates, superior first, that the reader may need for the enclosures of the same letter."""
+
+    certificates: Annotated[list[Note], Meta(max_length=2_000)]
+
+
+class Enclosure(msgspec.Struct, frozen=True, tag="enclosure.v0", tag_field="type"):
+    """One leaf of another node's log for the divisions `to`, provable without that log.
+
+    proof: RFC 6962 inclusion path of leaf `seq`, lowest sibling first, in the tree that `checkpoint` signs.
+    """
+
+    to: Annotated[list[DivisionCode], Meta(min_length=1, max_length=64)]
+    log: Origin
+    seq: Size
+    body: LeafBytes
+    proof: Annotated[list[Hash], Meta(max_length=63)]
+    checkpoint: Note
+    beside: list[Beside]
+
+
+class AskRange(msgspec.Struct, frozen=True, tag="ask_range.v0", tag_field="type"):
+    """The parent wants `log` again from leaf `from_seq` on; it lifts an earlier refusal."""
+
+    log: Origin
+    from_seq: Size
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused.v0", tag_field="type"):
+    """The parent takes no more of `log` beyond `size`, for a reason that sending again does not heal."""
+
+    log: Origin
+    size: Size
+    reason: Annotated[str, Meta(max_length=64)]
+
+
+class Held(msgspec.Struct, frozen=True, tag="held.v0", tag_field="type"):
+    """The answer to AskHeld: how much of the asker's log the parent holds; checkpoint is empty for size 0."""
+
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    log: Origin
+    size: Size
+    checkpoint: Note
+
+
+Item = Cosigned | Introduction | Enclosure | AskRange | Refused | Held
+
+
+class Down(msgspec.Struct, frozen=True, tag="down.v0", tag_field="type"):
+    """Number `seq` of what one parent says to one child.
+
+    after: the number before it that the parent can still give; anything but `seq` - 1 owns up to a loss.
+    """
+
+    seq: Annotated[int, Meta(ge=1, le=2**62)]
+    after: Size
+    items: Annotated[list[Item], Meta(max_length=1_000)]
+
+
+class Letter(msgspec.Struct, frozen=True, tag="letter.v0", tag_field="type"):
+    """A body that `sender` said to `to`. signature: Ed25519 by the sender's log key over `signed_bytes(to, body)`."""
+
+    sender: DivisionCode
+    to: DivisionCode
+    body: bytes
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+Record = Frame | Letter
+
+_encoder = msgspec.msgpack.Encoder()
+_records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+_ups: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+_downs: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_items: msgspec.msgpack.Decoder[list[Item]] = msgspec.msgpack.Decoder(list[Item])
+
+
+def encode(message: Record | Up | Down | list[Item]) -> bytes:
+    """The bytes of a record, of a letter's body, or of a row of kept items."""
+    return _encoder.encode(message)
+
+
+def decode_record(data: bytes) -> Record:
+    """The frame or letter in foreign bytes; WireInvalid."""
+    if len(data) > MAX_RECORD_BYTES:
+        raise WireInvalid(f"a record is at most {MAX_RECORD_BYTES} bytes, this one has {len(data)}")
+    return _decode(_records, data)
+
+
+def decode_up(body: bytes) -> Up:
+    """What a child says in a letter whose signature holds; WireInvalid."""
+    return _decode(_ups, body)
+
+
+def decode_down(body: bytes) -> Down:
+    """What a parent says in a letter whose signature holds; WireInvalid."""
+    return _decode(_downs, body)
+
+
+def decode_items(data: bytes) -> list[Item]:
+    """Items that this node wrote into its own table of letters to come."""
+    return _decode(_items, data)
+
+
+def signed_bytes(to: str, body: bytes) -> bytes:
+    """What a letter's signature covers: it is for one reader and can be taken for nothing else."""
+    return _LETTER_DOMAIN + to.encode() + b"\0" + body
+
+
+def hash_text(digest: bytes) -> str:
+    """A hash as events and checkpoints write it: standard base64."""
+    return base64.b64encode(digest).decode()
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise WireInvalid(f"no record of this protocol: {error}") from error
