@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import get_args
 
 from domain.case import CaseFile
-from domain.events import Declined, Ending, MatterClass, OpinionIssued, PaperReply, Replied
+from domain.events import Declined, Ending, EventId, MatterClass, OpinionIssued, PaperReply, Replied
 from domain.parts import Leg, Paper
 from domain.refusals_of_papers import (
     ClaimUnanswered,
@@ -72,7 +72,7 @@ def check_ending(file: CaseFile, leg: Leg, matter: MatterClass, ending: Ending) 
     if ending not in possible:
         raise EndingUnlawful(**named(possible))
     if ending == "agreement":
-        _check_all_accepted(file)
+        _check_agreement(file)
         return
     if ending != "withdrawn":
         _check_papers(file, ending)
@@ -80,9 +80,15 @@ def check_ending(file: CaseFile, leg: Leg, matter: MatterClass, ending: Ending) 
         raise ReportMissing
 
 
-def _check_all_accepted(file: CaseFile) -> None:
-    if any(claim.accepted is None for claim in file.unanswered_claims) or not file.living_claims:
+def _check_agreement(file: CaseFile) -> None:
+    """An agreement settles accepted claims that have no answer; answers given to others have been served."""
+    if any(claim.accepted is None for claim in file.unanswered_claims):
         raise NotAccepted
+    answers = _answers(file)
+    if not file.unanswered_claims:
+        raise EndingUnlawful(**named([_ending_of(file.papers[id_] for id_ in answers)]))
+    if not answers <= file.served.keys():
+        raise ServiceMissing
 
 
 def _check_papers(file: CaseFile, ending: Ending) -> None:
@@ -91,13 +97,17 @@ def _check_papers(file: CaseFile, ending: Ending) -> None:
         if claim.accepted is None and ending == "opinion":
             raise NotAccepted
         raise ClaimUnanswered(claim=claim.id)
-    answers = {claim.answer for claim in file.living_claims if claim.answer and not claim.is_closed}
-    papers = [file.papers[id_] for id_ in answers if id_ in file.papers]
-    fitting = _ending_of(papers)
+    answers = _answers(file)
+    fitting = _ending_of(file.papers[id_] for id_ in answers)
     if fitting != ending:
         raise EndingUnlawful(**named([fitting]))
     if not answers <= file.served.keys():
         raise ServiceMissing
+
+
+def _answers(file: CaseFile) -> set[EventId]:
+    """The papers that answer what is still to be closed."""
+    return {claim.answer for claim in file.living_claims if claim.answer and not claim.is_closed}
 
 
 def _ending_of(papers: Iterable[Paper]) -> Ending:

@@ -79,8 +79,13 @@ def may_order(file: CaseFile, leg_id: LegId, here: Situation) -> Leg:
 
 
 def issue_order(file: CaseFile, command: IssueOrder, context: Context) -> list[AnyEvent]:
-    """督办函; after the end of a matter only for what may go wrong then. The order's id is the event's."""
+    """督办函, its id being the event's; after the end of a matter only for what may go wrong then.
+
+    Nothing where the same unit's order for the same reason and date still waits for its reply.
+    """
     leg = may_order(file, command.leg, context)
+    if any(_is_waiting(order, command, context) for order in file.orders.values()):
+        return []
     if file.is_ended and command.trigger not in _AFTER_THE_END:
         raise CaseEnded
     if command.reply_by < shanghai_date(context.now_us):
@@ -156,6 +161,12 @@ def judge_order(file: CaseFile, command: JudgeOrder, context: Context) -> list[A
             reply_by=command.reply_by,
         )
     ]
+
+
+def _is_waiting(order: Order, command: IssueOrder, here: Situation) -> bool:
+    issued = order.issued
+    asked = (here.actor.unit, command.leg, command.trigger, command.reply_by)
+    return order.reply is None and (issued.actor.unit, issued.leg, issued.trigger, issued.reply_by) == asked
 
 
 def _is_same(judged: OrderJudged, command: JudgeOrder) -> bool:

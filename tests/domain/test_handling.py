@@ -275,6 +275,17 @@ def test_an_agreement_ends_what_was_accepted_without_a_paper() -> None:
     assert city.file(case, GAOYANG).is_ended
 
 
+def test_an_agreement_is_no_way_round_an_answer_that_was_given() -> None:
+    city, case = registered()
+    town = city.at(TOWN)
+    town.accepts(case)
+    town.answers(case)
+    refused(EndingUnlawful, lambda: town.closes(case, "agreement"))
+    adds_claim(city, case)
+    town.accepts(case)
+    refused(ServiceMissing, lambda: town.closes(case, "agreement"))
+
+
 def test_a_withdrawn_petition_is_only_closed_as_withdrawn() -> None:
     city, case = registered()
     town, citizen = city.at(TOWN), city.at(TOWN, "citizen")
