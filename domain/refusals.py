@@ -268,8 +268,8 @@ class ObjectionImpossible(Refusal):
 
     code = "objection_impossible"
     says = (
-        "只能对尚未受理的转送、交办件提出异议，上级裁定后不得再提",
-        "only a transfer not yet accepted and not ruled on can be objected to",
+        "只能对尚未受理、未经上级裁定的转送交办件提出异议，请继续办理",
+        "only a transfer neither accepted nor ruled on can be objected to; handle the matter",
     )
     rests_on = articles.OBJECT
 

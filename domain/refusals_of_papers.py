@@ -35,7 +35,7 @@ class ExtensionTooLong(Refusal):
     """At most 30 days. Choose fewer."""
 
     code = "extension_too_long"
-    says = ("延期为1至30日，请更正", "an extension is 1 to 30 days; correct it")
+    says = ("延期天数须为1至30日，请更正", "an extension is 1 to 30 days; correct it")
     rests_on = articles.PERIOD
     about = "days"
 
@@ -84,8 +84,8 @@ class PerformanceMissing(Refusal):
 
     code = "performance_missing"
     says = (
-        "支持诉求{claim}须写明执行单位和期限（不早于今日）",
-        "support of claim {claim} needs a performer and a date, from today",
+        "支持诉求{claim}须写明执行单位和期限，期限不早于今日，请补充",
+        "support of claim {claim} needs a performer and a date from today on; add both",
     )
     rests_on = articles.OPINION
     about = "answers"
@@ -146,7 +146,7 @@ class ReportMissing(Refusal):
     """The assigner is owed a report. Report, then close."""
 
     code = "report_missing"
-    says = ("交办件须先报送办结报告再办结", "a report is owed to the assigner; report, then close")
+    says = ("本件为交办件，请先报送办结报告再办结", "a report is owed to the assigner; report, then close")
     rests_on = articles.REPORT
 
 

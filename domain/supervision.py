@@ -24,7 +24,7 @@ class NotOrdered(Refusal):
     """The order is addressed to another unit. That unit replies."""
 
     code = "not_ordered"
-    says = ("该督办函由{unit}回复", "{unit} replies to this order")
+    says = ("该督办函发给{unit}，请由该单位回复", "the order is addressed to {unit}; that unit replies")
     rests_on = articles.SUPERVISE
 
 
@@ -32,7 +32,7 @@ class NotIssuer(Refusal):
     """Only the unit that issued the order judges the reply."""
 
     code = "not_issuer"
-    says = ("督办回复由{unit}审核", "{unit}, which issued the order, judges the reply")
+    says = ("督办回复由发函单位{unit}审核，请等待", "{unit}, which issued the order, judges the reply; wait for it")
     rests_on = articles.SUPERVISE
 
 

@@ -244,8 +244,9 @@ class Somebody:
             number=lambda tag: f"{tag}/{self.city.fresh().int & 0xFFFF}",
             last_known=("city.example/1", 7),
         )
-        case = getattr(command, "case", None)
-        return decide(self.node.files.get(case), command, msgspec.structs.replace(context, **changes))
+        case: CaseId | None = getattr(command, "case", None)
+        file = self.node.files.get(case) if case else None
+        return decide(file, command, msgspec.structs.replace(context, **changes))
 
     def does(self, command: AnyCommand) -> list[AnyEvent]:
         """Decide and keep the events on this node."""
