@@ -25,6 +25,7 @@ from domain.divisions import Division
 from gateway.backup_file import COST, BackupRefused, Cost, SealedWriter
 from gateway.config import FILE_NAME, NodeConfig, load
 from gateway.restored import flush_folder
+from sync.tree import OWN_LOG
 
 FORMAT: Final = 1
 
@@ -198,11 +199,11 @@ def _schemas(conn: psycopg.Connection) -> list[Schema]:
 
 
 def _manifest(conn: psycopg.Connection, config: NodeConfig, made_us: int) -> Manifest:
-    owner = conn.execute("select origin from public.log where id = 1").fetchone()
-    if owner is not None and owner[0] != config.origin:
-        raise OtherNode(owner[0], config.origin)
-    ((pos, own_size),) = conn.execute("select pos, own_size from public.head").fetchall()
     node = config.node
+    owner = conn.execute("select division from public.log where id = %s", (OWN_LOG,)).fetchone()
+    if owner is not None and owner[0] != node.division:
+        raise OtherNode(owner[0], node.division)
+    ((pos, own_size),) = conn.execute("select pos, own_size from public.head").fetchall()
     return Manifest(FORMAT, node.division, node.name, config.origin, pos, own_size, made_us)
 
 

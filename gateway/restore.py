@@ -35,10 +35,14 @@ from gateway.postgres_server import PostgresServer
 from gateway.restored import RESTORED, Restored, flush_folder
 from sync.keys import write_private
 from sync.migrations import migrate
+from sync.store_postgres import PostgresTx
 
 SERVER_FOLDER: Final = Path("postgres")
-NODE_DATABASE: Final = "huiyin"
+NODE_DATABASE: Final = "node"
 """Where a node without a database of its own has the embedded one, and what it is called there."""
+
+NUMBERS_SKIPPED: Final = 1 << 32
+"""More than a node says to one child between a backup and its loss."""
 
 T = TypeVar("T")
 
@@ -111,6 +115,7 @@ def restore_backup(
                 _prepare(dsn, contents, staging)
                 with psycopg.connect(dsn) as conn:
                     _fill(conn, contents, blocks, progress)
+                    _renew(conn)
                     _write_files(staging, contents, manifest, config if changes != AS_SAVED else None)
             try:
                 staging.rename(folder)
@@ -211,6 +216,7 @@ def _fill(conn: psycopg.Connection, contents: Contents, blocks: _Blocks, progres
         conn.execute("select set_config('search_path', %s, true)", (schema.name,))
         for name, digest in sorted(schema.migrations.items()):
             conn.execute(_script(schema.name, name, digest))
+    conn.execute("set local search_path to default")
     tables = [sql.Identifier(table.schema, table.name) for table in contents.tables]
     conn.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))  # rows that migrations put there
     for table in contents.tables:
@@ -221,7 +227,14 @@ def _fill(conn: psycopg.Connection, contents: Contents, blocks: _Blocks, progres
                 done_bytes += len(block)
                 progress(table.full_name, done_bytes)
     blocks.expect_end()
-    if any(schema.name == "web" for schema in contents.schemas):
+
+
+def _renew(conn: psycopg.Connection) -> None:
+    """What must not simply go on where the backup ended, because others have gone on since."""
+    PostgresTx(conn).ask_held(os.urandom(16))
+    # A child takes no number twice, and it has had some since: those would be lost on it without a word.
+    conn.execute("update public.child set down_size = down_size + %s", (NUMBERS_SKIPPED,))
+    if conn.execute("select to_regclass('web.session')").fetchone() != (None,):
         conn.execute("delete from web.session")  # one that was ended since must not come to life again
 
 

@@ -1,7 +1,6 @@
-"""A node that was restored from a backup: it asks what its superior holds of its log before it writes anything."""
+"""The mark of a node that was restored from a backup: while it stands, the node writes nothing of its own."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,10 +9,13 @@ RESTORED = Path("trust/restored.json")
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """The mark that a restore leaves in a node's folder. made_us: when the backup was made (UTC microseconds).
+    """made_us: when the backup was made, UTC microseconds. pos, own_size: of the ledger and the own log then.
 
-    pos, own_size: of the ledger and the own log then. While the mark stands, the node neither appends, nor signs a
-    checkpoint, nor sends an event: what it would write may have been written already, and otherwise.
+    The node may have written on after the backup, and its superior may hold what it wrote: under the same numbers it
+    must write nothing else. The restore has put the question to the superior into the database (`Exchange.standing`
+    tells the answer), by the lane that carries the frames: so the answer comes after all that the node had sent
+    before its loss. `agrees`: take the mark away and go on. `behind`, `differs`: stay, and restore a later backup.
+    At the root the outside witness answers instead: it has cosigned a head of this size or larger, or it refuses.
     """
 
     made_us: int
@@ -21,45 +23,8 @@ class Restored(msgspec.Struct, frozen=True):
     own_size: int
 
 
-class Resume(msgspec.Struct, frozen=True):
-    """Everything the superior holds stands here: take the mark away and go on; the rest is sent again."""
-
-
-class Behind(msgspec.Struct, frozen=True):
-    """The superior holds leaves that the backup lacks. Write nothing under this log; restore a later backup.
-
-    Where there is none, the log ends here and the node goes on in a new shard.
-    """
-
-    own_size: int
-    held_size: int
-
-
-class Forked(msgspec.Struct, frozen=True):
-    """The superior holds other leaves under the same numbers. Write nothing; find out which of the two is true."""
-
-    held_size: int
-
-
-Verdict = Resume | Behind | Forked
-
-
-def may_write(own_size: int, root_at: Callable[[int], bytes], held_size: int, held_root: bytes) -> Verdict:
-    """Whether a restored node may go on with its log, given the head that its superior has verified and stored.
-
-    root_at: the own log's root at a size up to own_size (such as `frontier_at(hashes, size).root()`). held_root is
-    not looked at where held_size is 0. The question must go by the lane that carries the frames: then the answer
-    comes after everything that the node had sent before its loss.
-    """
-    if held_size > own_size:
-        return Behind(own_size, held_size)
-    if held_size > 0 and root_at(held_size) != held_root:
-        return Forked(held_size)
-    return Resume()
-
-
 def mark_of(folder: Path) -> Restored | None:
-    """The mark, if this node was restored and its superior has not answered yet."""
+    """The mark, if this node was restored and may not write yet."""
     try:
         return msgspec.json.decode((folder / RESTORED).read_bytes(), type=Restored)
     except FileNotFoundError:

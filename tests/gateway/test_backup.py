@@ -37,14 +37,13 @@ from gateway.backup_file import (
     SealedReader,
     SealedWriter,
 )
-from gateway.config import Database, Http, Identity, NodeConfig, load
-from gateway.founding import enrolment, found_root
+from gateway.config import Database, Http, Identity, NodeConfig, load, write
 from gateway.postgres_server import PostgresServer
 from gateway.restore import NODE_DATABASE, SERVER_FOLDER, Changes, DatabaseNotEmpty, FolderNotEmpty, restore_backup
 from gateway.restored import Restored, mark_of
 from sync.append import Append, NewEvent
 from sync.custody_postgres import keep_parts
-from sync.keys import load_keys
+from sync.keys import generate_keys, load_keys
 from sync.ledger import register_log
 from sync.migrations import migrate
 from sync.writer import Writer
@@ -89,7 +88,11 @@ def original(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
     dsn = postgres.dsn("original")
     identity = Identity(division=CITY, name="开封市信访局", tier="city", trust_domain="huiyin.example")
     config = NodeConfig(node=identity, http=Http(port=8499), database=Database(dsn=dsn))
-    found_root(folder, config, MADE_US, escrow=os.urandom(32))
+    generate_keys(folder / "keys", config.origin)
+    (folder / "escrow-share-1.json").write_text("carried away by a person, and no part of the node")
+    (folder / "trust").mkdir()
+    (folder / "trust/enrolment.json").write_bytes(b'{"root_fingerprint":"00","certificates":[]}')
+    write(folder, config)
     with (folder / "node.toml").open("a") as file:
         file.write("# a word by the operator\n")
     prepare(dsn)
@@ -203,14 +206,15 @@ def test_a_node_comes_back_in_another_folder_and_database_byte_for_byte(
 
     before, after = rows(original.dsn), rows(empty)
     assert (len(before.pop("web.session")), len(after.pop("web.session"))) == (1 + 1, 1), "everybody is signed out"
+    assert (len(before.pop("public.held")), len(after.pop("public.held"))) == (1, 1 + 1), "the superior is asked"
     assert after == before
     assert {"duty", "lane"}.isdisjoint(name for (name,) in tables_in(empty)), "no views, no channel"
     assert len(after["public.beside"]) == 40 + 1, "two parts for each event, and the end of the copy"
     assert private_files(tmp_path / "new") == private_files(original.folder)
     assert load_keys(tmp_path / "new" / "keys").log.verifier == load_keys(original.folder / "keys").log.verifier
-    assert enrolment(tmp_path / "new") == enrolment(original.folder)
     assert mark_of(tmp_path / "new") == Restored(made_us=MADE_US, pos=20, own_size=20)
     assert mark_of(original.folder) is None
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["keys", "node.toml", "trust"]
     assert migrate(empty) == []
 
 
@@ -385,11 +389,11 @@ def test_what_cannot_be_saved_is_refused_by_name(node: Node, empty: str, tmp_pat
     with pytest.raises(PassphraseWeak):
         make_backup(node.folder, node.dsn, tmp_path / "backup", "hunter2", quiet, made_us=MADE_US)
     with psycopg.connect(node.dsn) as conn:
-        conn.execute("update log set origin = 'huiyin.example/410221000000/1'")
+        conn.execute("update log set division = '410221000000'")
     with pytest.raises(OtherNode, match="410221000000"):
         save(node, tmp_path / "backup")
     with psycopg.connect(node.dsn) as conn:
-        conn.execute("update log set origin = 'huiyin.example/410200000000/1'")
+        conn.execute("update log set division = %s", (CITY,))
     (node.folder / "trust/film.mp4").write_bytes(bytes(17 << 20))
     with pytest.raises(FolderTooLarge):
         save(node, tmp_path / "backup")

@@ -1,35 +1,110 @@
-import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
-from gateway.restored import RESTORED, Behind, Forked, Restored, Resume, mark_of, may_write, take_mark_away
-from sync.merkle import Frontier, leaf_hash
+import psycopg
+import pytest
 
-OURS = [leaf_hash(bytes([number])) for number in range(10)]
+from gateway.backup import make_backup
+from gateway.backup_file import Cost
+from gateway.config import Database, Identity, NodeConfig, write
+from gateway.postgres_server import PostgresServer
+from gateway.restore import Changes, restore_backup
+from gateway.restored import RESTORED, Restored, mark_of, take_mark_away
+from tests.sync.hierarchy import CITY, COUNTY, VILLAGE, Hierarchy, Node, hierarchy
 
-
-def root_at(size: int) -> bytes:
-    assert size <= len(OURS), "only what stands here can be asked for"
-    return Frontier().extend(OURS[:size])[0].root()
-
-
-def test_a_node_whose_superior_holds_a_part_of_its_log_goes_on() -> None:
-    assert may_write(10, root_at, 7, root_at(7)) == Resume()
-    assert may_write(10, root_at, 10, root_at(10)) == Resume()
-
-
-def test_a_node_whose_superior_holds_nothing_goes_on() -> None:
-    assert may_write(10, root_at, 0, b"") == Resume()
-    assert may_write(0, root_at, 0, b"") == Resume()
+PASSPHRASE = "green wheat 1978"
 
 
-def test_a_node_whose_superior_holds_more_writes_nothing() -> None:
-    assert may_write(10, root_at, 11, os.urandom(32)) == Behind(own_size=10, held_size=11)
-    assert may_write(0, root_at, 1, os.urandom(32)) == Behind(own_size=0, held_size=1)
+def quiet(_table: str, _size_bytes: int) -> None:
+    pass
 
 
-def test_a_node_whose_superior_holds_other_leaves_writes_nothing() -> None:
-    other = Frontier().extend([*OURS[:6], leaf_hash(b"other")])[0].root()
-    assert may_write(10, root_at, 7, other) == Forked(held_size=7)
+def save(node: Node, target: Path) -> None:
+    folder = target.with_suffix(".folder")
+    folder.mkdir()
+    tier = "village" if node.division == VILLAGE else "county"
+    identity = Identity(division=node.division, name="x", tier=tier, trust_domain="huiyin.example", parent=CITY)
+    write(folder, NodeConfig(node=identity))
+    make_backup(folder, node.dsn, target, PASSPHRASE, quiet, made_us=1, cost=Cost(64, 1, 1))
+
+
+def lose_and_restore(node: Node, source: Path, empty: str) -> None:
+    """The node's disk is gone; it starts again from the backup."""
+    node.crash()
+    restore_backup(source, source.with_suffix(".new"), PASSPHRASE, quiet, changes=Changes(database=Database(dsn=empty)))
+    node.dsn = empty
+    node.start()
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer) -> Iterator[str]:
+    """A database without any table; it outlives the nodes."""
+    name = f"restored_{uuid4().hex}"
+    postgres.create_database(name)
+    yield postgres.dsn(name)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as conn:
+        conn.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+def line(postgres: PostgresServer, empty: str) -> Iterator[Hierarchy]:
+    with hierarchy(postgres, f"line_{uuid4().hex[:8]}", CITY, COUNTY, VILLAGE) as nodes:
+        nodes[VILLAGE].chat(3)
+        nodes[COUNTY].chat(2)
+        nodes.heal(nodes.all_secured)
+        yield nodes
+
+
+def test_a_restored_node_asks_its_parent_and_goes_on_where_both_agree(
+    line: Hierarchy, empty: str, tmp_path: Path
+) -> None:
+    village = line[VILLAGE]
+    save(village, tmp_path / "backup")
+    lose_and_restore(village, tmp_path / "backup", empty)
+    assert village.exchange.standing() == "unanswered", "nothing has to be called for it to ask"
+    line.settle()
+    line.heal(lambda: village.exchange.standing() == "agrees")
+    village.chat(2)
+    line.heal(line.all_secured)
+    assert line[CITY].log(village.origin) == village.log(village.origin)
+    assert [node.faults() for node in line.nodes.values()] == [{}, {}, {}]
+
+
+def test_a_node_restored_from_before_its_last_words_learns_that_it_is_behind(
+    line: Hierarchy, empty: str, tmp_path: Path
+) -> None:
+    village, county = line[VILLAGE], line[COUNTY]
+    save(village, tmp_path / "backup")
+    village.chat(2)
+    village.exchange.pump_seal()
+    village.exchange.pump_up()  # on its way, and not yet taken in, when the disk is lost
+    known = village.log(village.origin)
+    lose_and_restore(village, tmp_path / "backup", empty)
+    line.heal(lambda: village.exchange.standing() == "behind")
+    assert county.log(village.origin) == known
+    assert len(village.log(village.origin)) == len(known) - 2
+
+
+def test_a_parent_restored_from_an_old_backup_gives_its_child_no_number_that_it_had_already(
+    line: Hierarchy, empty: str, tmp_path: Path
+) -> None:
+    village, county = line[VILLAGE], line[COUNTY]
+    save(county, tmp_path / "backup")
+    ((kept,),) = county.query("select max(seq) from down where child = %s", (VILLAGE,))
+    for _ in range(4):  # each is cosigned, so the village has more numbers than the backup knows of
+        village.chat(1)
+        line.settle()
+    ((had,),) = county.query("select down_acked from child where division = %s", (VILLAGE,))
+    assert had > kept
+    lose_and_restore(county, tmp_path / "backup", empty)
+    line.heal(lambda: county.exchange.standing() == "agrees")
+    village.chat(1)
+    line.heal(line.all_secured)
+    ((first,),) = county.query("select min(seq) from down where child = %s and seq > %s", (VILLAGE, kept))
+    assert first > had
+    assert "down_lost" in village.faults(), "what was said in between may be lost, and that is not hidden"
+    assert county.log(village.origin) == line[CITY].log(village.origin) == village.log(village.origin)
 
 
 def test_the_mark_stands_until_it_is_taken_away(tmp_path: Path) -> None:
