@@ -38,6 +38,7 @@ from tests.given import CITY, GAOYANG, LIUZHUANG, QI, YUWANG, City, office
 
 PLACES = (CITY, QI, GAOYANG, YUWANG, LIUZHUANG)
 UNITS = (*(office(place) for place in PLACES), office(GAOYANG, "water"))
+OF_A_LEG = {"register_route", "accept_notice", "objection", "report_back"}
 ROLES: tuple[Role, ...] = ("clerk", "handler", "leader", "supervisor", "citizen")
 
 units = st.sampled_from(UNITS)
@@ -214,6 +215,8 @@ class CaseMachine(RuleBasedStateMachine):
         present = top.present_leg
         assert present is not None
         assert holder_ids <= ended | {present.id}
+        clocks = running(self.city.history).values()
+        assert {duty.leg for duty in clocks if duty.leg and duty.rule in OF_A_LEG} <= {present.id}
 
     def writes(self, place: Division, unit: str) -> bool:
         """Whether this unit's node would let it write some leg now."""

@@ -174,6 +174,7 @@ def test_what_a_silent_holder_still_wrote_is_kept_and_changes_nothing_about_who_
     city.syncs()
     assert {city.holder(case, node) for node in (CITY, QI, GAOYANG, LIUZHUANG)} == {office(QI)}
     assert any(isinstance(event, HandedOver) for event, _ in city.node(CITY).ledger)
+    assert not any(isinstance(event, LegOpened) and event.node == GAOYANG for event in city.history)
     (answer,) = [event for event in city.history if isinstance(event, DirectiveAnswered)]
     assert (answer.effect, answer.holder) == ("overtaken", office(QI))
 

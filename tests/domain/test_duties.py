@@ -134,6 +134,20 @@ def test_a_take_over_does_not_reset_the_60_days() -> None:
     assert "handle" not in rules(city)
 
 
+def test_a_leg_that_lost_its_effect_leaves_no_clock_behind() -> None:
+    city = City.of()
+    case = city.at(office(LIUZHUANG), "clerk").registers()
+    city.syncs()
+    city.cut = {GAOYANG}
+    city.at(office(LIUZHUANG), "clerk").hands_over(case, TOWN)
+    city.syncs()
+    assert TOWN in {duty.unit for duty in running(city.history).values()}
+    city.at(office(QI), "leader").takes_over(case)
+    city.cut = set()
+    city.syncs()
+    assert {duty.unit for duty in running(city.history).values()} == {office(QI)}
+
+
 def test_the_end_clears_every_clock_except_what_was_promised() -> None:
     city = City.of()
     case = assigned(city)
