@@ -21,7 +21,8 @@ from domain.events import Actor, Unit
 from gateway.refusals import InputInvalid, NotFound, NotSignedIn, Refusal, TooManyAttempts, WrongPassword
 from sync.migrations import migrate
 
-AccountRole = Literal["clerk", "handler", "leader", "supervisor", "auditor", "operator"]
+AccountRole = Literal["citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator"]
+"""citizen: a demonstration's player only; real citizens need no account, their receipt speaks for them."""
 
 MINUTE_US: Final = 60_000_000
 IDLE_US: Final = 60 * MINUTE_US
@@ -178,7 +179,7 @@ class Accounts:
         """The account opened. by: the operator, None for the command line. LoginTaken, PasswordWeak, InputInvalid."""
         self._check_unit(new.unit)
         account, hashed, now = uuid4(), self._hash(new.login, new.password), self._now_us()
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             try:
                 conn.execute(
                     "insert into web.account (id, login, name, password, role, unit, discipline, created_us)"
@@ -208,7 +209,7 @@ class Accounts:
     def assign(self, account: UUID, duties: Duties, by: UUID) -> Account:
         """Give the account another role or unit; its next request already has it. NotFound, LastOperator."""
         self._check_unit(duties.unit)
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             self._keep_an_operator(conn, account, duties.role == "operator")
             changed = conn.execute(
                 "update web.account set role = %s, unit = %s, discipline = %s where id = %s",
@@ -222,14 +223,14 @@ class Accounts:
     def set_password(self, account: UUID, password: str, by: UUID) -> None:
         """Set a new password and end every session of the account. NotFound, PasswordWeak."""
         hashed = self._hash(self.account(account).login, password)
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             conn.execute("update web.account set password = %s where id = %s", (hashed, account))
             conn.execute("delete from web.session where account = %s", (account,))
             self._note(conn, by, account, "password set")
 
     def close(self, account: UUID, by: UUID) -> None:
         """Close the account and end its sessions; what it did stays its own. NotFound, LastOperator."""
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             self._keep_an_operator(conn, account, False)
             changed = conn.execute(
                 "update web.account set closed_us = coalesce(closed_us, %s) where id = %s", (self._now_us(), account)
@@ -256,7 +257,7 @@ class Accounts:
         account, hashed = row if row is not None else (None, self._nobody)
         if not self._verify(password, hashed) or account is None:
             raise WrongPassword
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             conn.execute("delete from web.attempt where login = %s", (login,))
             conn.execute("delete from web.session where ends_us <= %s or seen_us <= %s", (now, now - IDLE_US))
             return self._open_session(conn, account, network, now)
@@ -296,7 +297,7 @@ class Accounts:
 
     def revoke(self, session: UUID, by: UUID) -> None:
         """End a session by its id. NotFound."""
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             row = conn.execute("delete from web.session where id = %s returning account", (session,)).fetchone()
             if row is None:
                 raise NotFound
@@ -320,7 +321,7 @@ class Accounts:
     def _count_attempt(self, login: str, network: str, now: int) -> None:
         """Counted before the password is looked at, so that attempts in parallel count one another."""
         since = now - WINDOW_US
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             conn.execute("delete from web.attempt where at_us <= %s", (since,))
             conn.execute("insert into web.attempt (login, network, at_us) values (%s, %s, %s)", (login, network, now))
             pair, by_login, by_network, first = conn.execute(

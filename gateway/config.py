@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from domain.clocks import Language
 from domain.divisions import Division, Tier
 
 FILE_NAME = "node.toml"
@@ -31,11 +32,15 @@ class Identity(Strict, frozen=True, kw_only=True):
 
 
 class Http(Strict, frozen=True, kw_only=True):
-    """Where it listens. public_url: what receipts and QR codes point to; the address itself by default."""
+    """Where it listens. public_url: what receipts and QR codes point to; the address itself by default.
+
+    language: of pages for whoever has not chosen one.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 8410
     public_url: str = ""
+    language: Language = "zh"
 
 
 class Database(Strict, frozen=True, kw_only=True):
@@ -86,6 +91,11 @@ class NodeConfig(Strict, frozen=True, kw_only=True):
     def origin(self) -> str:
         """The C2SP origin of this node's log."""
         return f"{self.node.trust_domain}/{self.node.division}/{self.node.shard}"
+
+    @property
+    def language(self) -> Language:
+        """The language of pages for whoever has not chosen one."""
+        return self.http.language
 
     @property
     def url(self) -> str:

@@ -8,11 +8,13 @@ DIR/trust/escrow.key     the public key that every data key is wrapped to once m
 """
 
 import base64
+import os
 from pathlib import Path
 
 import msgspec
 
 from gateway.config import ConfigInvalid, NodeConfig, write
+from sync.escrow import new_escrow, write_share
 from sync.keys import NodeKeys, generate_keys, load_keys
 from sync.note import parse_vkey
 from sync.policy import Policy, Witness, format_policy
@@ -48,8 +50,9 @@ class NotEnrolled(Exception):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"{folder} 尚未登记：请把 {REQUEST} 交给上级运行 huiyin node enrol，再装入登记结果 / not enrolled yet: have "
-            f"the superior run `huiyin node enrol` on {folder / REQUEST} and install what comes back"
+            f"{folder} 尚未登记：请把 {REQUEST} 交给上级运行 huiyin node enrol，再装入登记结果 / "
+            f"not enrolled yet: have the superior run `huiyin node enrol` on {folder / REQUEST} "
+            "and install what comes back"
         )
 
 
@@ -72,14 +75,13 @@ def found(folder: Path, config: NodeConfig) -> str:
     return text
 
 
-def found_root(folder: Path, config: NodeConfig, now_us: int, escrow: bytes | None) -> str:
-    """Make the folder of a root, which signs its own certificate. escrow: raw public key of the escrow."""
-    request = found(folder, config)
+def found_root(folder: Path, config: NodeConfig, now_us: int) -> None:
+    """Make the folder of a root, which signs its own certificate, and the escrow's two shares for two persons."""
+    found(folder, config)
     keys = load_keys(folder / KEYS)
     text = make_root(request_of(config, keys), keys.log, now_us, now_us + VALIDITY_US)
-    public = None if escrow is None else base64.b64encode(escrow).decode()
-    install(folder, Bundle(Enrolment(fingerprint(text), [text]), public))
-    return request
+    escrow = base64.b64encode(found_escrow(folder)).decode()
+    install(folder, Bundle(Enrolment(fingerprint(text), [text]), escrow))
 
 
 def request_of(config: NodeConfig, keys: NodeKeys) -> Request:
@@ -151,7 +153,21 @@ def enrolment(folder: Path) -> Enrolment:
         raise NotEnrolled(folder) from None
 
 
-def escrow_key(folder: Path) -> bytes | None:
-    """The escrow's raw public key, where there is one."""
+def escrow_text(folder: Path) -> str | None:
+    """The escrow's public key in base64, where there is one."""
     path = folder / ESCROW
-    return base64.b64decode(path.read_text("ascii")) if path.exists() else None
+    return path.read_text("ascii") if path.exists() else None
+
+
+def escrow_key(folder: Path) -> bytes | None:
+    """The same as raw bytes."""
+    text = escrow_text(folder)
+    return None if text is None else base64.b64decode(text)
+
+
+def found_escrow(folder: Path) -> bytes:
+    """A new escrow key as two shares, for two persons to carry away; returns the public half, raw."""
+    shares = new_escrow(os.urandom)
+    for share in shares:
+        write_share(folder / f"escrow-share-{share.holder}.json", share)
+    return shares[0].key

@@ -153,12 +153,30 @@ ROLES: Final = {
     "clerk": N_("登记员"),
     "handler": N_("承办人"),
     "leader": N_("负责人"),
-    "supervisor": N_("督查员"),
+    "supervisor": N_("督办员"),
     "auditor": N_("审计员"),
-    "operator": N_("系统管理员"),
+    "operator": N_("运维员"),
     "system": N_("系统"),
 }
 TIERS: Final = {"village": N_("村级"), "township": N_("乡级"), "county": N_("县级"), "city": N_("市级")}
+STATUSES: Final = {
+    "registered": N_("已登记"),
+    "received": N_("已接收"),
+    "handed_over": N_("已转出，待接收"),
+    "disputed": N_("管辖异议中"),
+    "accepted": N_("已受理"),
+    "answered": N_("已答复"),
+    "declined": N_("不予受理"),
+    "withdrawn": N_("已撤回"),
+    "closed": N_("已办结"),
+}
+CLAIM_STATES: Final = {
+    "open": N_("待受理"),
+    "accepted": N_("办理中"),
+    "answered": N_("已答复"),
+    "closed": N_("已办结"),
+    "dropped": N_("已放弃"),
+}
 STAGES: Final = {
     "running": N_("期限内"),
     "due_soon": N_("临期"),

@@ -186,8 +186,15 @@ class TooManyAttempts(Refusal):
 
 
 _STATUS: Final = {
+    "role_not_allowed": 403,
+    "unit_not_here": 403,
+    "confidential_desk": 403,
+    "case_unknown": 404,
+    "receipt_unknown": 404,
+    "item_unknown": 404,
     "stale_version": 409,
     "command_reused": 409,
+    "body_too_large": 413,
     "busy": 503,
     "ledger_unavailable": 503,
     "fenced": 503,
@@ -196,6 +203,11 @@ _STATUS: Final = {
 """Refusals of the other rooms, which know no HTTP, by their code; every other one is a rule's: 422."""
 
 
+def status_by_code(code: str) -> int:
+    """The HTTP status of a refusal that was made in another room."""
+    return _STATUS.get(code, 422)
+
+
 def status_of(error: DomainError) -> int:
     """The HTTP status of any refusal."""
-    return error.status if isinstance(error, Refusal) else _STATUS.get(error.code, 422)
+    return error.status if isinstance(error, Refusal) else status_by_code(error.code)

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -20,8 +20,6 @@ _DIRECTION = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff\ufff9-\ufffb]")
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<where>.*)`)?$", re.DOTALL)
 _NAMED_FIELD = re.compile(r"(missing required|contains unknown) field `(?P<name>[^`]*)`")
-
-T = TypeVar("T")
 
 
 def read_json(raw: bytes, shape: Any) -> Any:
@@ -47,7 +45,7 @@ def read_json(raw: bytes, shape: Any) -> Any:
     return convert(value, shape)
 
 
-def convert(value: Any, shape: type[T], *, strict: bool = True) -> T:
+def convert(value: Any, shape: Any, *, strict: bool = True) -> Any:
     """`value` (builtins) as `shape`. strict=False also reads numbers and booleans from form text. InputInvalid."""
     try:
         return msgspec.convert(value, shape, strict=strict)

@@ -19,7 +19,7 @@ import msgspec
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, Role
 from gateway.clock import SharedClock
-from gateway.demo.story import HOUR_US, Act, Denounce, Recorded, Story, act_id
+from gateway.demo.story import HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, act_id
 
 WORKERS = 8
 SLACK_US = 6 * HOUR_US
@@ -27,6 +27,9 @@ SLACK_US = 6 * HOUR_US
 
 ARRIVAL_S = 120.0
 """How long an act may wait for a directive to reach its node, restarts of nodes included."""
+
+# What needs no account.
+_PUBLIC: dict[type, str] = {Denounce: "/api/denunciations", RateByReceipt: "/api/public/rate"}
 
 # What a node says of a case or leg that has not reached it yet.
 NOT_YET = frozenset({"case_unknown", "not_found", "leg_unknown", "order_unknown", "objection_unknown", "not_holder"})
@@ -74,13 +77,11 @@ class Desks:
 
     def _attempt(self, act: Act, command_id: UUID) -> tuple[str | None, bytes]:
         url = self._places[act.node].url
-        path = "/api/denunciations" if isinstance(act.command, Denounce) else "/api/commands"
+        path = _PUBLIC.get(type(act.command), "/api/commands")
+        headers = {"Idempotency-Key": str(command_id), "Content-Type": "application/json"}
         try:
-            headers = {
-                "Authorization": f"Bearer {self._token(act.node, act.role)}",
-                "Idempotency-Key": str(command_id),
-                "Content-Type": "application/json",
-            }
+            if type(act.command) not in _PUBLIC:
+                headers["Authorization"] = f"Bearer {self._token(act.node, act.role)}"
             response = self._http.post(url + path, content=_body(act), headers=headers)
         except httpx2.TransportError as error:
             return "unreachable", str(error).encode()
@@ -103,7 +104,7 @@ class Desks:
 
 
 def _body(act: Act) -> bytes:
-    if isinstance(act.command, Denounce):
+    if isinstance(act.command, Denounce | RateByReceipt):
         return msgspec.json.encode(act.command._asdict())
     return msgspec.json.encode(msgspec.structs.replace(act.command, occurred_us=act.at_us))
 
@@ -120,8 +121,8 @@ def _code(response: httpx2.Response) -> str:
 
 
 class _Answer(msgspec.Struct):
-    case: CaseId | None
-    events: tuple[AnyEvent, ...]
+    case: CaseId | None = None
+    events: tuple[AnyEvent, ...] = ()
 
 
 _answers = msgspec.json.Decoder(_Answer)
@@ -142,9 +143,16 @@ class _Thread(NamedTuple):
 
 
 def play(
-    stories: Iterable[tuple[str, int, Story]], desks: Desks, clock: SharedClock, progress: Callable[[int, int], None]
+    stories: Iterable[tuple[str, int, Story]],
+    desks: Desks,
+    clock: SharedClock,
+    progress: Callable[[int, int], None],
+    stopped: threading.Event,
 ) -> int:
-    """Play all stories to their end; returns how many acts were done. progress(stories ended, stories begun)."""
+    """Play all stories to their end, or until `stopped`; returns how many acts were done.
+
+    progress: told how many stories have ended and how many have begun.
+    """
     pending = iter(stories)
     upcoming = next(pending, None)
     heap: list[tuple[int, int, _Thread]] = []
@@ -152,7 +160,7 @@ def play(
     running: dict[Future[Recorded], _Thread] = {}
     acts = ended = begun = 0
     with ThreadPoolExecutor(WORKERS) as pool:
-        while upcoming or heap or running:
+        while (upcoming or heap or running) and not stopped.is_set():
             while upcoming and (not heap or upcoming[1] <= heap[0][0]):
                 name, _, story = upcoming
                 act = next(story)

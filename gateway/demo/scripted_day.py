@@ -18,7 +18,6 @@ from domain.commands import (
     JudgeOrder,
     Object,
     Petitioner,
-    Rate,
     Register,
     Reply,
     ReplyOrder,
@@ -43,10 +42,11 @@ from domain.events import (
     OrderReplied,
     OrderTrigger,
     Outcome,
+    Rating,
     TakenOver,
 )
 from domain.events import Replied as RepliedEvent
-from gateway.demo.story import CHINA, DAY_US, HOUR_US, Act, Denounce, Story, claim_id
+from gateway.demo.story import CHINA, DAY_US, HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, claim_id
 
 CITY = Division("410200000000")
 COUNTY = Division("410221000000")
@@ -136,6 +136,10 @@ class Telling:
         """The handler issues the opinion."""
         return Act(self.at(days), node, "handler", IssueOpinion(case=case, leg=leg, facts=facts, answers=answers))
 
+    def rate(self, days: float, node: Division, filed: Recorded, judged_office: Rating, judged_unit: Rating) -> Act:
+        """The petitioner rates with the code on the receipt."""
+        return Act(self.at(days), node, "citizen", RateByReceipt(filed.receipt_code, judged_office, judged_unit))
+
     def order(self, days: float, case: CaseId, leg: LegId, trigger: OrderTrigger, by: float, demand: str) -> Act:
         """The county supervises."""
         command = IssueOrder(case=case, leg=leg, trigger=trigger, reply_by=self.day(by), demand=demand)
@@ -164,14 +168,14 @@ def greenhouse_grower(t: Telling) -> Story:
     )
     opinion = yield t.opinion(
         58, WULIHE, case, leg, "经查验收记录和会计凭证，六座大棚验收合格，补贴未拨付属实。",
-        t.answer(0, "support", "《关于设施农业补贴的实施办法》第八条", "应予兑现，由镇财政所于三十日内拨付。", WULIHE, 90),
+        t.answer(0, "support", "《关于设施农业补贴的实施办法》第八条", "应予兑现，三十日内拨付。", WULIHE, 90),
     )  # fmt: skip
     paper = opinion.the(OpinionIssued).id
     yield Act(
         t.at(59), WULIHE, "clerk", Serve(case=case, leg=leg, paper=paper, method="registered_mail", served_on=t.day(59))
     )
     yield Act(t.at(59.5), WULIHE, "handler", Close(case=case, leg=leg, ending="opinion"))
-    yield Act(t.at(63), WULIHE_VILLAGE, "citizen", Rate(case=case, office="satisfied", unit="fairly_satisfied"))
+    yield t.rate(63, WULIHE_VILLAGE, filed, "satisfied", "fairly_satisfied")
 
 
 def demolition_dispute(t: Telling) -> Story:
@@ -234,14 +238,14 @@ def water_supply_quarrel(t: Telling) -> Story:
         ),
     )
     yield Act(t.at(10.5), GEGANG, "handler", Close(case=filed.of_case, leg=leg, ending="opinion"))
-    yield Act(t.at(12), GEGANG_VILLAGE, "citizen", Rate(case=filed.of_case, office="satisfied", unit="satisfied"))
+    yield t.rate(12, GEGANG_VILLAGE, filed, "satisfied", "satisfied")
 
 
 def wage_arrears(t: Telling) -> Story:
     """Workers at the township's window: the labour inspectorate's duty, so a reply and no opinion."""
     filed = yield t.register(
         GEGANG, "claim_duty", "050100", "visit", "王建军", "工地拖欠十二人工资",
-        "镇上安置楼工地欠我们十二个人两个月工资，包工头联系不上。", ("责令支付拖欠工资",), persons=12, phone="13900000002",
+        "镇上安置楼工地欠十二个人两个月工资，包工头联系不上。", ("责令支付拖欠工资",), persons=12, phone="13900000002",
     )  # fmt: skip
     leg = filed.the(LegOpened).leg
     yield Act(t.at(0.3), GEGANG, "handler", Accept(case=filed.of_case, leg=leg))
@@ -263,7 +267,7 @@ def wage_arrears(t: Telling) -> Story:
         Serve(case=filed.of_case, leg=leg, paper=reply.the(RepliedEvent).id, method="phone", served_on=t.day(8)),
     )
     yield Act(t.at(8.4), GEGANG, "handler", Close(case=filed.of_case, leg=leg, ending="simple_reply"))
-    yield Act(t.at(9), GEGANG, "citizen", Rate(case=filed.of_case, office="satisfied", unit="satisfied"))
+    yield t.rate(9, GEGANG, filed, "satisfied", "satisfied")
 
 
 def bus_stop_suggestion(t: Telling) -> Story:
@@ -432,7 +436,7 @@ def withdrawn_matter(t: Telling) -> Story:
         "邻居家排水管对着我家菜地。", ("请村里调解",),
     )  # fmt: skip
     leg = filed.the(LegOpened).leg
-    yield Act(t.at(1), WULIHE_VILLAGE, "citizen", Withdraw(case=filed.of_case, reason="邻居已改道排水，不再要求处理。"))
+    yield Act(t.at(1), WULIHE_VILLAGE, "clerk", Withdraw(case=filed.of_case, reason="邻居已改道排水，不再要求处理。"))
     yield Act(t.at(1.5), WULIHE_VILLAGE, "handler", Close(case=filed.of_case, leg=leg, ending="withdrawn"))
 
 

@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 
 from domain.commands import AnyCommand
 from domain.divisions import Division
-from domain.events import AnyEvent, CaseId, ClaimId, Role
+from domain.events import AnyEvent, CaseId, ClaimId, Rating, Registered, Role, encode
+from sync.merkle import leaf_hash
 
 CHINA = timezone(timedelta(hours=8))
 HOUR_US = 3_600_000_000
@@ -29,13 +30,21 @@ class Denounce(NamedTuple):
     text: str
 
 
+class RateByReceipt(NamedTuple):
+    """The petitioner's judgement, given with nothing but the code on the receipt."""
+
+    code: str
+    office: Rating
+    unit: Rating
+
+
 class Act(NamedTuple):
     """One thing one person does. at_us: when, simulated UTC microseconds; node and role: who."""
 
     at_us: int
     node: Division
     role: Role
-    command: AnyCommand | Denounce
+    command: AnyCommand | Denounce | RateByReceipt
 
 
 class Recorded(NamedTuple):
@@ -50,6 +59,11 @@ class Recorded(NamedTuple):
         if self.case is None:
             raise LookupError("what was recorded belongs to no case")
         return self.case
+
+    @property
+    def receipt_code(self) -> str:
+        """What stands on the receipt of the registration among the events."""
+        return leaf_hash(encode(self.the(Registered))).hex()
 
     def the(self, kind: type[E_]) -> E_:
         """The one event of this kind among what was recorded."""

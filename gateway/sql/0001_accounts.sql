@@ -5,7 +5,7 @@ create table web.account (
     login text not null unique,
     name text not null,
     password text not null,              -- argon2id, with its parameters
-    role text not null check (role in ('clerk', 'handler', 'leader', 'supervisor', 'auditor', 'operator')),
+    role text not null check (role in ('citizen', 'clerk', 'handler', 'leader', 'supervisor', 'auditor', 'operator')),
     unit text not null,
     discipline boolean not null default false,  -- may open sealed letters to this organ
     created_us bigint not null,

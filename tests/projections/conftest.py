@@ -6,12 +6,14 @@ from typing import Protocol
 import psycopg
 import pytest
 
+from projections.board_fold import Board
 from projections.case_fold import Cases
+from projections.duty_fold import Duties
 from projections.projection import Projection
 from projections.runner import Runner
 from tests.projections.stories import Ledger, Story
 
-ALL: tuple[Projection, ...] = (Cases(),)
+ALL: tuple[Projection, ...] = (Cases(), Duties(), Board())
 
 
 class Follow(Protocol):

@@ -1,0 +1,221 @@
+"""The command line `huiyin`: found, enrol, run and back up nodes, verify receipts, rebuild views, play the demo."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from domain.divisions import division as valid_division
+from domain.divisions import tier_of
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+node = typer.Typer(no_args_is_help=True, help="一个节点 / one node")
+verify = typer.Typer(no_args_is_help=True, help="离线核验 / check offline")
+projections = typer.Typer(no_args_is_help=True, help="视图 / views")
+account = typer.Typer(no_args_is_help=True, help="账户 / accounts")
+witness = typer.Typer(no_args_is_help=True, help="外部见证 / the outside witness")
+demo = typer.Typer(invoke_without_command=True, help="演示城市 / a living city")
+for name, group in {
+    "node": node, "verify": verify, "projections": projections, "account": account, "witness": witness, "demo": demo,
+}.items():  # fmt: skip
+    app.add_typer(group, name=name)
+
+Folder = Annotated[Path, typer.Argument(help="节点目录 / the node's folder", file_okay=False)]
+
+
+def main() -> None:
+    """Run the command line; a named refusal is told in one line and ends with 1, never with a traceback."""
+    with _refusals_told():
+        app()
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    from gateway.named import NAMED
+
+    try:
+        yield
+    except NAMED as refusal:
+        typer.echo(str(refusal), err=True)
+        sys.exit(1)
+
+
+@node.command("init")
+def node_init(
+    folder: Folder,
+    division: Annotated[str, typer.Option(help="12 位区划代码 / 12-digit division code")],
+    name: Annotated[str, typer.Option(help="单位名称 / the office's name")],
+    trust_domain: Annotated[str, typer.Option(help="日志名前缀 / first part of every log origin")],
+    parent: Annotated[str | None, typer.Option(help="上级区划代码 / the superior's code")] = None,
+    root: Annotated[bool, typer.Option("--root", help="作为根节点 / as the root")] = False,
+    port: Annotated[int, typer.Option(help="监听端口 / where it listens")] = 8410,
+    channel_up: Annotated[str, typer.Option(help="上行通道 DSN / channel to the parent")] = "",
+    channel_down: Annotated[str, typer.Option(help="下行通道 DSN / channel to the children")] = "",
+    witness_url: Annotated[str, typer.Option(help="外部见证地址 / outside witness of a root")] = "",
+    witness_key: Annotated[str, typer.Option(help="外部见证公钥 / its public key")] = "",
+) -> None:
+    """建立节点：生成密钥和配置 / make a node's folder, keys and configuration."""
+    from gateway import config, founding
+
+    if root == (parent is not None):
+        raise typer.BadParameter("--parent 与 --root 二者必居其一 / give either --parent or --root")
+    code = valid_division(division)
+    settings = config.NodeConfig(
+        node=config.Identity(
+            division=code,
+            name=name,
+            tier=tier_of(code),
+            trust_domain=trust_domain,
+            parent=valid_division(parent) if parent else None,
+        ),
+        http=config.Http(port=port),
+        channel=config.Channels(
+            up=config.ChannelEnd(dsn=channel_up) if channel_up else None,
+            down=config.ChannelEnd(dsn=channel_down) if channel_down else None,
+        ),
+        witness=config.OutsideWitness(url=witness_url, key=witness_key) if witness_url else None,
+    )
+    if root:
+        from gateway.clock import SystemClock
+
+        founding.found_root(folder, settings, SystemClock().now_us())
+        typer.echo(f"{folder}：已建立根节点 / founded the root")
+    else:
+        founding.found(folder, settings)
+        typer.echo(f"{folder / founding.REQUEST}：请交上级登记 / have the superior enrol this request")
+
+
+@node.command("enrol")
+def node_enrol(
+    folder: Folder,
+    request: Annotated[Path | None, typer.Option(help="下级的登记申请 / a child's request")] = None,
+    out: Annotated[Path, typer.Option(help="登记结果写入 / where to write what the child installs")] = Path(
+        "bundle.json"
+    ),
+    bundle: Annotated[Path | None, typer.Option(help="上级给的登记结果 / what the superior gave back")] = None,
+) -> None:
+    """上级：签发下级证书；下级：装入登记结果 / sign a child's request, or install what the superior gave back."""
+    from gateway import enrolling, founding
+
+    if (request is None) == (bundle is None):
+        raise typer.BadParameter("--request 与 --bundle 二者必居其一 / give either --request or --bundle")
+    if bundle is not None:
+        founding.install(folder, msgspec.json.decode(bundle.read_bytes(), type=founding.Bundle))
+        typer.echo(f"{folder}：已登记 / enrolled")
+    elif request is not None:
+        granted = enrolling.enrol_child(folder, request.read_text("utf-8"))
+        out.write_bytes(msgspec.json.encode(granted))
+        typer.echo(f"{out}：请交下级装入 / have the child install it")
+
+
+WithParent = Annotated[bool, typer.Option("--with-parent", help="标准输入关闭时停止 / stop when standard input closes")]
+
+
+@node.command("run")
+def node_run(folder: Folder, with_parent: WithParent = False) -> None:
+    """运行节点 / run the node until it is told to stop."""
+    from gateway.serving import run_node
+
+    sys.exit(run_node(folder, with_parent=with_parent))
+
+
+@node.command("status")
+def node_status(
+    folder: Folder, as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / as JSON")] = False
+) -> None:
+    """查看节点状态 / ask a running node how it is."""
+    from gateway import config
+    from gateway.serving import ask_status, shown
+
+    status = ask_status(config.load(folder).url)
+    typer.echo(msgspec.json.encode(status).decode() if as_json else shown([status]))
+
+
+@verify.command("receipt")
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(help="回执文件 / the receipt", exists=True, dir_okay=False)],
+    policy: Annotated[Path, typer.Option(help="公布的信任策略 / the published policy", exists=True, dir_okay=False)],
+    accept_simulated_clock: Annotated[
+        bool, typer.Option("--accept-simulated-clock", help="接受演示时钟 / accept a demo's clock")
+    ] = False,
+) -> None:
+    """仅凭公布的策略离线核验回执 / check a receipt offline, with the published policy alone."""
+    from gateway.checking import tell_receipt
+
+    typer.echo(tell_receipt(file.read_bytes(), policy.read_text("utf-8"), accept_simulated_clock))
+
+
+@account.command("add")
+def account_add(
+    folder: Folder,
+    login: Annotated[str, typer.Argument(help="登录名 / login")],
+    role: Annotated[str, typer.Option(help="clerk|handler|leader|supervisor|auditor|operator")],
+    unit: Annotated[str, typer.Option(help="单位代码 / unit code; the node's office by default")] = "",
+    discipline: Annotated[bool, typer.Option("--discipline", help="保密岗位 / confidential desk")] = False,
+) -> None:
+    """添加账户；口令从标准输入读取 / add an account; the password is read from standard input."""
+    from gateway.serving import add_account
+
+    password = typer.prompt("口令 / password", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    add_account(folder, login, role, unit, password, discipline=discipline)
+    typer.echo(f"{login}：已添加 / added")
+
+
+@witness.command("run")
+def witness_run(folder: Folder, with_parent: WithParent = False) -> None:
+    """运行外部见证 / run the witness until it is told to stop."""
+    from gateway.serving import run_witness
+
+    sys.exit(run_witness(folder, with_parent=with_parent))
+
+
+@projections.command("rebuild")
+def projections_rebuild(
+    name: Annotated[str | None, typer.Argument(help="视图名，默认全部 / a view; all by default")] = None,
+    folder: Annotated[Path, typer.Option("--node", help="节点目录 / the node's folder")] = Path(),
+    check: Annotated[bool, typer.Option("--check", help="只比较 / compare only")] = False,
+) -> None:
+    """旁路重建视图并比较或替换 / build views beside the live ones; compare, or put them in their place."""
+    from gateway.rebuilding import rebuild
+
+    sys.exit(rebuild(folder, name, check_only=check, tell=typer.echo))
+
+
+@demo.callback()
+def demo_run(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option("--dir", help="演示目录 / the demo's folder")] = Path("demo-city"),
+    file: Annotated[Path | None, typer.Option("--input", help="真实来信 CSV / real messages", dir_okay=False)] = None,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="全部共签后退出 / end once all is cosigned at the city")
+    ] = False,
+) -> None:
+    """启动一座四级城市 / start a living city of four tiers; Ctrl-C stops it, again continues it."""
+    if context.invoked_subcommand is not None:
+        context.obj = folder
+        return
+    from gateway.demo.performance import run_demo
+
+    sys.exit(run_demo(folder, file, leave=leave, tell=typer.echo))
+
+
+@demo.command("status")
+def demo_status(
+    context: typer.Context,
+    folder: Annotated[Path | None, typer.Option("--dir", help="演示目录 / the demo's folder")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / as JSON")] = False,
+) -> None:
+    """各节点的状态 / how every node of the city is."""
+    from gateway.demo.performance import city_status
+    from gateway.serving import shown
+
+    nodes = city_status(folder or context.obj or Path("demo-city"))
+    typer.echo(msgspec.json.encode({"nodes": nodes}).decode() if as_json else shown(nodes))
+
+
+if __name__ == "__main__":
+    main()

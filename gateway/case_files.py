@@ -1,0 +1,85 @@
+"""The case files this node has in hand: folded from the ledger, kept while in use, brought up to date on use."""
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+from domain.case import CaseFile, evolve
+from domain.events import AnyEvent, CaseId, EventId, NotCanonical, Unknown, read
+from sync.ledger import OWN, Reader, Row
+
+HELD = 4_096
+
+
+class Place(NamedTuple):
+    """Where an event stands: its log by local id, its leaf index there, its position here."""
+
+    log_id: int
+    seq: int
+    via: int
+    pos: int
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this node wrote it."""
+        return self.via == OWN
+
+
+class CaseInHand(NamedTuple):
+    """A case file, the last position that concerns it, and every event of it with its place, in the order learned."""
+
+    file: CaseFile
+    pos: int
+    events: tuple[AnyEvent, ...]
+    places: dict[EventId, Place]
+
+
+class CaseFiles:
+    """Safe for threads. A file is only ever replaced by a later one of the same case."""
+
+    def __init__(self, reader: Reader, held: int = HELD) -> None:
+        """held: how many files are kept at most; the least recently used goes first."""
+        self._reader = reader
+        self._held = held
+        self._cases: OrderedDict[CaseId, CaseInHand] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, case: CaseId) -> CaseInHand | None:
+        """The case as of the last committed row, or None where nothing is known of it."""
+        with self._lock:
+            known = self._cases.get(case)
+        rows = self._reader.read_case(case, known.pos if known else 0)
+        if rows:
+            known = _folded(known, rows)
+        if known is not None:
+            self._keep(case, known)
+        return known
+
+    def _keep(self, case: CaseId, found: CaseInHand) -> None:
+        with self._lock:
+            older = self._cases.get(case)
+            if older is None or older.pos < found.pos:
+                self._cases[case] = found
+            self._cases.move_to_end(case)
+            while len(self._cases) > self._held:
+                self._cases.popitem(last=False)
+
+
+def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand:
+    file = known.file if known else None
+    events: list[AnyEvent] = list(known.events) if known else []
+    places = dict(known.places) if known else {}
+    for row in rows:
+        try:
+            event = read(row.body)
+        except NotCanonical:
+            continue  # kept and proven in the ledger, recorded as a fault; it says nothing that could be folded
+        if event.case is None or event.stream is None or event.version is None:
+            continue
+        file = evolve(file, event)
+        if not isinstance(event, Unknown):
+            events.append(event)
+            places[event.id] = Place(row.log_id, row.seq, row.via, row.pos)
+    if file is None:
+        raise LookupError("no event of this case can be read")
+    return CaseInHand(file, rows[-1].pos, tuple(events), places)

@@ -1,0 +1,149 @@
+"""Runs the demo from the command line: found or go on, play, wait until all is cosigned, sum up, stay or leave."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+import psycopg
+
+from domain.divisions import Division
+from gateway.demo import messages, scripted_day
+from gateway.demo.city import PASSWORD, ROLES, City, Member, Tell, found_city
+from gateway.demo.keeper import Keeper
+from gateway.demo.messages import Way
+from gateway.demo.player import DemoFailed, Desks, Place, play
+from gateway.demo.story import DAY_US, Story, moment_us
+from gateway.serving import NodeUnreachable, ask_status
+from gateway.status import NodeStatus
+
+SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")
+SETTLE_S: Final = 600.0
+_SAY_EVERY_S: Final = 1.0
+
+
+def run_demo(folder: Path, file: Path | None, *, leave: bool, tell: Tell) -> int:
+    """Exit code 0. Raises InputInvalid, DemoFailed, and what founding and starting raise."""
+    began = time.monotonic()
+    wanted = messages.read(file) if file else None
+    start_us = wanted[0].received_us - DAY_US if wanted else SCRIPTED_START_US
+    stopped = _on_signal()
+    city = City(folder)
+    city.folder.mkdir(parents=True, exist_ok=True)
+    with city.server:
+        clock = found_city(city, start_us, tell)
+        with Keeper(city, tell):
+            _introduce(city, tell, time.monotonic() - began)
+            desks = Desks({member.division: Place(city.url(member)) for member in city.plan.members}, PASSWORD)
+            told = _stories(city, wanted)
+            play(told, desks, clock, _Progress(tell), stopped)
+            clock.save()
+            if not stopped.is_set():
+                _settle(city, stopped)
+                tell(_summary(city, time.monotonic() - began))
+            if not leave:
+                tell(
+                    "城市在运行；按 Ctrl-C 停止，再次运行继续 / the city is alive; Ctrl-C stops it, again continues it"
+                )
+                stopped.wait()
+    return 0
+
+
+def city_status(folder: Path) -> list[NodeStatus]:
+    """Every node's own word on itself, superiors first. Raises NodeUnreachable."""
+    city = City(folder)
+    return [ask_status(city.url(member)) for member in city.plan.members]
+
+
+def _on_signal() -> threading.Event:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def _introduce(city: City, tell: Tell, seconds: float) -> None:
+    tell(f"\n城市已启动，用时 {seconds:.0f} 秒 / the city is alive after {seconds:.0f} s\n")
+    depth = {None: -1} | {member.division: 0 for member in city.plan.members}
+    for member in city.plan.members:
+        depth[member.division] = depth[member.parent] + 1
+        tell(f"  {'    ' * depth[member.division]}{city.url(member)}  {member.name}")
+    tell(f"\n账户 / accounts: {', '.join((*ROLES, 'discipline'))}    口令 / password: {PASSWORD}\n")
+
+
+def _stories(city: City, wanted: list[messages.Message] | None) -> Iterator[tuple[str, int, Story]]:
+    if wanted is None:
+        return scripted_day.stories(SCRIPTED_START_US)
+    return messages.stories(wanted, _ways(city.plan.members))
+
+
+def _ways(members: tuple[Member, ...]) -> list[Way]:
+    """For each village: kept by its township, passed on to the county, and sent down again by it."""
+    parent = {member.division: member.parent for member in members}
+    above = set(parent.values())
+    villages = [member.division for member in members if member.division not in above]
+    ways: list[Way] = []
+    for village in villages:
+        township = _certain(parent[village])
+        county = _certain(parent[township])
+        ways += [Way((village, township)), Way((village, county)), Way((village, county, township))]
+    return ways
+
+
+def _certain(division: Division | None) -> Division:
+    if division is None:
+        raise DemoFailed("the city needs four tiers")
+    return division
+
+
+class _Progress:
+    """Says at most once a second how many cases have come to their end."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._said_s = 0.0
+
+    def __call__(self, ended: int, begun: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s >= _SAY_EVERY_S:
+            self._said_s = now_s
+            self._tell(f"  已办 {ended} 件，在办 {begun - ended} 件 / {ended} cases done, {begun - ended} under way")
+
+
+def _settle(city: City, stopped: threading.Event) -> None:
+    """Return once every event of every node is cosigned by the one above and shown by its views."""
+    give_up = time.monotonic() + SETTLE_S
+    calm = 0
+    while calm < 2 and not stopped.wait(0.2):
+        try:
+            nodes = city_status(city.folder)
+        except NodeUnreachable:
+            continue
+        calm = calm + 1 if all(node.lag == 0 and node.projection_lag == 0 for node in nodes) else 0
+        if time.monotonic() > give_up:
+            raise DemoFailed(
+                "未能全部共签，请查看 huiyin demo status / not everything was cosigned; see `huiyin demo status`"
+            )
+
+
+def _summary(city: City, seconds: float) -> str:
+    root = city.plan.members[0]
+    with psycopg.connect(city.dsn(root)) as conn:
+        events = conn.execute("select pos from head").fetchone()
+        rows = conn.execute("select registered_us, closed_us from view.case_file").fetchall()
+    count = events[0] if events else 0
+    days = sorted((closed - registered) / DAY_US for registered, closed in rows if closed is not None)
+    spread = ""
+    if len(days) > 1:
+        late = sum(one > 60 for one in days)
+        spread = (
+            f"；答复天数中位 {median(days):.1f}，九成 {quantiles(days, n=10)[8]:.1f}，超过 60 天 {late} 件 / "
+            f"days to reply: median {median(days):.1f}, p90 {quantiles(days, n=10)[8]:.1f}, beyond 60: {late}"
+        )
+    return (
+        f"市级可见 {len(rows)} 件，办结 {len(days)} 件，事件 {count} 条{spread}；用时 {seconds:.0f} 秒 / "
+        f"{len(rows)} cases at the city, {len(days)} closed, {count} events, {seconds:.0f} s"
+    )

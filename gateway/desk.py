@@ -1,0 +1,229 @@
+"""Where commands are carried out: seal what was written, decide, and append once."""
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.calendar import Calendar
+from domain.case import CaseFile
+from domain.commands import AnyCommand, Register, TakeOver
+from domain.context import Context, Situation
+from domain.decisions import decide
+from domain.divisions import Division, Topology
+from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, decode, encode, tag_of
+from domain.refusals import CaseUnknown
+from domain.steps import Step, lawful_steps
+from gateway.case_files import CaseFiles, CaseInHand
+from gateway.clock import Clock
+from gateway.ids import fresh
+from gateway.numbers import Numbers
+from gateway.sealer import Granted, Sealer
+from sync.append import Append, Appended, CommandReused, NewEvent, StaleVersion
+from sync.custody_postgres import Statement, keep_parts
+from sync.ledger import Reader
+from sync.writer import Writer
+
+ATTEMPTS = 4
+"""How often a command is decided anew when somebody else wrote to its stream first."""
+
+WAIT_S = 60.0
+"""How long a caller waits for the disk before the outcome is called unknown."""
+
+
+class Recorded(NamedTuple):
+    """What a command came to. pos: of its last event, or of the ledger where nothing was left to do.
+
+    repeated: it had been recorded before under the same command id, or had taken effect otherwise.
+    """
+
+    pos: int
+    case: CaseId | None
+    events: tuple[AnyEvent, ...]
+    repeated: bool
+
+
+class Surroundings(Protocol):
+    """What the desk asks of the node around it."""
+
+    def topology(self) -> Topology:
+        """The tree of superiors as enrolled."""
+
+    def calendar(self) -> Calendar:
+        """The working days as noticed so far."""
+
+    def held(self, division: Division) -> tuple[str, int]:
+        """A lower node's log and the size of it that this node has cosigned."""
+
+    def origin(self, log_id: int) -> str:
+        """The origin of a log by its local id."""
+
+
+class Desk:
+    """Safe for threads: decisions are taken one after the other, their commits are shared."""
+
+    def __init__(
+        self,
+        here: Division,
+        clock: Clock,
+        files: CaseFiles,
+        writer: Writer,
+        reader: Reader,
+        sealer: Sealer,
+        numbers: Numbers,
+        around: Surroundings,
+    ) -> None:
+        self._here = here
+        self._clock = clock
+        self._files = files
+        self._writer = writer
+        self._reader = reader
+        self._sealer = sealer
+        self._numbers = numbers
+        self._around = around
+        # A decision and its place in the queue are one step, so that no later moment is recorded before an earlier.
+        self._deciding = threading.Lock()
+
+    def file(self, case: CaseId) -> CaseFile | None:
+        """The case as this node knows it now."""
+        known = self._files.get(case)
+        return known.file if known else None
+
+    def steps(self, file: CaseFile, actor: Actor) -> list[Step]:
+        """What the actor may do next in this case, and why not the rest."""
+        return lawful_steps(file, self._situation(actor, self._clock.now_us()))
+
+    def do(self, command: AnyCommand, actor: Actor, command_id: UUID, beside: Sequence[Statement] = ()) -> Recorded:
+        """Carry out a command once, however often it is sent under this id.
+
+        beside: further statements of the same transaction. Raises DomainError, CommandReused, StaleVersion, Busy,
+        LedgerUnavailable, BodyTooLarge.
+        """
+        digest = hashlib.sha256(msgspec.json.encode((command, actor))).digest()
+        before = self._recorded_before(command_id, digest)
+        if before is not None:
+            return before
+        for attempt in itertools.count(1):
+            try:
+                return self._attempt(command, actor, command_id, digest, beside)
+            except StaleVersion:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError
+
+    def hand_on_keys(self, case: CaseId, reader: Division, cause: EventId, actor: Actor, command_id: UUID) -> None:
+        """Give `reader` every key of the case that this node holds, once: what a take-over asks of the old holder."""
+        known = self._files.get(case)
+        if known is None:
+            return
+        with self._deciding:
+            log, seq = self._where(known, cause) or (None, None)
+            now_us = self._clock.now_us()
+            grants = self._sealer.hand_on(known.file, reader, Cause(id=cause, log=log, seq=seq), actor, now_us)
+            if not grants:
+                return
+            future = self._append([], grants, command_id, b"hand on", [])
+        future.result(WAIT_S)
+
+    def _attempt(
+        self, command: AnyCommand, actor: Actor, command_id: UUID, digest: bytes, beside: Sequence[Statement]
+    ) -> Recorded:
+        known = self._in_hand(command)
+        file = known.file if known else None
+        with self._deciding:
+            now_us = self._clock.now_us()
+            ids = fresh(now_us)
+            main = EventId(next(ids))
+            seal = self._sealer.seal(command, file, main)
+            statements = list(beside)
+
+            def number(tag: str) -> str:
+                text, keep = self._numbers.draw(tag, now_us)
+                statements.append(keep)
+                return text
+
+            situation = msgspec.structs.asdict(self._situation(actor, now_us))
+            context = Context(
+                **situation,
+                ids=itertools.chain((main,), ids),
+                number=number,
+                sealed=(seal.sealed,) if seal else (),
+                where_known=lambda event: self._where(known, event),
+                last_known=self._last_known(command, file),
+            )
+            events = decide(file, command, context)
+            if not events:
+                return Recorded(self._reader.head().pos, file.case if file else None, (), repeated=True)
+            if seal is not None:
+                statements += keep_parts(events[0].stream, events[0].version, [seal.part])
+            grants = self._sealer.grants(events, seal, file, actor, now_us)
+            future = self._append(events, grants, command_id, digest, statements)
+        appended = future.result(WAIT_S)
+        if appended.repeated:
+            return self._recorded_at(appended.positions)
+        recorded = (*events, *(event for event, _ in grants))
+        return Recorded(appended.positions[-1], events[0].case, recorded, repeated=False)
+
+    def _append(
+        self,
+        events: list[AnyEvent],
+        grants: list[Granted],
+        command_id: UUID,
+        digest: bytes,
+        statements: list[Statement],
+    ) -> "Future[Appended]":
+        for event, parts in grants:
+            statements += keep_parts(event.stream, event.version, parts)
+        everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
+        return self._writer.append(Append(everything, command_id, digest, b"", statements))
+
+    def _situation(self, actor: Actor, now_us: int) -> Situation:
+        return Situation(
+            now_us=now_us,
+            node=self._here,
+            actor=actor,
+            topology=self._around.topology(),
+            calendar=self._around.calendar(),
+        )
+
+    def _in_hand(self, command: AnyCommand) -> CaseInHand | None:
+        if isinstance(command, Register):
+            return None
+        known = self._files.get(command.case)
+        if known is None:
+            raise CaseUnknown
+        return known
+
+    def _where(self, known: CaseInHand | None, event: EventId) -> tuple[str, int] | None:
+        """Log and leaf of another node's event; None for one of this node's."""
+        place = known.places.get(event) if known else None
+        if place is None or place.is_own:
+            return None
+        return self._around.origin(place.log_id), place.seq
+
+    def _last_known(self, command: AnyCommand, file: CaseFile | None) -> tuple[str, int] | None:
+        leg = file.legs.get(command.leg) if file and isinstance(command, TakeOver) else None
+        return self._around.held(leg.node) if leg else None
+
+    def _recorded_before(self, command_id: UUID, digest: bytes) -> Recorded | None:
+        found = self._reader.fetch("select digest, pos, events from command where id = %b", (command_id,))
+        if not found:
+            return None
+        first_digest, pos, events = found[0]
+        if bytes(first_digest) != digest:
+            raise CommandReused(command_id)
+        return self._recorded_at(range(pos, pos + events))
+
+    def _recorded_at(self, positions: range) -> Recorded:
+        rows = self._reader.read(positions.start - 1, len(positions)) if positions else []
+        events = tuple(decode(row.body) for row in rows)
+        return Recorded(positions.stop - 1, events[0].case if events else None, events, repeated=True)
+
+
+def _new(event: AnyEvent) -> NewEvent:
+    return NewEvent(event.stream, event.version, tag_of(event), event.case, encode(event))

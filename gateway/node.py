@@ -1,0 +1,368 @@
+"""The composition root: one node, built from its folder, and everything that runs in it."""
+
+import base64
+import fcntl
+import functools
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from prometheus_client import CollectorRegistry
+from psycopg_pool import ConnectionPool
+
+from domain.calendar import Calendar, Notice, seed_calendar
+from domain.context import Envelope
+from domain.divisions import Division, Topology
+from domain.events import (
+    Actor,
+    AnyEvent,
+    ChildEnrolled,
+    EventId,
+    HolidaysNoticed,
+    NodeOpened,
+    StreamId,
+    Unit,
+    UnitOpened,
+    decode,
+    encode,
+    tag_of,
+)
+from gateway import accounts, config, founding, logs
+from gateway.case_files import CaseFiles
+from gateway.clock import Clock, SharedClock, SystemClock
+from gateway.config import NodeConfig
+from gateway.denunciations import Denunciations
+from gateway.desk import Desk
+from gateway.ids import uuid7
+from gateway.links import Links
+from gateway.numbers import Numbers
+from gateway.postgres_server import PostgresServer
+from gateway.readings import Readings
+from gateway.receipts import Receipts
+from gateway.sealer import Sealer
+from gateway.status import NodeStatus
+from gateway.steward import Hands, Steward
+from projections.catalogue import PROJECTIONS
+from projections.runner import Runner
+from sync.append import Append, NewEvent
+from sync.custody import Custody
+from sync.custody_postgres import PostgresCases
+from sync.keys import NodeKeys, load_keys
+from sync.ledger import Reader, Tip, register_log
+from sync.migrations import migrate
+from sync.sealing import Recipient
+from sync.tree import OWN_LOG
+from sync.trust import Directory, read_certificate
+from sync.writer import Writer
+
+POOL_SIZE = 6
+OFFICE = "office"
+"""The short name of the unit that every node has from its first day."""
+
+_log = structlog.get_logger("node")
+
+
+class FolderInUse(RuntimeError):
+    """Another process runs the node of this folder. Stop it first, or use that one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} 的节点已在运行，请勿重复启动 / the node in {folder} is running already; do not start it twice"
+        )
+
+
+class Node:
+    """One running node. Made by `build`, started and stopped by whoever serves it.
+
+    `failed` is set when a part of it met a fault that it cannot mend: whoever serves the node then ends the process,
+    and a service manager starts it again from what is on disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the folder and take hold of it. Raises ConfigInvalid, NotEnrolled, KeyFileRefused, FolderInUse."""
+        self.folder = folder
+        self.config: NodeConfig = config.load(folder)
+        self.here: Division = self.config.node.division
+        self.failed = threading.Event()
+        self.metrics = CollectorRegistry()
+        self._enrolment = founding.enrolment(folder)
+        self._keys: NodeKeys = load_keys(folder / founding.KEYS)
+        self._resources = ExitStack()
+        self._threads: list[tuple[threading.Thread, Callable[[], None]]] = []
+        self._resources.callback(hold_folder(folder))
+        self.clock: Clock = (
+            SharedClock(Path(self.config.clock.path)) if self.config.clock.kind == "shared" else SystemClock()
+        )
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Bring the database up to date and take over as its writer; nothing follows the ledger yet."""
+        try:
+            self._build()
+            self._log_opening()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self) -> None:
+        """Open, and start everything that follows the ledger."""
+        self.open()
+        self._thread("steward", self.steward.run, self.steward.stop)
+        stopping = threading.Event()
+        self._thread("projections", lambda: self.views.run(stopping), stopping.set)
+        self.links.start(self.failed.set)
+
+    def stop(self) -> None:
+        """Stop what follows the ledger, write what waits, let everything go. Safe to call twice."""
+        if hasattr(self, "links"):
+            self.links.stop()
+        for _, stop in self._threads:
+            stop()
+        for thread, _ in self._threads:
+            thread.join(timeout=20)
+        self._threads.clear()
+        self._resources.close()
+
+    def _build(self) -> None:
+        dsn = self.dsn = self._database()
+        migrate(dsn)
+        accounts.prepare(dsn)
+        self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            dsn, min_size=1, max_size=POOL_SIZE, open=True, kwargs={"autocommit": True}, name="node"
+        )
+        self._resources.callback(self.pool.close)
+        with self.pool.connection() as conn:
+            log_id = register_log(conn, self.config.origin, self.here, self.config.node.shard)
+        tip = Tip()
+        self.writer = Writer(dsn, log_id, self.clock.now_us, tip)
+        self.writer.start()
+        self._resources.callback(self.writer.close)
+        self.reader = Reader(dsn, tip)
+        self._resources.callback(self.reader.close)
+        self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.reader, self.clock)
+        self._resources.callback(self.links.close)
+        self._work()
+
+    def _work(self) -> None:
+        connect = self.pool.connection
+        self.files = CaseFiles(self.reader)
+        custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
+        escrow = founding.escrow_key(self.folder)
+        sealer = Sealer(self.here, custody, Recipient(self._root(), escrow) if escrow else None, self.recipient)
+        numbers = Numbers(self.here, connect)
+        self.desk = Desk(self.here, self.clock, self.files, self.writer, self.reader, sealer, numbers, self)
+        self.readings = Readings(self.desk, self.files, custody)
+        self.receipts = Receipts(
+            self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
+        )
+        self.denunciations = Denunciations(
+            self.here, self.clock, self.writer, self._keys.recipients, self.topology, self.recipient, connect
+        )
+        hands = Hands(self.desk, self.reader, custody, self.denunciations, self.forget_calendar, self.admit, connect)
+        self.steward = Steward(self.here, hands)
+        self.views = Runner(
+            lambda: psycopg.connect(self.dsn, autocommit=True), self.reader.read, self.reader.wait_beyond, PROJECTIONS
+        )
+        self._calendar: Calendar | None = None
+        self._origins: dict[int, str] = {}
+
+    def _database(self) -> str:
+        if self.config.database.dsn:
+            return self.config.database.dsn
+        server = PostgresServer(self.folder / "postgres")
+        server.start()
+        self._resources.callback(server.stop)
+        server.create_database("node")
+        return server.dsn("node")
+
+    def _thread(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                run()
+            except Exception as error:
+                _log.error("stopped", part=name, error=type(error).__name__, frames=logs.frames(error))
+                self.failed.set()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append((thread, stop))
+        thread.start()
+
+    def _log_opening(self) -> None:
+        """The first leaves of a new log: who this is, and its first office."""
+        if self.reader.head().own_size:
+            return
+        now_us = self.clock.now_us()
+        ids = [EventId(uuid7(now_us)) for _ in range(2)]
+        name, parent = self.config.node.name, self.config.node.parent
+        events: list[AnyEvent] = [
+            NodeOpened(**self._own_envelope(ids[0], now_us), origin=self.config.origin, name=name, parent=parent),
+            UnitOpened(**self._own_envelope(ids[1], now_us), unit=self.office, name=name),
+        ]
+        new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
+        self.writer.append(Append(new)).result(60)
+
+    def _own_envelope(self, id_: EventId, now_us: int) -> Envelope:
+        """Of an event that the node records about itself, in a stream of its own."""
+        return Envelope(
+            id=id_,
+            stream=StreamId(id_),
+            version=1,
+            case=None,
+            node=self.here,
+            actor=Actor(account=UUID(int=0), role="system", unit=self.office),
+            occurred_us=now_us,
+            recorded_us=now_us,
+            cause=(),
+            law=None,
+            sealed=(),
+        )
+
+    # --- what the rest of the gateway asks ------------------------------------------------------------------------
+
+    @property
+    def office(self) -> Unit:
+        """The unit that every node has."""
+        return f"{self.here}.{OFFICE}"
+
+    def directory(self) -> Directory:
+        """Every certificate known here."""
+        return self.links.directory()
+
+    def topology(self) -> Topology:
+        """The tree of superiors as enrolled."""
+        return self.directory().topology
+
+    def calendar(self) -> Calendar:
+        """The working days as noticed so far."""
+        if self._calendar is None:
+            rows = self.reader.fetch("select body from ledger where topic = 'calendar.noticed.v0' order by pos")
+            self._calendar = functools.reduce(_with_notice, (decode(body) for (body,) in rows), seed_calendar())
+        return self._calendar
+
+    def forget_calendar(self) -> None:
+        """Told by the steward of a notice that was learned: the next question reads them all again."""
+        self._calendar = None
+
+    def recipient(self, division: Division) -> Recipient:
+        """Whom to wrap a key for. Raises LookupError where the division has no certificate here."""
+        known = self.directory().division(division)
+        if known is None:
+            raise LookupError(f"no certificate of {division} is known here")
+        return Recipient(division, base64.b64decode(known.certificate.keys.recipient))
+
+    def held(self, division: Division) -> tuple[str, int]:
+        """A lower node's log and the size of it that this node has cosigned."""
+        rows = self.reader.fetch(
+            "select origin, size from log join tree on tree.log_id = log.id where division = %b order by shard desc",
+            (division,),
+        )
+        if rows:
+            return str(rows[0][0]), int(rows[0][1])
+        known = self.directory().division(division)
+        return (known.certificate.origin if known else "", 0)
+
+    def origin(self, log_id: int) -> str:
+        """The origin of a log by its local id."""
+        found = self._origins.get(log_id)
+        if found is None:
+            found = self._origins[log_id] = str(
+                self.reader.fetch("select origin from log where id = %b", (log_id,))[0][0]
+            )
+        return found
+
+    def name_of(self, division: Division) -> str:
+        """What people call a node; its code where it is not known here."""
+        known = self.directory().division(division)
+        return known.certificate.name if known else str(division)
+
+    def units(self) -> list[tuple[Unit, str]]:
+        """The units a matter can be handed to from here: own, above and below, superiors first."""
+        tree = self.topology()
+        line = tree.path_up(self.here) if tree.parents else (self.here,)
+        below = sorted(code for code in tree.parents if self.here in tree.path_up(code)[1:])
+        return [(f"{code}.{OFFICE}", self.name_of(code)) for code in (*reversed(line), *below)]
+
+    def policy(self) -> str:
+        """The published tlog-policy of this node's log."""
+        return founding.published_policy(self.config, self.directory())
+
+    def certificate(self) -> str:
+        """The certificates from the root down to this node, one after the other."""
+        return "\n".join(self.directory().chain(self.here))
+
+    def admit(self, request: str) -> founding.Bundle:
+        """Enrol a direct subordinate, whose certificate becomes an event of this node; what it has to install.
+
+        Raises CertificateRefused, AlreadyEnrolled.
+        """
+
+        def event_of(text: str) -> NewEvent:
+            now_us = self.clock.now_us()
+            id_ = EventId(uuid7(now_us))
+            certificate = read_certificate(text)
+            event = ChildEnrolled(
+                **self._own_envelope(id_, now_us),
+                division=certificate.division,
+                name=certificate.name,
+                certificate=text,
+            )
+            return NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+
+        enrolment = self.links.admit(request, self.clock.now_us() + founding.VALIDITY_US, event_of)
+        return founding.Bundle(enrolment, founding.escrow_text(self.folder))
+
+    def status(self) -> NodeStatus:
+        """How the node is now."""
+        head = self.reader.head()
+        with self.pool.connection() as conn:
+            shown = min((progress.pos for progress in self.views.progress(conn)), default=0)
+        identity = self.config.node
+        return NodeStatus(
+            division=self.here,
+            tier=identity.tier,
+            name=identity.name,
+            url=self.config.url,
+            parent=identity.parent,
+            log_size=head.own_size,
+            ledger_size=head.pos,
+            cosigned_size=self.links.cosigned_size(),
+            lag=self.links.lag(),
+            quarantined=self.links.faults(),
+            projection_lag=head.pos - shown,
+        )
+
+    def secured(self, log_id: int, seq: int) -> bool:
+        """Whether this leaf is cosigned one tier above its author; what came from another node already is."""
+        return log_id != OWN_LOG or self.links.cosigned_size() > seq
+
+    def _root(self) -> Division:
+        return self.topology().path_up(self.here)[-1] if self.config.node.parent else self.here
+
+
+def _with_notice(calendar: Calendar, event: AnyEvent) -> Calendar:
+    if not isinstance(event, HolidaysNoticed):
+        return calendar
+    return calendar.with_notice(
+        Notice(year=event.year, off=event.off, working=event.working, source=event.source, edition=event.edition)
+    )
+
+
+def hold_folder(folder: Path) -> Callable[[], None]:
+    """Lock the folder for this process; the kernel lets go of it however the process ends."""
+    lock = (folder / "node.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise FolderInUse(folder) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock.close

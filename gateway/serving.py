@@ -1,0 +1,173 @@
+"""Running a node or a witness under its HTTP server, and asking a running node how it is."""
+
+import gc
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import httpx2
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from psycopg_pool import ConnectionPool
+
+from domain.divisions import Division
+from gateway import accounts, config, logs
+from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
+from gateway.clock import SystemClock
+from gateway.node import OFFICE, Node, hold_folder
+from gateway.outside_witness import build_witness, load_config
+from gateway.postgres_server import PostgresServer
+from gateway.status import NodeStatus, Statuses
+from gateway.web import build_app
+from sync.migrations import migrate
+
+STOP_S = 5
+STOP_LIMIT_S = 15.0
+
+
+class NodeUnreachable(RuntimeError):
+    """No node answers at this address. Start it, or correct the address."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} 没有节点应答，请先启动 / no node answers at {url}; start it first")
+
+
+def run_node(folder: Path, *, with_parent: bool) -> int:
+    """Serve the node of `folder` until SIGTERM or SIGINT, or until a part of it fails (exit code 1).
+
+    with_parent: end, too, when standard input closes, as it does when the process that holds its other end dies.
+    """
+    logs.configure()
+    node = Node(folder)
+    node.start()
+    try:
+        http = node.config.http
+        structlog.get_logger("node").info("listening", url=node.config.url, division=node.here)
+        _serve(build_app(node), http.host, http.port, node.failed, with_parent=with_parent)
+        return 1 if node.failed.is_set() else 0
+    finally:
+        _give_up_after(STOP_LIMIT_S)
+        node.stop()
+
+
+def run_witness(folder: Path, *, with_parent: bool) -> int:
+    """Serve the outside witness of `folder`. Raises FolderInUse, ConfigInvalid, KeyFileRefused."""
+    logs.configure()
+    release = hold_folder(folder)
+    try:
+        settings = load_config(folder)
+        _serve(build_witness(folder), settings.host, settings.port, threading.Event(), with_parent=with_parent)
+    finally:
+        release()
+    return 0
+
+
+def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, *, with_parent: bool) -> None:
+    settings = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+    )
+    server = uvicorn.Server(settings)
+    # What was loaded until now lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+    def end_when(happened: threading.Event) -> None:
+        happened.wait()
+        server.should_exit = True
+
+    threading.Thread(target=end_when, args=(failed,), daemon=True).start()
+    if with_parent:
+        threading.Thread(target=end_when, args=(_Closed(),), daemon=True).start()
+    server.run()
+
+
+def _give_up_after(seconds: float) -> None:
+    """End the process even if something cannot be stopped, such as a link that waits for a dead database."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+class _Closed(threading.Event):
+    """Standard input has come to its end."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        return True
+
+
+def ask_status(url: str) -> NodeStatus:
+    """The status that the node at `url` gives of itself. Raises NodeUnreachable."""
+    try:
+        response = httpx2.get(f"{url}/api/status", timeout=5)
+        response.raise_for_status()
+    except httpx2.HTTPError as error:
+        raise NodeUnreachable(url) from error
+    return Statuses.decode(response.content)
+
+
+def shown(statuses: Sequence[NodeStatus]) -> str:
+    """The statuses as a table for a terminal."""
+    lines = [f"{'division':<13} {'tier':<9} {'log':>7} {'ledger':>8} {'cosigned':>8} {'lag':>5} {'faults':>6}  name"]
+    lines += [
+        f"{s.division:<13} {s.tier:<9} {s.log_size:>7} {s.ledger_size:>8} {s.cosigned_size:>8} {s.lag:>5}"
+        f" {s.quarantined:>6}  {s.name}  {s.url}"
+        for s in statuses
+    ]
+    return "\n".join(lines)
+
+
+def add_account(folder: Path, login: str, role: str, unit: str, password: str, *, discipline: bool) -> None:
+    """Open one account on the node of `folder`, running or not. Raises the refusals of `Accounts.open`."""
+    settings = config.load(folder)
+    here = settings.node.division
+    new = NewAccount(
+        login=login,
+        name=login,
+        password=password,
+        role=cast("AccountRole", role),
+        unit=unit or f"{here}.{OFFICE}",
+        discipline=discipline,
+    )
+    if settings.database.dsn:
+        _open_all(settings.database.dsn, here, [new])
+        return
+    with PostgresServer(folder / "postgres") as server:
+        server.create_database("node")
+        _open_all(server.dsn("node"), here, [new])
+
+
+def open_accounts(dsn: str, here: Division, password: str, logins: Mapping[str, tuple[AccountRole, bool]]) -> None:
+    """Open the accounts that a demo starts with; those that are there already stay as they are."""
+    news = [
+        NewAccount(
+            login=login, name=login, password=password, role=role, unit=f"{here}.{OFFICE}", discipline=discipline
+        )
+        for login, (role, discipline) in logins.items()
+    ]
+    _open_all(dsn, here, news, keep_known=True)
+
+
+def _open_all(dsn: str, here: Division, news: Sequence[NewAccount], *, keep_known: bool = False) -> None:
+    migrate(dsn)
+    accounts.prepare(dsn)
+    with ConnectionPool(dsn, min_size=1, max_size=2, open=True, kwargs={"autocommit": True}) as pool:
+        found = Accounts(pool, here, SystemClock().now_us)
+        for new in news:
+            try:
+                found.open(new, None)
+            except LoginTaken:
+                if not keep_known:
+                    raise

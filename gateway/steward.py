@@ -1,0 +1,213 @@
+"""What a node does by itself: opens the legs it is given, answers directives, ends silent objections, destroys keys.
+
+It follows the ledger. Every act is a command under an id made from its cause, so a steward that dies and begins
+again from an earlier position does nothing twice.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
+import psycopg
+import structlog
+
+from domain.commands import AnswerDirective, AnyCommand, LapseObjection, NoteDestruction, OpenLeg
+from domain.divisions import Division
+from domain.errors import DomainError
+from domain.events import (
+    Actor,
+    AnyEvent,
+    CaseId,
+    ErasureConfirmed,
+    EventId,
+    HandedOver,
+    HolidaysNoticed,
+    NotCanonical,
+    Objected,
+    ObjectionRuled,
+    OrderIssued,
+    SealedItem,
+    TakenOver,
+    Unknown,
+    read,
+)
+from domain.parts import node_of
+from domain.refusals import ObjectionRuns
+from gateway.denunciations import Denunciations
+from gateway.desk import Desk
+from gateway.founding import Bundle
+from sync.custody import Custody
+from sync.custody_postgres import destruction
+from sync.ledger import Reader, Row
+from sync.trust import CertificateRefused
+
+_ACTS: Final = UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21")
+_PAGE: Final = 500
+_LOOK_AGAIN_S: Final = 1.0
+
+_log = structlog.get_logger("steward")
+
+
+class Hands(NamedTuple):
+    """What the steward works with."""
+
+    desk: Desk
+    reader: Reader
+    custody: Custody
+    denunciations: Denunciations
+    forget_calendar: Callable[[], None]
+    admit: Callable[[str], Bundle]
+    connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+
+
+class Steward:
+    """One thread's work; whatever it raises but a refusal is a fault of the program."""
+
+    def __init__(self, here: Division, hands: Hands) -> None:
+        self._here = here
+        self._hands = hands
+        self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Let `run` return after what it is doing."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Follow the ledger until stopped."""
+        pos = self._position()
+        while not self._stopping.is_set():
+            rows = self._hands.reader.read(pos, _PAGE)
+            for row in rows:
+                self._attend(row)
+            if rows:
+                pos = rows[-1].pos
+                self._move(pos)
+            self._end_silent_objections()
+            self._admit_children()
+            if len(rows) < _PAGE:
+                self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
+
+    def _attend(self, row: Row) -> None:
+        try:
+            event = read(row.body)
+        except NotCanonical:
+            return
+        if isinstance(event, SealedItem):
+            self._offer_to_organ(event, row)
+        elif isinstance(event, HolidaysNoticed):
+            self._hands.forget_calendar()
+        elif not isinstance(event, Unknown) and event.case is not None:
+            self._act_on(event, event.case)
+
+    def _act_on(self, event: AnyEvent, case: CaseId) -> None:
+        match event:
+            case HandedOver() if node_of(event.to) == self._here:
+                self._do(OpenLeg(case=case, directive=event.id), event.id)
+            case ObjectionRuled():
+                if event.next_leg is not None and node_of(event.holder) == self._here:
+                    self._do(OpenLeg(case=case, directive=event.id), event.id)
+                self._answer(case, event.id)
+            case TakenOver():
+                if node_of(event.unit) == self._here:
+                    self._do(OpenLeg(case=case, directive=event.id), event.id)
+                else:
+                    self._answer(case, event.id)
+                    self._hand_on(case, event)
+            case OrderIssued() if node_of(event.unit) == self._here:
+                self._answer(case, event.id)
+            case Objected() if event.node == self._here:
+                self._watch(case, event.id)
+            case ErasureConfirmed():
+                self._destroy(case, event)
+            case _:
+                return
+
+    def _answer(self, case: CaseId, directive: EventId) -> None:
+        file = self._hands.desk.file(case)
+        known = file.directives.get(directive) if file else None
+        leg = file.legs.get(known.leg) if file and known else None
+        if leg is not None and leg.node == self._here:
+            self._do(AnswerDirective(case=case, directive=directive), directive)
+
+    def _hand_on(self, case: CaseId, event: TakenOver) -> None:
+        file = self._hands.desk.file(case)
+        leg = file.legs.get(event.leg) if file else None
+        if leg is not None and leg.node == self._here:
+            act = uuid5(_ACTS, f"hand_on/{event.id}")
+            self._hands.desk.hand_on_keys(case, node_of(event.unit), event.id, self._actor, act)
+
+    def _destroy(self, case: CaseId, event: ErasureConfirmed) -> None:
+        """Everywhere the parts go; only a custodian signs that they are gone."""
+        self._hands.custody.forget(case, event.subject)
+        statement = destruction(case, event.subject)
+        if self._here in event.custodians:
+            self._do(NoteDestruction(case=case, erasure=event.erasure), event.id, [statement])
+        else:
+            with self._hands.connect() as conn:
+                conn.execute(*statement)
+        self._hands.custody.forget(case, event.subject)
+
+    def _offer_to_organ(self, event: SealedItem, row: Row) -> None:
+        with self._hands.connect() as conn:
+            part = conn.execute(
+                "select body from beside where log_id = %s and seq = %s and part = 0", (row.log_id, row.seq)
+            ).fetchone()
+        if part is not None:
+            self._hands.denunciations.arrived(event.item, bytes(part[0]), row.known_us)
+
+    def _do(self, command: AnyCommand, cause: EventId, beside: list[Any] | None = None) -> None:
+        act = uuid5(_ACTS, f"{type(command).__name__}/{cause}")
+        try:
+            self._hands.desk.do(command, self._actor, act, beside or [])
+        except DomainError as refusal:
+            # The rules had the last word: another event, learned since, made the act unlawful or needless.
+            _log.warning("left undone", act=type(command).__name__, cause=str(cause), code=refusal.code)
+
+    # Objections that nobody answers
+
+    def _watch(self, case: CaseId, objection: EventId) -> None:
+        with self._hands.connect() as conn:
+            conn.execute("insert into web.objection_watch values (%s, %s) on conflict do nothing", (objection, case))
+
+    def _end_silent_objections(self) -> None:
+        with self._hands.connect() as conn:
+            watched = conn.execute("select objection, case_id from web.objection_watch").fetchall()
+        for objection, case in watched:
+            act = uuid5(_ACTS, f"lapse/{objection}")
+            command = LapseObjection(case=CaseId(case), objection=EventId(objection))
+            try:
+                self._hands.desk.do(command, self._actor, act)
+            except ObjectionRuns:
+                continue
+            except DomainError as refusal:
+                _log.warning("left undone", act="lapse", cause=str(objection), code=refusal.code)
+            with self._hands.connect() as conn:
+                conn.execute("delete from web.objection_watch where objection = %s", (objection,))
+
+    # Requests that the command line left
+
+    def _admit_children(self) -> None:
+        with self._hands.connect() as conn:
+            waiting = conn.execute("select request from web.enrolling where bundle is null and refusal is null")
+            for (request,) in waiting.fetchall():
+                bundle = refusal = None
+                try:
+                    bundle = msgspec.json.encode(self._hands.admit(request))
+                except (DomainError, CertificateRefused) as error:
+                    refusal = str(error)
+                conn.execute(
+                    "update web.enrolling set bundle = %s, refusal = %s where request = %s", (bundle, refusal, request)
+                )
+
+    def _position(self) -> int:
+        with self._hands.connect() as conn:
+            row = conn.execute("select pos from web.steward").fetchone()
+        return int(row[0]) if row else 0
+
+    def _move(self, pos: int) -> None:
+        with self._hands.connect() as conn:
+            conn.execute("update web.steward set pos = greatest(pos, %s)", (pos,))
