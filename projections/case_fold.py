@@ -17,6 +17,7 @@ from projections.custody import (
     last,
     node_of,
     object_to,
+    of_leg,
     pass_on,
     present,
     reopen,
@@ -77,6 +78,7 @@ def _registered(rows: _CaseTables, fact: Fact, event: events.Registered) -> None
         holder_node=node_of(event.unit),
         holder_unit=event.unit,
         leg_count=0,
+        withdrawn_us=None,
         closed_us=None,
         rated_office=None,
         rated_unit=None,
@@ -98,22 +100,23 @@ def _rated(rows: _CaseTables, fact: Fact, event: events.Rated) -> None:
         row.rated_office, row.rated_unit = event.office, event.unit
 
 
-def _withdrawn(rows: _CaseTables, fact: Fact, _: events.Withdrawn) -> None:
-    if present(rows.custody, fact.case_id) is not None:
-        _set_status(rows, fact, "withdrawn")
+def _withdrawn(rows: _CaseTables, fact: Fact, event: events.Withdrawn) -> None:
+    for row in _changed(rows, fact):
+        row.withdrawn_us = row.withdrawn_us or event.occurred_us
+        if row.status != "closed":
+            row.status = "withdrawn"
 
 
 def _amended(rows: _CaseTables, fact: Fact, event: events.ClaimAmended) -> None:
     if event.change == "dropped":
         _settle_claims(rows, fact, {event.claim})
-    elif event.change == "added":
-        if any(row.claim == event.claim for row in rows.claims.of(fact.case_id)):
-            return
-        _raise_claim(rows, fact, event.claim)
-        ended = last(rows.custody, fact.case_id)
-        if ended is not None and ended.gone_pos != FOREVER:
-            reopen(rows.custody, ended, fact.pos, event.occurred_us)
-            _set_status(rows, fact, "received")
+    if any(row.claim == event.claim for row in rows.claims.of(fact.case_id)):
+        return
+    _raise_claim(rows, fact, event.claim)
+    ended = last(rows.custody, fact.case_id)
+    if ended is not None and ended.gone_pos != FOREVER and not _is_withdrawn(rows, fact):
+        reopen(rows.custody, ended, fact.pos, event.occurred_us)
+        _set_status(rows, fact, "received")
 
 
 def _moved(rows: _CaseTables, fact: Fact, event: CustodyEvent) -> None:
@@ -138,30 +141,31 @@ def _ruled(rows: _CaseTables, fact: Fact, event: events.ObjectionRuled) -> None:
 
 
 def _objected(rows: _CaseTables, fact: Fact, event: events.Objected) -> None:
-    if (row := _written_by_holder(rows, fact, event)) is not None:
-        object_to(rows.custody, row, event)
-        _set_status(rows, fact, "disputed")
+    object_to(rows.custody, fact.key, event)
+    _becomes("disputed")(rows, fact, event)
 
 
 def _lapsed(rows: _CaseTables, fact: Fact, event: events.ObjectionLapsed) -> None:
-    if (row := _written_by_holder(rows, fact, event)) is not None:
-        lapse(rows.custody, row, event)
-        _set_status(rows, fact, "received")
+    lapse(rows.custody, fact.key, event)
+    _becomes("received")(rows, fact, event)
 
 
 def _closed(rows: _CaseTables, fact: Fact, event: events.Closed) -> None:
-    """The case ends once its holder has closed the last claim that stands."""
+    """The case ends once its holder has closed, and no claim stands or the petitioner has withdrawn."""
+    if of_leg(rows.custody, fact.key, event.leg, event.node) is not None:
+        _settle_claims(rows, fact, set(event.claims))
     holder = _written_by_holder(rows, fact, event)
-    if holder is None:
+    still_stands = any(row.gone_pos == FOREVER for row in rows.claims.of(fact.case_id))
+    if holder is None or (still_stands and not _is_withdrawn(rows, fact)):
         return
-    _settle_claims(rows, fact, set(event.claims))
-    is_withdrawn = any(row.status == "withdrawn" for row in rows.files.of(fact.case_id))
-    if rows.claims.of(fact.case_id) and not is_withdrawn:
-        return
-    end(rows.custody, holder, fact.pos, event.occurred_us)
+    end(rows.custody, holder, fact.pos, event.recorded_us)  # backdating a closing clears no lateness
     _set_status(rows, fact, "closed")
     for row in rows.files.of(fact.case_id):
         row.ending, row.closed_us = event.ending, event.occurred_us
+
+
+def _is_withdrawn(rows: _CaseTables, fact: Fact) -> bool:
+    return any(row.withdrawn_us is not None for row in rows.files.of(fact.case_id))
 
 
 def _becomes(status: Status) -> "_Change":
@@ -186,9 +190,10 @@ def _raise_claim(rows: _CaseTables, fact: Fact, claim: UUID) -> None:
 
 def _settle_claims(rows: _CaseTables, fact: Fact, settled: Collection[UUID]) -> None:
     at_us = 0 if fact.event is None else fact.event.occurred_us
-    for row in [row for row in rows.claims.of(fact.case_id) if row.claim in settled]:
-        row.gone_pos, row.gone_us = fact.pos, at_us
-        rows.claims.retire(row)
+    for row in rows.claims.of(fact.case_id):
+        if row.claim in settled and row.gone_pos == FOREVER:
+            row.gone_pos, row.gone_us = fact.pos, at_us
+            rows.claims.touch(row)
 
 
 def _set_status(rows: _CaseTables, fact: Fact, status: Status) -> None:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from projections.custody import node_of
-from projections.store import FOREVER, LIVE, Row, Table
+from projections.store import LIVE, Row, Table
 
 Status = Literal[
     "registered",
@@ -46,6 +46,7 @@ class CaseRow(Row, gc=False, eq=False):
     holder_node: str
     holder_unit: str
     leg_count: int
+    withdrawn_us: int | None
     closed_us: int | None
     rated_office: str | None
     rated_unit: str | None
@@ -113,7 +114,7 @@ class ClaimRow(Row, gc=False, eq=False):
 
 
 CASE_FILE: Final = Table("case_file", CaseRow, key=("case_id",))
-CLAIM: Final = Table("claim", ClaimRow, key=("case_id", "claim", "opened_pos"), live=f"gone_pos = {FOREVER}")
+CLAIM: Final = Table("claim", ClaimRow, key=("case_id", "claim"))
 
 
 def find(conn: psycopg.Connection, wanted: CaseFilter, *, after: After | None = None, limit: int = 50) -> CasePage:

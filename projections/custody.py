@@ -18,7 +18,8 @@ _DIRECTED = frozenset({"returned", "ruled", "taken_over"})
 class CustodyRow(Row, gc=False, eq=False):
     """A unit's custody, from `opened` to `gone`, each by position and by UTC microseconds.
 
-    objection, ruler: the objection that stands against the leg and the division that has to rule on it.
+    directed_by: the directive that gave the leg, as division and event id, by which two that crossed are ordered.
+    objection: the one that stands against the leg. ruler: the division that has to rule on the last one.
     """
 
     leg: UUID
@@ -62,32 +63,39 @@ def pass_on(rows: Rows[CustodyRow], fact: Fact, event: CustodyEvent) -> CustodyR
         case events.LegOpened():
             if event.node != node_of(event.unit):
                 return None
-            directed_by = event.node if event.mode in _DIRECTED else None
+            directed_by = f"{event.node}/None" if event.mode in _DIRECTED else None
             row = _row(fact.key, event.leg, event.unit, event.mode, event.from_leg, directed_by)
         case events.TakenOver():
             if event.node != node_of(event.unit):
                 return None
-            row = _row(fact.key, event.next_leg, event.unit, "taken_over", event.leg, event.node)
+            row = _row(fact.key, event.next_leg, event.unit, "taken_over", event.leg, f"{event.node}/{event.id}")
         case events.ObjectionRuled():
             if not _rule(rows, fact, event) or event.next_leg is None:
                 return None
             mode = "returned" if event.by == "sender" else "ruled"
-            row = _row(fact.key, event.next_leg, event.holder, mode, event.leg, event.node)
+            row = _row(fact.key, event.next_leg, event.holder, mode, event.leg, f"{event.node}/{event.id}")
     row.opened_pos, row.opened_us = fact.pos, event.occurred_us
     return _open(rows, row)
 
 
-def object_to(rows: Rows[CustodyRow], row: CustodyRow, event: events.Objected) -> None:
-    """Note who has to rule."""
-    row.objection, row.ruler = event.id, event.ruler
-    rows.touch(row)
-
-
-def lapse(rows: Rows[CustodyRow], row: CustodyRow, event: events.ObjectionLapsed) -> None:
-    """The objection ended by silence."""
-    if row.objection == event.objection:
-        row.objection = row.ruler = None
+def object_to(rows: Rows[CustodyRow], case_id: UUID, event: events.Objected) -> None:
+    """Note who has to rule on the leg."""
+    if (row := of_leg(rows, case_id, event.leg, event.node)) is not None:
+        row.objection, row.ruler = event.id, event.ruler
         rows.touch(row)
+
+
+def lapse(rows: Rows[CustodyRow], case_id: UUID, event: events.ObjectionLapsed) -> None:
+    """The objection ended by silence."""
+    row = of_leg(rows, case_id, event.leg, event.node)
+    if row is not None and row.objection == event.objection:
+        row.objection = None
+        rows.touch(row)
+
+
+def of_leg(rows: Rows[CustodyRow], case_id: UUID, leg: UUID, node: str | None = None) -> CustodyRow | None:
+    """The latest interval of a leg; node: only if that is the node that writes it."""
+    return next((row for row in rows.of(case_id)[::-1] if row.leg == leg and node in (None, row.node)), None)
 
 
 def end(rows: Rows[CustodyRow], row: CustodyRow, pos: int, at_us: int) -> None:
@@ -106,15 +114,14 @@ def reopen(rows: Rows[CustodyRow], ended: CustodyRow, pos: int, at_us: int) -> C
 
 
 def _rule(rows: Rows[CustodyRow], fact: Fact, event: events.ObjectionRuled) -> bool:
-    """Whether the ruling counts: one by a division that did not have to rule does not."""
-    against = next((row for row in rows.of(fact.key) if row.objection == event.objection), None)
-    if against is None:
+    """Whether the ruling counts: one by a division that does not have to rule on that leg does not."""
+    row = of_leg(rows, fact.key, event.leg)
+    if row is None or row.ruler is None:
         return True
-    if event.node != against.ruler:
-        return False
-    against.objection = against.ruler = None
-    rows.touch(against)
-    return True
+    if row.objection == event.objection and row.ruler == event.node:
+        row.objection = None
+        rows.touch(row)
+    return row.ruler == event.node
 
 
 def _open(rows: Rows[CustodyRow], row: CustodyRow) -> CustodyRow | None:

@@ -42,12 +42,13 @@ ReadAfter = Callable[[int, int], Sequence[LedgerRow]]
 class Fact(msgspec.Struct, frozen=True, gc=False):
     """A ledger row, decoded once for all projections.
 
-    key: what is parked together: the case, or the stream of an event that concerns none. event: None where no
-    projection reads events of this type. fault: why the body cannot be read, if so.
+    is_own: this node wrote it. key: what is parked together: the case, or the stream of an event that concerns
+    none. event: None where no projection reads events of this type. fault: why the body cannot be read, if so.
     """
 
     pos: int
     log_id: int
+    is_own: bool
     key: UUID
     case_id: UUID | None
     topic: str
@@ -63,10 +64,14 @@ class Projection(Protocol):
     event types whose content `fold` reads.
     """
 
-    name: str
-    tables: tuple[Table[Any], ...]
-    other_tables: tuple[str, ...]
-    topics: frozenset[str]
+    @property
+    def name(self) -> str: ...
+    @property
+    def tables(self) -> tuple[Table[Any], ...]: ...
+    @property
+    def other_tables(self) -> tuple[str, ...]: ...
+    @property
+    def topics(self) -> frozenset[str]: ...
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Fold events in order of position. May raise on any event, after which the store is thrown away."""
@@ -107,7 +112,7 @@ def _fact_of(row: LedgerRow, topics: frozenset[str]) -> Fact:
         fault = "undecodable" if row.topic == "?" else f"unknown event type {row.topic}"
     if fault is not None and case_id is None:
         case_id, key = _named_in(row)
-    return Fact(row.pos, row.log_id, key, case_id, row.topic, row.known_us, event, fault)
+    return Fact(row.pos, row.log_id, row.via == 0, key, case_id, row.topic, row.known_us, event, fault)
 
 
 def _named_in(row: LedgerRow) -> tuple[UUID | None, UUID]:

@@ -132,7 +132,8 @@ def _fold_memory_full(
         pos = rows[-1].pos
         facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
         try:
-            projection.fold(gate.flowing(facts), store)
+            if flowing := gate.flowing(facts):
+                projection.fold(flowing, store)
             if len(store) > MEMORY_ROWS or pos >= upto:
                 store.flush()
                 break

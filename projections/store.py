@@ -82,6 +82,10 @@ class Rows(Generic[R]):
         """The rows of a case that a fold still needs, oldest first."""
         return self._live.get(case_id, []) if case_id is not None else []
 
+    def every(self) -> list[R]:
+        """All rows in memory that `of` would give."""
+        return [row for rows in self._live.values() for row in rows]
+
     def add(self, row: R) -> None:
         """A row that the database does not hold and that `of` shall give."""
         self._live.setdefault(row.case_id, []).append(row)

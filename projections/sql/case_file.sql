@@ -16,6 +16,7 @@ create table case_file (
     holder_node text collate "C" not null, -- who answers; of a closed case, who did last
     holder_unit text collate "C" not null,
     leg_count bigint not null,
+    withdrawn_us bigint,
     closed_us bigint,
     rated_office text,
     rated_unit text,

@@ -7,4 +7,4 @@ create table claim (
     gone_pos bigint not null,          -- closed or dropped; 9223372036854775807 while it stands
     gone_us bigint not null
 );
-create unique index claim_id on claim (case_id, claim, opened_pos);
+create unique index claim_id on claim (case_id, claim);

@@ -6,7 +6,7 @@ create table custody (
     node text collate "C" not null,
     mode text not null,
     from_leg uuid,
-    directed_by text collate "C",      -- division whose directive gave the leg, if one did
+    directed_by text collate "C",      -- <division>/<event> of the directive that gave the leg, if one did
     objection uuid,                    -- the one that stands, and the division that has to rule
     ruler text collate "C",
     opened_pos bigint not null,

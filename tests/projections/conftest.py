@@ -6,20 +6,33 @@ from typing import Protocol
 import psycopg
 import pytest
 
-from projections.board_fold import Board
-from projections.case_fold import Cases
-from projections.duty_fold import Duties
-from projections.projection import Projection
+from gateway.postgres_server import PostgresServer
+from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from tests.projections.stories import Ledger, Story
 
-ALL: tuple[Projection, ...] = (Cases(), Duties(), Board())
+ALL = PROJECTIONS
 
 
 class Follow(Protocol):
     """Append what is new in these stories, one after the other, and bring every projection up to date."""
 
     def __call__(self, *stories: Story) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres: PostgresServer) -> str:
+    """One migrated database for all these tests: making one for each would take longer than the tests."""
+    postgres.create_database("projections", template="template_node")
+    return postgres.dsn("projections")
+
+
+@pytest.fixture
+def database(shared_database: str) -> str:
+    """Its DSN, with an empty ledger and no views."""
+    with psycopg.connect(shared_database, autocommit=True) as conn:
+        conn.execute("drop schema if exists views cascade; drop schema if exists views_beside cascade; truncate ledger")
+    return shared_database
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ def an_id(*parts: object) -> UUID:
     return uuid5(NAMES, "/".join(map(str, parts)))
 
 
+_OPENING = (events.Registered, events.TakenOver, events.OrderIssued)
+"""Their streams bear their ids."""
+
+
 class Story:
     """One case as its writers tell it; each step adds an event an hour after the last."""
 
@@ -51,7 +55,7 @@ class Story:
         self.now_us += HOUR_US
         version = self._versions[stream] = self._versions.get(stream, 0) + 1
         event = shape(
-            id=an_id(self.name, "event", sum(self._versions.values())),
+            id=stream if shape in _OPENING else an_id(self.name, "event", sum(self._versions.values())),
             stream=stream,
             version=version,
             case=fields.pop("case", self.case),
@@ -176,7 +180,7 @@ def _a_life(chance: random.Random, story: Story) -> Story:
     story.registered(unit := chance.choice([OFFICE, WATER]), claims=chance.randint(1, 3))
     leg = 1
     for _ in range(chance.randint(0, 6)):
-        match chance.randrange(7):
+        match chance.randrange(8):
             case 0:
                 to = chance.choice([OFFICE, WATER, BUREAU])
                 story.handed_over(leg, unit, to).opened(leg + 1, to, mode="transfer")
@@ -197,4 +201,17 @@ def _a_life(chance: random.Random, story: Story) -> Story:
                 taken = events.LegId(an_id(story.name, "taken", len(story.told)))
                 fields = {"leg_version": 1, "last_log": "x/1/1", "last_size": 3, "unit": BUREAU}
                 story.tell(events.TakenOver, BUREAU, taken, leg=story.leg(leg), next_leg=taken, **fields)
+            case 7:
+                _fight(chance, story, leg, unit)
     return story
+
+
+def _fight(chance: random.Random, story: Story, leg: int, unit: str) -> None:
+    """The holder objects; the one who has to rule, or a stranger, gives the matter to somebody or leaves it."""
+    sender, ruler = chance.choice([OFFICE, WATER]), [TOWN, COUNTY][len(story.name) % 2]
+    on = {"leg": story.leg(leg)}
+    raised = story.tell(events.Objected, unit, story.leg(leg), **on, proposed=None, sender=sender, ruler=ruler)
+    told = {"objection": raised.id, "leg_version": 1, "agreed": True, "by": "sender", "holder": sender, **on}
+    next_leg = chance.choice([None, events.LegId(an_id(story.name, "ruled", raised.id))])
+    stream = an_id("ruling", raised.id)
+    story.tell(events.ObjectionRuled, f"{chance.choice([ruler, CITY])}.office", stream, **told, next_leg=next_leg)

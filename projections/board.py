@@ -1,0 +1,279 @@
+"""The board of an upper tier: how the units below handle what they hold, with denominators, down to single cases.
+
+Units are compared on how they handle, never on how much is brought to them. A node that has been silent since
+before a date ran out is shown as such: its silence is a reason to ring it up, and no lateness.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.rows import class_row
+
+from domain.limits import RuleId
+from projections.board_fold import HEARD_STEP_US
+from projections.duties import running
+from projections.moment import Moment, began, lasts
+from projections.store import LIVE
+
+BOUNCES: Final = 2
+"""So many objections, returns, rulings and take-overs make a bouncing case; handing over by itself makes none."""
+
+
+class UnitLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit at a moment. Every count stands beside what it is a part of.
+
+    cases: it holds; bouncing: of these. duties: clocks running for it; overdue, due_soon, unheard: of these, each in
+    one of them only. unheard: run out by the clock, but its node has been silent since before. orders: supervision
+    orders it was ever given; unanswered: of these. stopped: clocks it stopped in the period; stopped_late: of these.
+    heard_us: when its node was last heard of, null for never.
+    """
+
+    unit: str
+    name: str | None
+    node: str
+    heard_us: int | None
+    cases: int
+    bouncing: int
+    duties: int
+    overdue: int
+    due_soon: int
+    unheard: int
+    orders: int
+    unanswered: int
+    stopped: int
+    stopped_late: int
+
+
+class NodeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A node below, and the time since which nothing is known of it; null where it was never heard of."""
+
+    division: str
+    name: str
+    parent: str | None
+    heard_us: int | None
+
+
+class CaseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One case on the way from a unit's numbers to single events.
+
+    rule, due_on, due_us: its most urgent clock that the question is about, if any. held_us: since when the unit
+    has it.
+    """
+
+    case_id: UUID
+    number: str | None
+    category: str | None
+    received_on: date | None
+    unit: str
+    held_us: int | None
+    bounces: int
+    rule: RuleId | None
+    due_on: date | None
+    due_us: int | None
+
+
+class Lateness(msgspec.Struct, frozen=True, kw_only=True):
+    """Time past a due date that one unit answers for, because it held the case in it. UTC microseconds."""
+
+    case_id: UUID
+    key: str
+    rule: RuleId
+    unit: str
+    from_us: int
+    to_us: int
+
+
+About = Literal["cases", "bouncing", "duties", "overdue", "due_soon", "unheard", "unanswered"]
+
+
+def subtree(conn: psycopg.Connection, division: str, at: Moment) -> list[NodeLine]:
+    """The node itself and every node below it as enrolled, each with the time since which nothing is known of it."""
+    query = f"""with recursive below as (
+            select division, name, parent from {LIVE}.node where division = %(division)s
+            union
+            select n.division, n.name, n.parent from {LIVE}.node n join below on n.parent = below.division
+        ), {_heard("select division from below")}
+        select division, name, parent, heard_us from below left join heard on heard.node = division
+        order by division"""
+    with conn.cursor(row_factory=class_row(NodeLine)) as cursor:
+        return cursor.execute(query, {"division": division} | at.values()).fetchall()
+
+
+def units(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, since_us: int) -> list[UnitLine]:
+    """Every unit of these nodes by code, the quiet ones too. since_us: start of the period of `stopped`."""
+    query = f"""with {_heard("select unnest(%(nodes)s::text[])")},
+        held as ({_HELD}),
+        clocks as (
+            select r.unit, count(*) as duties,
+                count(*) filter (where {_ABOUT["overdue"]}) as overdue,
+                count(*) filter (where {_ABOUT["due_soon"]}) as due_soon,
+                count(*) filter (where {_ABOUT["unheard"]}) as unheard,
+                count(*) filter (where {_ABOUT["unanswered"]}) as unanswered
+            from ({running()}) r left join heard on heard.node = left(r.unit, 12) group by r.unit
+        ),
+        cases as (
+            select unit, count(*) as cases, count(*) filter (where {_BOUNCES} >= {BOUNCES}) as bouncing
+            from held group by unit
+        ),
+        orders as (
+            select d.unit, count(distinct d.key) as orders from {LIVE}.duty d
+            where d.node = any(%(nodes)s) and d.rule = 'supervision_reply' and {began("d")} group by d.unit
+        ),
+        done as (
+            select unit, count(*) as stopped, count(*) filter (where gone_us > due_us) as stopped_late
+            from ({_STOPPED}) s group by unit
+        ),
+        known as (
+            select unit from {LIVE}.unit where node = any(%(nodes)s)
+            union select unit from clocks union select unit from cases union select unit from orders
+            union select unit from done
+        )
+        select unit, u.name, left(unit, 12) as node, heard.heard_us,
+            {", ".join(f"coalesce({column}, 0) as {column}" for column in _COUNTS)}
+        from known left join {LIVE}.unit u using (unit) left join heard on heard.node = left(unit, 12)
+            left join clocks using (unit) left join cases using (unit) left join orders using (unit)
+            left join done using (unit)
+        order by unit"""
+    with conn.cursor(row_factory=class_row(UnitLine)) as cursor:
+        return cursor.execute(query, {"nodes": list(nodes), "since_us": since_us} | at.values()).fetchall()
+
+
+def cases_of(
+    conn: psycopg.Connection, unit: str, about: About, at: Moment, *, after: CaseLine | None = None, limit: int = 50
+) -> list[CaseLine]:
+    """The cases behind one number of a unit, the most urgent or longest held first. after: the last one shown."""
+    is_held = about in {"cases", "bouncing"}
+    query = f"""with {_heard("select left(%(unit)s, 12)")},
+        held as ({_HELD} and c.unit = %(unit)s),
+        clocks as (
+            select distinct on (case_id) case_id, rule, due_on, due_us
+            from ({running("d.unit = %(unit)s and", "c.unit = %(unit)s and")}) r
+                left join heard on heard.node = left(r.unit, 12)
+            where {_ABOUT[about]} order by case_id, due_us
+        ),
+        lines as (
+            select case_id, f.number, f.category, f.received_on, %(unit)s as unit, held.opened_us as held_us,
+                {_BOUNCES} as bounces, clocks.rule, clocks.due_on, clocks.due_us,
+                coalesce({"held.opened_us" if is_held else "clocks.due_us"}, 0) as rank_us
+            from {"held left join clocks" if is_held else "clocks left join held"} using (case_id)
+                left join {LIVE}.case_file f using (case_id)
+        )
+        select {", ".join(CaseLine.__struct_fields__)} from lines
+        where (rank_us, case_id) > (%(rank_us)s, %(case_id)s) and bounces >= %(bounces)s
+        order by rank_us, case_id limit %(limit)s"""
+    values = {
+        "unit": unit,
+        "nodes": [unit[:12]],
+        "limit": limit,
+        "bounces": BOUNCES if about == "bouncing" else 0,
+        "rank_us": -1 if after is None else ((after.held_us if is_held else after.due_us) or 0),
+        "case_id": UUID(int=0) if after is None else after.case_id,
+    }
+    with conn.cursor(row_factory=class_row(CaseLine)) as cursor:
+        return cursor.execute(query, values | at.values()).fetchall()
+
+
+def lateness(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Lateness]:
+    """Who held a case on each of its late days, clock by clock."""
+    query = f"""select * from ({_late("d.case_id = %(case_id)s", "true")}) late
+        where to_us > from_us order by key, from_us"""
+    with conn.cursor(row_factory=class_row(Lateness)) as cursor:
+        return cursor.execute(query, {"case_id": case_id, "since_us": 0} | at.values()).fetchall()
+
+
+def late_by_unit(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, since_us: int) -> dict[str, int]:
+    """Microseconds of lateness since `since_us` that each unit of these nodes answers for, summed over clocks."""
+    query = f"""select unit, sum(to_us - from_us)::bigint
+        from ({_late("d.node = any(%(nodes)s) and d.gone_us > %(since_us)s", "c.node = any(%(nodes)s)")}) late
+        where to_us > from_us group by unit order by unit"""
+    cursor = conn.execute(query, {"nodes": list(nodes), "since_us": since_us} | at.values())
+    return dict(cursor.fetchall())
+
+
+def total(lines: Iterable[UnitLine]) -> dict[str, int]:
+    """The counts of several units added up, such as of a subtree."""
+    summed = dict.fromkeys(_COUNTS, 0)
+    for line in lines:
+        for column in _COUNTS:
+            summed[column] += getattr(line, column)
+    return summed
+
+
+_COUNTS: Final = (
+    "cases",
+    "bouncing",
+    "duties",
+    "overdue",
+    "due_soon",
+    "unheard",
+    "orders",
+    "unanswered",
+    "stopped",
+    "stopped_late",
+)
+
+_SILENT = "(heard.is_own is not true and (heard.heard_us is null or heard.heard_us < r.due_us))"
+_ABOUT: Final[dict[About, str]] = {
+    "cases": "true",
+    "bouncing": "true",
+    "duties": "true",
+    "overdue": f"r.due_us <= %(as_of_us)s and not {_SILENT}",
+    "unheard": f"r.due_us <= %(as_of_us)s and {_SILENT}",
+    "due_soon": "r.due_us > %(as_of_us)s and r.soon_us <= %(as_of_us)s",
+    "unanswered": "r.rule = 'supervision_reply'",
+}
+
+_HELD: Final = f"""select c.case_id, c.unit, c.opened_us from {LIVE}.custody c
+    where c.node = any(%(nodes)s) and {lasts("c", "opened")}"""
+
+_BOUNCES: Final = f"""(select count(*) from {LIVE}.dispute x
+    where x.case_id = held.case_id and x.kind in ('objected', 'returned', 'ruled', 'taken_over')
+        and x.pos <= %(pos)s and x.at_us <= %(as_of_us)s)"""
+
+# The unit that held the case when a clock of whoever holds it was stopped: custody that ends with the same
+# event still counts.
+_STOPPED: Final = f"""select d.unit, d.gone_us, d.due_us from {LIVE}.duty d
+    where d.node = any(%(nodes)s) and d.is_stopped and d.gone_us > %(since_us)s
+        and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s
+    union all
+    select c.unit, d.gone_us, d.due_us from {LIVE}.duty d
+    join {LIVE}.custody c on c.case_id = d.case_id and c.opened_pos < d.gone_pos and c.gone_pos >= d.gone_pos
+    where d.node is null and d.is_stopped and d.gone_us > %(since_us)s
+        and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s and c.node = any(%(nodes)s)"""
+
+
+def _heard(nodes: str) -> str:
+    """SQL: when each of these nodes was last heard of at the moment; within a step of ten minutes, its beginning."""
+    return f"""heard as (
+        select o.node, bool_or(o.is_own) as is_own, max(h.heard_us) as heard_us
+        from {LIVE}.origin o left join lateral (
+            select case when last_pos <= %(pos)s then last_known_us else step * {HEARD_STEP_US} end as heard_us
+            from {LIVE}.heard where log_id = o.log_id and first_pos <= %(pos)s order by step desc limit 1
+        ) h on true
+        where o.node in ({nodes}) group by o.node
+    )"""
+
+
+def _late(of_duty: str, of_custody: str) -> str:
+    """SQL: the late pieces of clocks; those of whoever holds the case are cut where custody passed on."""
+    stands = f"{began('d')} and d.due_us < %(as_of_us)s and (d.is_stopped or {_RUNS})"
+    null_duty = of_duty.replace("d.node = any(%(nodes)s)", "d.node is null")
+    return f"""select d.case_id, d.key, d.rule, d.unit,
+            greatest(d.due_us, %(since_us)s) as from_us, {_end("d")} as to_us
+        from {LIVE}.duty d where d.unit is not null and {of_duty} and {stands}
+        union all
+        select d.case_id, d.key, d.rule, c.unit,
+            greatest(d.due_us, c.opened_us, %(since_us)s), least({_end("d")}, {_end("c")})
+        from {LIVE}.duty d join {LIVE}.custody c on c.case_id = d.case_id and {began("c", "opened")}
+        where d.unit is null and {null_duty} and {stands} and {of_custody}"""
+
+
+_RUNS: Final = "d.gone_pos > %(pos)s or d.gone_us > %(as_of_us)s"
+
+
+def _end(table: str) -> str:
+    return f"case when {table}.gone_pos <= %(pos)s then least({table}.gone_us, %(as_of_us)s) else %(as_of_us)s end"

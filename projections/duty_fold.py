@@ -1,0 +1,235 @@
+"""The projection `duties`: every clock of the law as it starts, is extended, is recomputed, and stops."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final, get_args
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from domain import events
+from domain.calendar import Calendar, Notice, seed_calendar
+from domain.clocks import DAY_US, Deadline, due, shanghai_date
+from domain.duties import DutyClosed, DutyExtended, DutyOpened, duty_changes
+from domain.limits import RuleId, rule_on
+from projections.custody import node_of
+from projections.projection import Fact, topics_of
+from projections.store import FOREVER, Row, Rows, Store, Table
+
+_CHINA_US = 8 * 3_600_000_000
+
+
+class DutyRow(Row, gc=False, eq=False):
+    """One version of a clock, from `set` until `gone`, each by position and by UTC microseconds.
+
+    unit, node: who answers, null for whichever unit holds the case. due_us: overdue from then on. soon_us: due
+    soon from then on. is_stopped: gone because the duty was done, not because a newer version took its place.
+    """
+
+    key: str
+    rule: RuleId
+    leg: UUID | None
+    unit: str | None
+    node: str | None
+    start_us: int
+    fixed: date | None
+    extra_days: int
+    due_on: date
+    due_us: int
+    soon_us: int
+    promise_us: int | None
+    provisional: bool
+    set_pos: int
+    set_us: int
+    gone_pos: int
+    gone_us: int
+    is_stopped: bool
+
+
+DUTY: Final = Table("duty", DutyRow, key=("case_id", "key", "set_pos"), live=f"gone_pos = {FOREVER}")
+
+# What stands in the way of no clock, and is much of every ledger: keys, readings, names, opinions of the citizen.
+_WITHOUT_CLOCK: Final = frozenset(
+    {
+        events.MaterialAdded,
+        events.Rated,
+        events.KeyGranted,
+        events.SealedRead,
+        events.SealedItem,
+        events.ErasureOrdered,
+        events.ErasureConfirmed,
+        events.KeyDestroyed,
+        events.NodeOpened,
+        events.ChildEnrolled,
+        events.UnitOpened,
+        events.HeadsNoted,
+    }
+)
+
+
+class Duties:
+    """See Projection."""
+
+    name = "duties"
+    tables = (DUTY,)
+    other_tables = ("notice",)
+    topics = topics_of(shape for shape in get_args(events.AnyEvent) if shape not in _WITHOUT_CLOCK)
+
+    def fold(self, batch: Sequence[Fact], store: Store) -> None:
+        """Each due date is computed with the calendar as the ledger had it at the event's position."""
+        store.load({fact.case_id for fact in batch if fact.case_id is not None})
+        duties = store.rows(DUTY)
+        deadlines = _Deadlines(_calendar_before(store, batch[0].pos))
+        for fact in batch:
+            event = fact.event
+            if isinstance(event, events.HolidaysNoticed):
+                deadlines = _Deadlines(deadlines.calendar.with_notice(_notice(event)))
+                _keep(store, fact.pos, event)
+                _recompute(store, fact.pos, event, deadlines)
+            elif event is not None and fact.case_id is not None:
+                for change in duty_changes(event):
+                    _apply(duties, fact, event, change, deadlines)
+
+    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+        """The holiday notices that came after `pos`."""
+        return [at for (at,) in conn.execute(f"select pos from {schema}.notice where pos > %s", (pos,))]
+
+
+class _Deadlines:
+    """The due dates of one calendar. Thousands of clocks start on one day, so each answer is kept."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self.calendar = calendar
+        self._known: dict[tuple[str, int, date | None, int], Deadline] = {}
+
+    def of(self, rule: RuleId, start_us: int, fixed: date | None, extra_days: int) -> Deadline:
+        """See `domain.clocks.due`; it depends on the day of the start in China, not on the hour."""
+        asked = (rule, (start_us + _CHINA_US) // DAY_US, fixed, extra_days)
+        found = self._known.get(asked)
+        if found is None:
+            text = rule_on(rule, shanghai_date(start_us))
+            found = self._known[asked] = due(text, start_us, self.calendar, fixed, extra_days)
+        return found
+
+
+def _apply(
+    duties: Rows[DutyRow],
+    fact: Fact,
+    event: events.AnyEvent,
+    change: DutyOpened | DutyExtended | DutyClosed,
+    deadlines: _Deadlines,
+) -> None:
+    running = next((row for row in duties.of(fact.case_id) if row.key == change.key), None)
+    match change:
+        case DutyOpened() if running is None:
+            duties.add(_opened(fact, event, change, deadlines))
+        case DutyExtended() if running is not None:
+            extra_days = running.extra_days + change.extra_days
+            _replace(duties, running, fact.pos, event.occurred_us, extra_days, deadlines)
+        case DutyClosed() if running is not None:
+            running.gone_pos, running.gone_us, running.is_stopped = fact.pos, change.at_us, True
+            duties.retire(running)
+
+
+def _opened(fact: Fact, event: events.AnyEvent, change: DutyOpened, deadlines: _Deadlines) -> DutyRow:
+    deadline = deadlines.of(change.rule, change.start_us, change.fixed, 0)
+    return DutyRow(
+        case_id=fact.key,
+        key=change.key,
+        rule=change.rule,
+        leg=change.leg,
+        unit=change.unit,
+        node=None if change.unit is None else node_of(change.unit),
+        start_us=change.start_us,
+        fixed=change.fixed,
+        extra_days=0,
+        due_on=deadline.due_date,
+        due_us=deadline.due_us,
+        soon_us=deadline.soon_us,
+        promise_us=deadline.promise_us,
+        provisional=deadline.provisional,
+        set_pos=fact.pos,
+        set_us=event.occurred_us,
+        gone_pos=FOREVER,
+        gone_us=FOREVER,
+        is_stopped=False,
+    )
+
+
+def _replace(duties: Rows[DutyRow], old: DutyRow, pos: int, at_us: int, extra_days: int, deadlines: _Deadlines) -> None:
+    """The next version of a running clock; the one before stays for whoever asks about the past."""
+    deadline = deadlines.of(old.rule, old.start_us, old.fixed, extra_days)
+    new = msgspec.structs.replace(
+        old,
+        extra_days=extra_days,
+        due_on=deadline.due_date,
+        due_us=deadline.due_us,
+        soon_us=deadline.soon_us,
+        promise_us=deadline.promise_us,
+        provisional=deadline.provisional,
+        set_pos=pos,
+        set_us=max(at_us, old.set_us),
+    )
+    old.gone_pos, old.gone_us = pos, new.set_us
+    duties.retire(old)
+    duties.add(new)
+
+
+def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines: _Deadlines) -> None:
+    """Every running clock that the notice moves gets a version that counts from the notice on.
+
+    A parked case is left alone: its retry folds the notice after the events that came before it.
+    """
+    duties = store.rows(DUTY)
+    if store.only is None:
+        _load_affected(store, event.year)
+    parked = store.conn.execute(f"select distinct key from {store.schema}.parked where projection = %s", (Duties.name,))
+    left_alone = {key for (key,) in parked}
+    for row in duties.every():
+        if row.case_id in left_alone or row.set_pos >= pos:
+            continue
+        deadline = deadlines.of(row.rule, row.start_us, row.fixed, row.extra_days)
+        if (deadline.due_us, deadline.soon_us, deadline.promise_us, deadline.provisional) != (
+            row.due_us,
+            row.soon_us,
+            row.promise_us,
+            row.provisional,
+        ):
+            _replace(duties, row, pos, event.occurred_us, row.extra_days, deadlines)
+
+
+def _load_affected(store: Store, year: int) -> None:
+    """A notice decides about its year, and about the December before."""
+    cursor = store.conn.execute(
+        f"select distinct case_id from {store.schema}.duty "
+        f"where gone_pos = {FOREVER} and (provisional or due_on >= %s)",
+        (date(year - 1, 12, 1),),
+    )
+    store.load([case_id for (case_id,) in cursor])
+
+
+def _keep(store: Store, pos: int, event: events.HolidaysNoticed) -> None:
+    store.conn.execute(
+        f"insert into {store.schema}.notice values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
+        (pos, event.year, event.edition, list(event.off), list(event.working), event.source),
+    )
+
+
+def _calendar_before(store: Store, pos: int) -> Calendar:
+    """The carried years and every notice that stood in the ledger before `pos`."""
+    cursor = store.conn.execute(
+        f"select year, off, working, source, edition from {store.schema}.notice where pos < %s order by pos", (pos,)
+    )
+    calendar = _SEED
+    for year, off, working, source, edition in cursor:
+        notice = Notice(year=year, off=tuple(off), working=tuple(working), source=source, edition=edition)
+        calendar = calendar.with_notice(notice)
+    return calendar
+
+
+def _notice(event: events.HolidaysNoticed) -> Notice:
+    return Notice(year=event.year, off=event.off, working=event.working, source=event.source, edition=event.edition)
+
+
+_SEED: Final = seed_calendar()

@@ -1,0 +1,11 @@
+-- Every time a case was passed on or fought over, as single facts.
+create table dispute (
+    case_id uuid not null,
+    pos bigint not null,
+    at_us bigint not null,
+    kind text not null,                -- handed_over, objected, returned, ruled, lapsed, taken_over
+    leg uuid not null,
+    by_unit text collate "C" not null, -- who did it
+    to_unit text collate "C"           -- who has the case after it, where it names one
+);
+create unique index dispute_pos on dispute (case_id, pos);

@@ -1,0 +1,65 @@
+"""A case's time line across all its legs, read from the ledger itself."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import msgspec
+
+from domain import events
+from domain.events import AnyEvent, Role
+from projections.moment import Moment
+from projections.projection import LedgerRow, decode
+
+ReadCase = Callable[[UUID], Sequence[LedgerRow]]
+"""read_case(case): every row of one case, in the order learned."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a case, and who by office did it; never which person. Moments are UTC microseconds.
+
+    (log_id, seq): the leaf, by which the gateway says recorded or secured. via: 0 own, 1 from below, 2 from above.
+    occurred_us: as claimed; recorded_us: its author's clock; known_us: when this node learned it. event: None for
+    a type that this version does not know, of which only tag and known_us are shown.
+    """
+
+    pos: int
+    log_id: int
+    seq: int
+    via: int
+    tag: str
+    known_us: int
+    node: str | None
+    unit: str | None
+    role: Role | None
+    occurred_us: int | None
+    recorded_us: int | None
+    law: str | None
+    event: AnyEvent | None
+
+
+def timeline(read_case: ReadCase, case_id: UUID, at: Moment | None = None) -> list[Entry]:
+    """Every event of the case in the order learned; at: only what had happened and was known by then."""
+    rows = [row for row in read_case(case_id) if at is None or row.pos <= at.pos]
+    facts = decode(rows, events.TAGS)
+    entries = [_entry(row, fact.event) for row, fact in zip(rows, facts, strict=True)]
+    if at is None:
+        return entries
+    return [entry for entry in entries if (entry.occurred_us or entry.known_us) <= at.as_of_us]
+
+
+def _entry(row: LedgerRow, event: AnyEvent | None) -> Entry:
+    return Entry(
+        pos=row.pos,
+        log_id=row.log_id,
+        seq=row.seq,
+        via=row.via,
+        tag=row.topic,
+        known_us=row.known_us,
+        node=event.node if event else None,
+        unit=event.actor.unit if event else None,
+        role=event.actor.role if event else None,
+        occurred_us=event.occurred_us if event else None,
+        recorded_us=event.recorded_us if event else None,
+        law=event.law if event else None,
+        event=event,
+    )
