@@ -1,0 +1,200 @@
+"""The petitioner's pages: file, keep the receipt, follow, rate, and hand in a sealed letter. No account is needed."""
+
+import base64
+from uuid import uuid4
+
+import segno
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from markupsafe import Markup
+
+from domain.clocks import shanghai_date
+from domain.commands import Rate
+from domain.errors import DomainError
+from domain.events import CaseId
+from gateway.case_reading import CaseReading
+from gateway.denunciations import Denunciation
+from gateway.following import code_of_leaf, leaf_of_code
+from gateway.node import Node
+from gateway.pages.forms import Form, Given, Problems, SentForm
+from gateway.pages.registering import key_of, register_command
+from gateway.pages.render import page
+from gateway.receipts import Receipt
+from gateway.receiving import leaf_of_file, petitioner, registered_case
+from gateway.refusals import InputInvalid
+from gateway.strict import convert
+from gateway.visits import visitor_or_none
+
+router = APIRouter()
+
+
+@router.get("/")
+def home(request: Request) -> Response:
+    """Where a petitioner begins; staff go on to their duties."""
+    visitor = visitor_or_none(request)
+    if visitor is not None:
+        return RedirectResponse("/accounts" if visitor.account.role == "operator" else "/duties", status_code=303)
+    return page(request, "home.html")
+
+
+@router.get("/file")
+def file_form(request: Request) -> Response:
+    """The filing form."""
+    return page(request, "file.html", problems=Problems(), given=Given(), key=uuid4())
+
+
+@router.post("/file")
+def file(request: Request, form: SentForm) -> Response:
+    """Register the matter and show its receipt. Not a redirect: an address that opens a receipt would be a secret."""
+    node: Node = request.app.state.node
+    try:
+        key = key_of(form)
+        today = shanghai_date(node.clock.now_us())
+        command = register_command(form, today, _fixed(form, node, today.isoformat()))
+        recorded = node.desk.do(command, petitioner(node, key), key)
+    except DomainError as refusal:
+        given = Given(form.fields)
+        key_again = given.get("key") or uuid4()
+        return page(
+            request,
+            "file.html",
+            status=422,
+            problems=Problems(refusal),
+            given=given,
+            key=key_again,
+        )
+    return receipt_page(request, registered_case(recorded.events), back=None)
+
+
+def receipt_page(request: Request, case: CaseId, back: str | None) -> Response:
+    """The receipt of a case filed here, to keep. back: where a clerk goes on from it."""
+    node: Node = request.app.state.node
+    receipt = node.receipts.of(case)
+    code = code_of_leaf(receipt.leaf)
+    return page(
+        request,
+        "receipt.html",
+        number=receipt.registered.number,
+        code=code,
+        qr=_qr(node, receipt),
+        data=base64.b64encode(receipt.data).decode(),
+        proven=receipt.is_proof,
+        back=back,
+    )
+
+
+@router.post("/receipt")
+def download(request: Request, form: SentForm) -> Response:
+    """The receipt file as it stands now, for whoever holds an earlier one."""
+    node: Node = request.app.state.node
+    leaf = leaf_of_file(node, _sent_file(form))
+    receipt = node.receipts.of(node.receipts.find(leaf))
+    headers = {"content-disposition": f'attachment; filename="huiyin-{receipt.leaf.hex()[:16]}.receipt"'}
+    return Response(receipt.data, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+@router.get("/follow")
+def follow_form(request: Request) -> Response:
+    """The form that takes a receipt or its code."""
+    return page(request, "follow.html", problems=Problems(), code=request.query_params.get("code", "")[:200])
+
+
+@router.post("/follow")
+def follow(request: Request, form: SentForm) -> Response:
+    """The milestones of the case that the receipt is of."""
+    try:
+        return _followed(request, _leaf(request.app.state.node, form), Problems())
+    except DomainError as refusal:
+        return page(request, "follow.html", status=422, problems=Problems(refusal), code=form.get("code")[:200])
+
+
+@router.post("/follow/rate")
+def rate(request: Request, form: SentForm) -> Response:
+    """The petitioner's judgement of office and unit apart."""
+    node: Node = request.app.state.node
+    leaf = leaf_of_code(form.get("code"))
+    reading = CaseReading.for_petitioner(node, leaf)
+    try:
+        values = {name: form.get(name) for name in ("office", "unit", "comment")}
+        command = convert(values | {"case": str(reading.file.case)}, Rate, strict=False)
+        node.desk.do(command, petitioner(node, key_of(form)), key_of(form))
+    except DomainError as refusal:
+        return _followed(request, leaf, Problems(refusal))
+    return _followed(request, leaf, Problems(), rated=True)
+
+
+@router.get("/denounce")
+def denounce_form(request: Request) -> Response:
+    """The form of a denunciation."""
+    return _denounce(request, Problems(), Given(), done=False)
+
+
+@router.post("/denounce")
+def denounce(request: Request, form: SentForm) -> Response:
+    """Seal it and say only that it was sealed: nothing on the page or in an address tells what or whom it is about."""
+    node: Node = request.app.state.node
+    try:
+        values = {name: form.get(name) for name in ("accused_unit", "text", "contact") if form.get(name)}
+        node.denunciations.file(convert(values, Denunciation), petitioner(node, key_of(form)), key_of(form))
+    except DomainError as refusal:
+        return _denounce(request, Problems(refusal), Given(form.fields), done=False)
+    return _denounce(request, Problems(), Given(), done=True)
+
+
+def _denounce(request: Request, problems: Problems, given: Given, *, done: bool) -> Response:
+    return page(
+        request,
+        "denounce.html",
+        status=422 if problems else 200,
+        problems=problems,
+        given=given,
+        key=given["key"] or uuid4(),
+        done=done,
+        units=list(request.app.state.node.units()),
+    )
+
+
+def _fixed(form: Form, node: Node, today: str) -> dict[str, str]:
+    suggestion = form.get("matter_class") == "suggestion"
+    return {
+        "channel": "online",
+        "matter_class": "suggestion" if suggestion else "claim_petition",
+        "issue_region": node.here,
+        "received_on": today,
+        "person_count": "1",
+    }
+
+
+def _followed(request: Request, leaf: bytes, problems: Problems, *, rated: bool = False) -> Response:
+    reading = CaseReading.for_petitioner(request.app.state.node, leaf)
+    return page(
+        request,
+        "followed.html",
+        status=422 if problems else 200,
+        followed=reading.followed(),
+        code=code_of_leaf(leaf),
+        key=uuid4(),
+        problems=problems,
+        rated=rated,
+    )
+
+
+def _leaf(node: Node, form: Form) -> bytes:
+    if form.files.get("receipt"):
+        return leaf_of_file(node, form.files["receipt"])
+    if not form.get("code"):
+        raise InputInvalid("请上传回执文件或输入查询码", "upload the receipt or type its code", field="code")
+    return leaf_of_code(form.get("code"))
+
+
+def _sent_file(form: Form) -> bytes:
+    try:
+        return form.files.get("receipt") or base64.b64decode(form.get("data"), validate=True)
+    except ValueError:
+        raise InputInvalid("请上传回执文件", "upload the receipt file", field="receipt") from None
+
+
+def _qr(node: Node, receipt: Receipt) -> Markup:
+    """A locator and a hash, and nothing else: a receipt seen from afar tells nobody what it is about."""
+    code = segno.make(f"{node.config.url}/follow?code={receipt.leaf.hex()}", error="m", micro=False)
+    return Markup(code.svg_inline(scale=4, border=2, omitsize=True))  # noqa: S704, made of digits here

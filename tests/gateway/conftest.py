@@ -1,0 +1,181 @@
+"""A county and a village below it, real nodes on a real PostgreSQL, cosigned by a real witness, and their HTTP apps."""
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from domain.divisions import Division, tier_of
+from gateway import config, founding
+from gateway.accounts import AccountRole
+from gateway.enrolling import enrol_child
+from gateway.node import Node
+from gateway.outside_witness import WitnessConfig, build_witness, found_witness, write_config
+from gateway.postgres_server import PostgresServer
+from gateway.serving import open_accounts
+from gateway.web import build_app
+from sync.keys import load_keys
+
+COUNTY = Division("410221000000")
+VILLAGE = Division("410221100201")
+PASSWORD = "green wheat 1978"
+BASE = "http://127.0.0.1"
+_logins: dict[str, tuple[AccountRole, bool]] = {
+    "clerk": ("clerk", False),
+    "handler": ("handler", False),
+    "leader": ("leader", False),
+    "supervisor": ("supervisor", False),
+    "auditor": ("auditor", False),
+    "operator": ("operator", False),
+    "discipline": ("leader", True),
+}
+
+
+class Office(NamedTuple):
+    """A running node, its application, and clients signed in by role."""
+
+    node: Node
+    app: FastAPI
+
+    def client(self) -> TestClient:
+        """A browser that nobody has signed in with."""
+        return TestClient(self.app, base_url=BASE, follow_redirects=False, client=("127.0.0.1", 50_000))
+
+    def api(self, role: str) -> "Api":
+        """A program signed in in this role."""
+        client = self.client()
+        answer = client.post("/api/login", json={"username": role, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        client.headers["authorization"] = f"Bearer {answer.json()['token']}"
+        return Api(client)
+
+    def browser(self, role: str) -> "Browser":
+        """A browser signed in in this role."""
+        browser = Browser(self.client())
+        answer = browser.post("/login", {"login": role, "password": PASSWORD})
+        assert answer.status_code == 303, answer.text
+        return browser
+
+
+class Api(NamedTuple):
+    """A signed-in program."""
+
+    http: TestClient
+
+    def get(self, path: str, **query: Any) -> httpx2.Response:
+        return self.http.get(path, params=query)
+
+    def give(self, body: dict[str, Any], key: str | None = None) -> httpx2.Response:
+        """Send a command under a key of its own."""
+        return self.http.post("/api/commands", json=body, headers={"Idempotency-Key": key or str(uuid4())})
+
+
+class Browser(NamedTuple):
+    """A browser that sends what a browser sends, and the hidden fields of the page it was on."""
+
+    http: TestClient
+
+    def get(self, path: str) -> httpx2.Response:
+        return self.http.get(path)
+
+    def post(self, path: str, fields: dict[str, str], **more: Any) -> httpx2.Response:
+        """Send a form as this site's own page would."""
+        return self.http.post(path, data=fields, headers={"origin": BASE, "sec-fetch-site": "same-origin"}, **more)
+
+
+class Town(NamedTuple):
+    """The two offices."""
+
+    county: Office
+    village: Office
+
+
+class _Server(uvicorn.Server):
+    def install_signal_handlers(self) -> None:
+        pass
+
+
+def serve(app: FastAPI, port: int) -> Callable[[], None]:
+    """Serve `app` on loopback in a thread; returns what stops it."""
+    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+    return stop
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+_towns = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Both nodes, started once for all tests of the gateway; each test files cases of its own."""
+    folder, number = tmp_path_factory.mktemp("town"), next(_towns)
+    witness = WitnessConfig(name="audit.test.example/witness", port=free_port())
+    vkey = found_witness(folder / "witness", witness)
+    channel = config.ChannelEnd(dsn=_database(postgres, f"channel_{number}"))
+    county = _settings(postgres, COUNTY, "杞县信访局", number)
+    outside = config.OutsideWitness(url=f"http://127.0.0.1:{witness.port}", key=vkey)
+    county = _with(county, channel=config.Channels(down=channel), witness=outside)
+    founding.found_root(folder / "county", county, time.time_ns() // 1000)
+    log_key = load_keys(folder / "county" / founding.KEYS).log.verifier.vkey
+    write_config(folder / "witness", _with(witness, logs=(log_key,)))
+    village = _with(_settings(postgres, VILLAGE, "葛岗村", number, COUNTY), channel=config.Channels(up=channel))
+    request = founding.found(folder / "village", village)
+    founding.install(folder / "village", enrol_child(folder / "county", request))
+    stop_witness = serve(build_witness(folder / "witness"), witness.port)
+    offices = [_open(folder / "county"), _open(folder / "village")]
+    yield Town(*offices)
+    for office in reversed(offices):
+        office.node.stop()
+    stop_witness()
+
+
+def _settings(
+    postgres: PostgresServer, division: Division, name: str, number: int, parent: Division | None = None
+) -> config.NodeConfig:
+    return config.NodeConfig(
+        node=config.Identity(
+            division=division, name=name, tier=tier_of(division), trust_domain="test.example", parent=parent
+        ),
+        database=config.Database(dsn=_database(postgres, f"town_{number}_{division}")),
+    )
+
+
+def _with(struct: Any, **changes: Any) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(struct, **changes)
+
+
+def _database(postgres: PostgresServer, name: str) -> str:
+    postgres.create_database(name)
+    return postgres.dsn(name)
+
+
+def _open(folder: Path) -> Office:
+    node = Node(folder)
+    node.start()
+    open_accounts(node.dsn, node.here, PASSWORD, _logins)
+    return Office(node, build_app(node))
