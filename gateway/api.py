@@ -256,7 +256,10 @@ def show_timeline(
     node: Node = request.app.state.node
     reading = CaseReading.for_account(node, CaseId(case), visitor.account)
     entries = reading.timeline(point_of_view(node, as_of, known_by))
-    lines = (Line(entry=entry, state=_state(node, entry.log_id, entry.seq)) for entry in entries)
+    lines = (
+        Line(entry=entry, state="secured" if reading.secured(entry.log_id, entry.seq) else "recorded")
+        for entry in entries
+    )
     return answer(TimeLine(lines=tuple(lines)))
 
 
@@ -350,7 +353,3 @@ def _after(text: str | None) -> After | None:
             '"after" must be what the page before gave as next; correct it',
             field="after",
         ) from error
-
-
-def _state(node: Node, log_id: int, seq: int) -> Literal["recorded", "secured"]:
-    return "secured" if node.secured(log_id, seq) else "recorded"

@@ -16,6 +16,7 @@ from gateway.remit import may_see
 from gateway.units import Names
 from projections.moment import Moment
 from projections.timeline import Entry, timeline
+from sync.tree import OWN_LOG
 
 
 class CaseReading:
@@ -27,6 +28,7 @@ class CaseReading:
         self.events: tuple[AnyEvent, ...] = known.events
         self.names = Names(node)
         self._places = known.places
+        self._cosigned_size = node.links.cosigned_size()
 
     @classmethod
     def of(cls, node: Node, case: CaseId) -> "CaseReading":
@@ -72,7 +74,11 @@ class CaseReading:
     def is_secured(self, event: EventId) -> bool:
         """Whether the author's parent is known to have cosigned what holds the event."""
         place = self.place(event)
-        return self.node.secured(place.log_id, place.seq)
+        return self.secured(place.log_id, place.seq)
+
+    def secured(self, log_id: int, seq: int) -> bool:
+        """The same of a leaf; what came from another node was cosigned on its way."""
+        return log_id != OWN_LOG or seq < self._cosigned_size
 
     def place(self, event: EventId) -> Place:
         """Where an event of the case stands."""

@@ -19,6 +19,7 @@ from gateway.demo.player import DemoFailed, Desks, Place, play
 from gateway.demo.story import DAY_US, Story, moment_us
 from gateway.serving import NodeUnreachable, ask_status
 from gateway.status import NodeStatus
+from projections.store import LIVE
 
 SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")
 SETTLE_S: Final = 600.0
@@ -133,7 +134,7 @@ def _summary(city: City, seconds: float) -> str:
     root = city.plan.members[0]
     with psycopg.connect(city.dsn(root)) as conn:
         events = conn.execute("select pos from head").fetchone()
-        rows = conn.execute("select registered_us, closed_us from view.case_file").fetchall()
+        rows = conn.execute(f"select registered_us, closed_us from {LIVE}.case_file").fetchall()
     count = events[0] if events else 0
     days = sorted((closed - registered) / DAY_US for registered, closed in rows if closed is not None)
     spread = ""

@@ -31,8 +31,21 @@ ARRIVAL_S = 120.0
 # What needs no account.
 _PUBLIC: dict[type, str] = {Denounce: "/api/denunciations", RateByReceipt: "/api/public/rate"}
 
-# What a node says of a case or leg that has not reached it yet.
-NOT_YET = frozenset({"case_unknown", "not_found", "leg_unknown", "order_unknown", "objection_unknown", "not_holder"})
+# What a node says while something that the act rests on has not reached it yet: the case, its leg, a claim added
+# elsewhere (all it knows of is accepted already), an order, a reply to it, an objection.
+NOT_YET = frozenset(
+    {
+        "accepted_already",
+        "case_unknown",
+        "leg_unknown",
+        "not_found",
+        "not_holder",
+        "not_opened",
+        "objection_unknown",
+        "order_unknown",
+        "reply_missing",
+    }
+)
 
 
 class DemoFailed(RuntimeError):

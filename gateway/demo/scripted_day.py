@@ -37,6 +37,7 @@ from domain.events import (
     LegOpened,
     MatterClass,
     Objected,
+    ObjectionRuled,
     OpinionIssued,
     OrderIssued,
     OrderReplied,
@@ -368,8 +369,14 @@ def agreed_objection(t: Telling) -> Story:
         "handler",
         RuleObjection(case=case, objection=objected.the(Objected).id, agreed=True, reason="经核属实，同意退回。"),
     )
-    right = yield t.hand_over(5.2, COUNTY, case, ruled.the(LegOpened).leg, WULIHE, "养殖场所在地")
+    right = yield t.hand_over(5.2, COUNTY, case, _given(ruled.the(ObjectionRuled).next_leg), WULIHE, "养殖场所在地")
     yield Act(t.at(7), WULIHE, "handler", Accept(case=case, leg=right.the(HandedOver).next_leg))
+
+
+def _given(leg: LegId | None) -> LegId:
+    if leg is None:
+        raise LookupError("the ruling gave the matter to nobody")
+    return leg
 
 
 def refused_objection(t: Telling) -> Story:

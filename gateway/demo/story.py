@@ -67,7 +67,10 @@ class Recorded(NamedTuple):
 
     def the(self, kind: type[E_]) -> E_:
         """The one event of this kind among what was recorded."""
-        return next(event for event in self.events if isinstance(event, kind))
+        found = [event for event in self.events if isinstance(event, kind)]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} events of kind {kind.__name__} were recorded, not one")
+        return found[0]
 
 
 Story = Generator[Act, Recorded, None]

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from domain.clocks import shanghai_date
 from domain.limits import rule_on
 from gateway.accounts import Visitor
-from gateway.languages import N_
+from gateway.languages import N_, chosen
 from gateway.moments import point_of_view
 from gateway.node import Node
 from gateway.pages.desk import staff
@@ -110,4 +110,4 @@ def _rule_name(case: object, request: Request) -> str:
     if rule is None or due_us is None:
         return ""
     found = rule_on(rule, shanghai_date(due_us))
-    return found.zh if translator(request)("中文") == "中文" else found.en
+    return found.zh if chosen(request) == "zh" else found.en

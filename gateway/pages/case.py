@@ -155,9 +155,9 @@ def _line(
         "topic": entry.tag,
         "detail": detail_of(entry.event, name, _) if entry.event else "",
         "at_us": entry.occurred_us or entry.known_us,
-        "by": f"{name(entry.unit)}{_('（')}{role}{_('）')}" if entry.unit else "",
+        "by": name(entry.unit) + _("（%s）") % role if entry.unit else "",
         "law": entry.law,
-        "secured": reading.node.secured(entry.log_id, entry.seq),
+        "secured": reading.secured(entry.log_id, entry.seq),
         "texts": [(text_name(path, numbers, _), text) for path, text in texts.items()],
     }
 

@@ -5,7 +5,7 @@ import pytest
 
 from projections import cases, rebuild
 from projections.cases import CaseFilter
-from projections.rebuild import check, switch
+from projections.rebuild import RebuildBusy, check, switch
 from projections.runner import Runner, positions
 from tests.projections.conftest import ALL, Follow
 from tests.projections.stories import OFFICE, Ledger, Story, a_busy_office
@@ -74,16 +74,34 @@ def test_events_that_come_during_a_rebuild_are_in_it(
     busy: int, ledger: Ledger, conn: psycopg.Connection, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = rebuild.build
+    stories = iter([Story("meanwhile").registered(), Story("later").registered()])
 
-    def build_while_the_node_works(*args: object) -> int:
-        pos = built(*args)  # type: ignore[arg-type]
-        follow(Story(f"meanwhile, at {pos}").registered())
-        return pos
+    def build_while_the_node_works(*args: object) -> None:
+        built(*args)  # type: ignore[arg-type]
+        follow(next(stories))
 
     monkeypatch.setattr(rebuild, "build", build_while_the_node_works)
     checked = check(conn, ledger.read, ALL[0])
     assert (checked.pos, checked.difference) == (busy + 2, None)
     assert switch(conn, ledger.read, ALL[0]).pos == positions(conn, ALL)[ALL[0].name]
+
+
+def test_two_rebuilds_at_once_do_not_mix(busy: int, ledger: Ledger, conn: psycopg.Connection, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("select pg_advisory_lock(hashtext('huiyin.rebuild'))")
+        with pytest.raises(RebuildBusy):
+            check(conn, ledger.read, ALL[0])
+    assert check(conn, ledger.read, ALL[0]).difference is None
+
+
+def test_a_switch_may_run_ahead_of_the_live_position_and_the_runner_goes_on_from_there(
+    ledger: Ledger, conn: psycopg.Connection, follow: Follow
+) -> None:
+    last = ledger.append(a_busy_office(random.Random(5), cases=20))
+    assert switch(conn, ledger.read, ALL[1]).pos == last
+    follow(Story("after").registered().accepted(1, OFFICE))
+    assert set(positions(conn, ALL).values()) == {last + 3}
+    assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None, None, None]
 
 
 def test_what_a_broken_rebuild_left_behind_does_not_stop_the_next(

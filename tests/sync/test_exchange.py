@@ -1,15 +1,42 @@
+"""A village, a township, a county and a city: what one says reaches the others, whatever happens on the way."""
+
+import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from gateway.postgres_server import PostgresServer
-from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, hierarchy
+from sync.merkle import leaf_hash, verify_inclusion
+from sync.note import parse_checkpoint, parse_note, verify
+from sync.pumping import Pumping
+from sync.status import child_statuses, faults, own_status
+from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Weather, hierarchy
+
+ABOVE = (TOWNSHIP, COUNTY, CITY)
 
 
 @pytest.fixture
 def chain(postgres: PostgresServer) -> Iterator[Hierarchy]:
     with hierarchy(postgres, "chain", CITY, COUNTY, TOWNSHIP, VILLAGE) as nodes:
         yield nodes
+
+
+@pytest.fixture
+def pair(postgres: PostgresServer) -> Iterator[Hierarchy]:
+    with hierarchy(postgres, "pair", TOWNSHIP, VILLAGE) as nodes:
+        nodes.settle()
+        yield nodes
+
+
+def is_causal(node: Node) -> bool:
+    """Whether every event stands behind its author's earlier ones."""
+    seen: dict[int, int] = {}
+    for row in node.ledger():
+        if row.seq != seen.get(row.log_id, -1) + 1:
+            return False
+        seen[row.log_id] = row.seq
+    return True
 
 
 def test_what_a_village_says_reaches_the_city_once_in_the_same_bytes_and_is_cosigned_back(chain: Hierarchy) -> None:
@@ -20,9 +47,152 @@ def test_what_a_village_says_reaches_the_city_once_in_the_same_bytes_and_is_cosi
 
     said = village.log(village.origin)
     assert len(said) == 31
-    for above in (TOWNSHIP, COUNTY, CITY):
+    for above in ABOVE:
         assert chain[above].log(village.origin) == said
         assert chain[above].faults() == {}
+        assert is_causal(chain[above])
     assert chain.all_secured()
     witnesses = village.query("select distinct witness from cosignature where log_id = 1 and size = 31 order by 1")
     assert witnesses == [(chain[above].cosigner.verifier.name,) for above in (CITY, COUNTY, TOWNSHIP)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_bad_weather_costs_time_and_nothing_else(chain: Hierarchy, seed: int) -> None:
+    storms = []
+    for node in chain.nodes.values():
+        node.above, node.below = Weather(node.channel, seed), Weather(node.channel, seed + 10)
+        storms += [node.above, node.below]
+        node.crash()
+        node.start()
+    for _ in range(12):
+        for division in (VILLAGE, TOWNSHIP, COUNTY):
+            chain[division].chat(2)
+            chain[division].step()
+    chain.heal(lambda: all(chain[CITY].log(chain[d].origin) == chain[d].log(chain[d].origin) for d in chain.nodes))
+    for storm in storms:
+        storm.bad = 0.0
+    chain.heal(chain.all_secured)
+
+    for lower in chain.nodes.values():
+        for upper in chain.nodes.values():
+            if upper.division < lower.division:
+                assert upper.log(lower.origin) == lower.log(lower.origin)
+                assert is_causal(upper)
+                assert upper.faults() == {}
+    assert sum(storm.lost for storm in storms) > 3
+    assert sum(storm.doubled for storm in storms) > 3
+
+
+def test_a_leaf_is_proven_under_a_checkpoint_that_the_parent_cosigned(pair: Hierarchy) -> None:
+    village, township = pair[VILLAGE], pair[TOWNSHIP]
+    village.chat(300)
+    witness = village.exchange.witness_name()
+    assert witness is not None
+    assert village.exchange.proof(250, witness) is None
+    pair.settle()
+    village.chat(5)
+    pair.settle()
+
+    proof = village.exchange.proof(250, witness)
+
+    assert proof is not None
+    note = parse_note(proof.checkpoint.encode())
+    assert len(verify(note, [village.signer.verifier, township.cosigner.verifier])) == 2
+    head = parse_checkpoint(note.text)
+    leaf = leaf_hash(village.log(village.origin)[250])
+    verify_inclusion(proof.index, head.size, leaf, proof.path, head.root)
+    assert village.exchange.cosigned_size(witness) == village.size()
+
+
+def test_own_events_are_sealed_where_something_learned_stands_between(pair: Hierarchy) -> None:
+    village, township = pair[VILLAGE], pair[TOWNSHIP]
+    before = township.size()
+    township.chat(3)
+    village.chat(2)
+    village.exchange.pump_seal()
+    village.exchange.pump_up()
+    township.exchange.pump_inbox()
+    township.chat(4)
+
+    township.exchange.pump_seal()
+
+    sizes = township.query("select size from checkpoint where log_id = 1 and size > %s order by size", (before,))
+    assert sizes == [(before + 3,), (before + 7,)]
+
+
+def test_a_node_that_asks_first_learns_that_it_agrees(pair: Hierarchy) -> None:
+    village = pair[VILLAGE]
+    assert village.exchange.standing() == "unasked"
+    village.exchange.ask_parent()
+    assert village.exchange.standing() == "unanswered"
+    pair.clock.pass_s(3)
+
+    pair.settle()
+
+    assert village.exchange.standing() == "agrees"
+
+
+def test_a_node_from_an_old_backup_learns_that_it_is_behind(pair: Hierarchy, postgres: PostgresServer) -> None:
+    village = pair[VILLAGE]
+    village.crash()
+    name = f"{psycopg.conninfo.conninfo_to_dict(village.dsn)['dbname']}"
+    postgres.create_database(f"{name}_backup", template=str(name))
+    village.start()
+    village.chat(5)
+    pair.settle()
+    village.crash()
+    village.dsn = postgres.dsn(f"{name}_backup")
+    village.start()
+
+    village.exchange.ask_parent()
+    pair.clock.pass_s(3)
+    pair.settle()
+
+    assert village.exchange.standing() == "behind"
+
+
+def test_the_status_says_who_lags_and_what_is_secured(pair: Hierarchy) -> None:
+    village, township = pair[VILLAGE], pair[TOWNSHIP]
+    village.chat(4)
+    witness = village.exchange.witness_name()
+    assert witness is not None
+    with village.store.transaction() as tx:
+        before = own_status(tx, witness)
+    pair.settle()
+    pair.channel.publish("up." + VILLAGE, [b"nonsense"])
+    pair.settle()
+
+    with village.store.transaction() as tx:
+        after = own_status(tx, witness)
+    with township.store.transaction() as tx:
+        (child,) = child_statuses(tx)
+        (fault,) = faults(tx)
+
+    assert (before.cosigned_size, before.unsealed) == (1, 4)
+    assert (after.log_size, after.cosigned_size, after.unsealed, after.unsecured_rows) == (5, 5, 0, 0)
+    assert (child.division, child.log_size, child.lag, child.open_faults) == (VILLAGE, 5, 0, 1)
+    assert child.heard_us == pair.clock.at_us
+    assert fault.kind == "wire_invalid"
+
+
+def test_running_pumps_bring_an_event_up_and_its_cosignature_back_at_once(pair: Hierarchy) -> None:
+    village = pair[VILLAGE]
+    troubles: list[object] = []
+    running = [
+        Pumping(node.exchange, node.writer.tip, lambda *trouble: troubles.append(trouble))
+        for node in pair.nodes.values()
+    ]
+    for pumping in running:
+        pumping.start()
+    started = time.monotonic()
+    village.chat(1)
+    while village.secured() < village.size() and time.monotonic() - started < 20:
+        time.sleep(0.01)
+    took = time.monotonic() - started
+    for pumping in running:
+        pumping.stop()
+
+    assert village.secured() == village.size()
+    assert took < 10
+    assert troubles == []
+    assert [pumping.failures for pumping in running] == [{}, {}]

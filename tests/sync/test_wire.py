@@ -1,0 +1,107 @@
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.wire import (
+    MAX_RECORD_BYTES,
+    Acknowledge,
+    AskDown,
+    AskHeld,
+    AskRange,
+    Beside,
+    Cosigned,
+    Down,
+    Enclosure,
+    Frame,
+    Held,
+    Introduction,
+    Letter,
+    Refused,
+    WireInvalid,
+    decode_down,
+    decode_record,
+    decode_up,
+    encode,
+    signed_bytes,
+)
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "wire.txt"
+LOG = "huiyin.example/410221100201/1"
+NOTE = f"{LOG}\n2\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— {LOG} AAAAAA==\n"
+ENTRIES = [b'{"type":"case.withdrawn.v0"}', b'{"type":"case.rated.v0"}']
+SHAPES = {
+    "frame": Frame(LOG, 3, NOTE, ENTRIES, [Beside(3, 0, b"sealed")]),
+    "letter": Letter("410221100201", "410221100000", b"body", b"s" * 64),
+    "acknowledge": Acknowledge(7),
+    "ask_down": AskDown(8),
+    "ask_held": AskHeld(b"n" * 16),
+    "down": Down(
+        9,
+        8,
+        [
+            Cosigned(LOG, 2, b"r" * 32, "— witness AAAAAA==\n"),
+            Introduction(["certificate"]),
+            Enclosure(["410221100201"], LOG, 1, ENTRIES[0], [b"p" * 32], NOTE, [Beside(1, 0, b"sealed")]),
+            AskRange(LOG, 3),
+            Refused(LOG, 3, "fork"),
+            Held(b"n" * 16, LOG, 2, NOTE),
+        ],
+    ),
+}
+
+
+def test_every_shape_has_the_bytes_it_was_released_with() -> None:
+    kept = dict(line.split(" ") for line in GOLDEN.read_text("ascii").splitlines())
+
+    assert {name: base64.b64encode(encode(shape)).decode() for name, shape in SHAPES.items()} == kept
+
+
+def test_every_shape_is_read_back_as_it_was_written() -> None:
+    for name in ("frame", "letter"):
+        assert decode_record(encode(SHAPES[name])) == SHAPES[name]
+    for name in ("acknowledge", "ask_down", "ask_held"):
+        assert decode_up(encode(SHAPES[name])) == SHAPES[name]
+    assert decode_down(encode(SHAPES["down"])) == SHAPES["down"]
+
+
+def test_what_a_parent_says_is_nothing_a_child_can_say() -> None:
+    with pytest.raises(WireInvalid):
+        decode_up(encode(SHAPES["down"]))
+    with pytest.raises(WireInvalid):
+        decode_down(encode(SHAPES["acknowledge"]))
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        Frame(LOG + "\n", 3, NOTE, ENTRIES, []),
+        Frame(LOG, -1, NOTE, ENTRIES, []),
+        Frame(LOG, 3, NOTE, [], []),
+        Frame(LOG, 3, NOTE, [b"x" * 65_536], []),
+        Frame(LOG, 3, NOTE, [b"x"] * 501, []),
+        Letter("41022110020\0", "410221100000", b"", b"s" * 64),
+        Letter("410221100201", "410221100000", b"", b"s" * 63),
+    ],
+)
+def test_what_no_column_or_reader_could_hold_is_refused(spoiled: Frame | Letter) -> None:
+    with pytest.raises(WireInvalid):
+        decode_record(encode(spoiled))
+
+
+def test_a_record_beyond_the_limit_is_refused_unread() -> None:
+    with pytest.raises(WireInvalid):
+        decode_record(b"x" * (MAX_RECORD_BYTES + 1))
+
+
+@given(st.binary(max_size=300))
+def test_any_other_bytes_are_refused_by_name(data: bytes) -> None:
+    for decode in (decode_record, decode_up, decode_down):
+        with pytest.raises(WireInvalid):
+            decode(data)
+
+
+def test_a_signature_over_a_letter_is_good_for_one_reader_only() -> None:
+    assert signed_bytes("410221100000", b"x") != signed_bytes("410221100201", b"x")
