@@ -96,12 +96,22 @@ class Exchange:
         self._offsets: dict[str, int] = {}
         self._trimmed_s = 0.0
         self._known_origins: frozenset[str] = frozenset()
-        self._asked_held_s = 0.0
+        self._asked_held_s: float | None = None
 
     @property
     def parent(self) -> Division | None:
         """The node above, as certified."""
         return self.trust.directory.topology.parents.get(self.station.here)
+
+    @property
+    def has_parent(self) -> bool:
+        """Whether there is a channel upward."""
+        return self._above is not None
+
+    @property
+    def may_have_children(self) -> bool:
+        """Whether there is a channel downward."""
+        return self._below is not None
 
     @property
     def children(self) -> list[Division]:
@@ -220,7 +230,7 @@ class Exchange:
         parent = self.parent
         if self._above is None or parent is None:
             return False
-        self._ask_held()
+        asked = self._ask_held()
         lane = down_lane(self.station.here)
         try:
             delivered = self._above.fetch(self._positions([lane]), FETCH_BYTES, wait_s)
@@ -228,7 +238,7 @@ class Exchange:
             self._restart_lane(lane)
             return True
         if not delivered:
-            return False
+            return asked
         records, offset = [one.body for one in delivered], delivered[-1].offset
         directory, moment = self.trust.directory, self._moment()
         arrived = self._store.learning(
@@ -269,15 +279,17 @@ class Exchange:
             known = tx.open_faults(self.station.origin)
         return "behind" if "behind" in known else "differs" if "differs_above" in known else "agrees"
 
-    def _ask_held(self) -> None:
+    def _ask_held(self) -> bool:
         elapsed_s = self._elapsed_s()
-        if elapsed_s - self._asked_held_s < _ASK_EVERY_S:
-            return
+        if self._asked_held_s is not None and elapsed_s - self._asked_held_s < _ASK_EVERY_S:
+            return False
         self._asked_held_s = elapsed_s
         with self._store.transaction() as tx:
             held = tx.held()
-        if held is not None and held[1] is None:
-            self._say_up(AskHeld(held[0]))
+        if held is None or held[1] is not None:
+            return False
+        self._say_up(AskHeld(held[0]))
+        return True
 
     # --- receipts and enrolment -------------------------------------------------------------------------------------
 

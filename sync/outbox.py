@@ -13,6 +13,9 @@ from sync.wire import FRAME_ENTRIES, MAX_EVENT_BYTES, Beside, Frame, encode
 RELAYED: Final = "exchange.relayed"
 """Ledger position up to which the parent holds everything that it takes."""
 
+REWOUND: Final = "exchange.rewound"
+"""Counts how often that position was set back, or was asked to be while it already stood there."""
+
 WINDOW_FRAMES: Final = 256
 WINDOW_BYTES: Final = 16 << 20
 """So much may be on its way without an acknowledgement."""
@@ -97,6 +100,7 @@ class Outbox:
         self._reoffer_s = reoffer_s
         self._cursor: int | None = None
         self._relayed = 0
+        self._rewound = 0
         self._flights: deque[_InFlight] = deque()
         self._flying_bytes = 0
         self._progress_s = 0.0
@@ -128,9 +132,10 @@ class Outbox:
 
     def _land(self, store: OutboxStore, elapsed_s: float) -> None:
         """Drop what is acknowledged or refused from what is on its way, and keep how far that brings us."""
-        relayed = store.position(RELAYED)
-        if self._cursor is None or relayed != self._relayed:
+        relayed, rewound = store.position(RELAYED), store.position(REWOUND)
+        if self._cursor is None or rewound != self._rewound:
             self._restart(relayed)  # a new process, or the parent asked for something again
+            self._rewound = rewound
         trees = store.trees_by_id({flight.log_id for flight in self._flights})
         left = [flight for flight in self._flights if not _has_landed(flight, trees[flight.log_id])]
         if len(left) < len(self._flights):

@@ -8,7 +8,7 @@ from sync.channel import up_lane
 from sync.downlink import ChildState, Numbered
 from sync.faults import EVIDENCE_BYTES, Fault
 from sync.inbox_store import Parked
-from sync.outbox import RELAYED
+from sync.outbox import RELAYED, REWOUND
 from sync.postgres_trees import Statements, columns
 from sync.trust import read_certificate
 from sync.wire import Enclosure, Held, Item, encode
@@ -38,6 +38,10 @@ update tracking set notification_id = least(notification_id, (
 _TRACK: LiteralString = """
 insert into tracking (application_name, notification_id) values (%b, %b)
 on conflict (application_name) do update set notification_id = excluded.notification_id"""
+
+_COUNT: LiteralString = """
+insert into tracking (application_name, notification_id) values (%b, 1)
+on conflict (application_name) do update set notification_id = tracking.notification_id + 1"""
 
 _CERTIFICATE: LiteralString = (
     "insert into certificate (division, serial, body) values (%s, %s, %s) on conflict do nothing"
@@ -124,14 +128,18 @@ class PostgresLinks(Statements):
         self.do(
             "update tree set refused = null, acked_size = least(acked_size, %b) where log_id = %b", (from_seq, log_id)
         )
-        self.do(_REWIND, ([log_id], [from_seq], RELAYED))
+        self._rewind([(log_id, from_seq)])
 
     def lift_refusals(self) -> bool:
         """Back to the first row that was passed over."""
         lifted = self.rows("update tree set refused = null where refused is not null returning log_id, acked_size")
         if lifted:
-            self.do(_REWIND, (*columns(lifted, 2), RELAYED))
+            self._rewind(lifted)
         return bool(lifted)
+
+    def _rewind(self, wishes: Sequence[Sequence[object]]) -> None:
+        self.do(_REWIND, (*columns(wishes, 2), RELAYED))
+        self.do(_COUNT, (REWOUND,))
 
     def keep_enclosure(self, log_id: int, enclosure: Enclosure) -> None:
         """A later one for others adds to whom."""

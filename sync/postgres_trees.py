@@ -142,6 +142,12 @@ class PostgresTrees(Statements):
         )
         return SignedHead(*rows[0]) if rows else None
 
+    def newest_note(self, log_id: int) -> str | None:
+        """The signed note of the log's largest head; None before there is one."""
+        query: LiteralString = "select note from checkpoint where log_id = %b order by size desc limit 1"
+        rows = self.rows(query, (log_id,))
+        return str(rows[0][0]) if rows else None
+
     def cosigned_head(self, log_id: int, seq: int, witness: str) -> SignedHead | None:
         """The smallest one beyond leaf `seq` with a cosignature of `witness`."""
         rows = self.rows(
