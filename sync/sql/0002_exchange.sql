@@ -116,11 +116,3 @@ create table held (
     size bigint,                       -- null until answered
     note text
 );
-
--- State of the outside witness: what a log must prove to have continued.
-create table witnessed (
-    origin text primary key,
-    size bigint not null,
-    root bytea not null,
-    note bytea not null
-);

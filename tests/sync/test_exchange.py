@@ -8,10 +8,12 @@ import pytest
 
 from gateway.postgres_server import PostgresServer
 from sync.merkle import leaf_hash, verify_inclusion
-from sync.note import parse_checkpoint, parse_note, verify
+from sync.note import COSIGNATURE_V1, Ed25519Signer, parse_checkpoint, parse_note, verify
 from sync.pumping import Pumping
 from sync.status import child_statuses, faults, own_status
+from sync.witness import add_checkpoint, question, take_answer
 from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Weather, hierarchy
+from tests.sync.test_witness import Memory
 
 ABOVE = (TOWNSHIP, COUNTY, CITY)
 
@@ -102,6 +104,29 @@ def test_a_leaf_is_proven_under_a_checkpoint_that_the_parent_cosigned(pair: Hier
     leaf = leaf_hash(village.log(village.origin)[250])
     verify_inclusion(proof.index, head.size, leaf, proof.path, head.root)
     assert village.exchange.cosigned_size(witness) == village.size()
+
+
+def test_the_root_has_its_log_cosigned_by_a_witness_outside_the_line(pair: Hierarchy) -> None:
+    root = pair[TOWNSHIP]
+    outside = Ed25519Signer("audit.example/w", COSIGNATURE_V1, root.chance(32))
+    memory = Memory()
+    held: int | None = None
+    for told in (None, None, 409):
+        root.chat(4)
+        pair.settle()
+        if told == 409:  # the root has forgotten what the witness holds
+            root.query("delete from cosignature where witness = %s returning 1", (outside.verifier.name,))
+        for _ in range(2):
+            with root.store.transaction() as tx:
+                asked = question(tx, outside.verifier, held)
+                if asked is None:
+                    break
+                logs = {root.origin: [root.signer.verifier]}
+                answer = add_checkpoint(memory, logs, outside, asked.body, pair.clock.at_us)
+                held = take_answer(tx, asked, answer.status, answer.body, outside.verifier, pair.clock.at_us)
+
+        assert root.exchange.cosigned_size(outside.verifier.name) == root.size()
+    assert root.exchange.proof(root.size() - 1, outside.verifier.name) is not None
 
 
 def test_own_events_are_sealed_where_something_learned_stands_between(pair: Hierarchy) -> None:
