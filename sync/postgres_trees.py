@@ -127,11 +127,6 @@ class PostgresTrees(Statements):
         rows = self.rows("select size, root, note from checkpoint where log_id = %b and size = %b", (log_id, size))
         return SignedHead(*rows[0]) if rows else None
 
-    def newest_note(self, log_id: int) -> str | None:
-        """The signed note of the largest head."""
-        rows = self.rows("select note from checkpoint where log_id = %b order by size desc limit 1", (log_id,))
-        return rows[0][0] if rows else None
-
     def heads(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[SignedHead]]:
         """By log."""
         found: dict[int, list[SignedHead]] = {}
