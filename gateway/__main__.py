@@ -89,6 +89,37 @@ def node_init(
         typer.echo(f"{folder / founding.REQUEST}：请交上级登记 / have the superior enrol this request")
 
 
+@node.command("backup")
+def node_backup(
+    folder: Folder, out: Annotated[Path, typer.Option(help="备份文件 / the file to make", dir_okay=False)]
+) -> None:
+    """备份节点的数据库和密钥；口令从标准输入读取 / save database and keys in one sealed file."""
+    from gateway.saving import save
+
+    manifest = save(folder, out, _secret("备份口令 / passphrase"), lambda table, _: typer.echo(f"  {table}", err=True))
+    typer.echo(f"{out}：{manifest.division}，账本 {manifest.pos} 位 / ledger position {manifest.pos}")
+
+
+@node.command("restore")
+def node_restore(
+    folder: Folder,
+    source: Annotated[Path, typer.Option("--from", help="备份文件 / the backup", exists=True, dir_okay=False)],
+    port: Annotated[int | None, typer.Option(help="改用的端口 / another port")] = None,
+    dsn: Annotated[str | None, typer.Option(help="改用的空数据库 / another, empty database")] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="改用自带数据库 / use the embedded one")] = False,
+) -> None:
+    """由备份恢复到新目录；先向上级核对，再恢复办理 / start from a backup; it asks its superior before it writes."""
+    from gateway.saving import put_back
+
+    manifest = put_back(source, folder, _secret("备份口令 / passphrase"), port, "" if embedded else dsn)
+    typer.echo(f"{folder}：{manifest.division}，账本 {manifest.pos} 位 / ledger position {manifest.pos}")
+
+
+def _secret(prompt: str) -> str:
+    """A secret from the terminal or from standard input, never from the command line."""
+    return str(typer.prompt(prompt, hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
+
+
 @node.command("enrol")
 def node_enrol(
     folder: Folder,
@@ -160,8 +191,7 @@ def account_add(
     """添加账户；口令从标准输入读取 / add an account; the password is read from standard input."""
     from gateway.serving import add_account
 
-    password = typer.prompt("口令 / password", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
-    add_account(folder, login, role, unit, password, discipline=discipline)
+    add_account(folder, login, role, unit, _secret("口令 / password"), discipline=discipline)
     typer.echo(f"{login}：已添加 / added")
 
 

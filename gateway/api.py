@@ -353,3 +353,7 @@ def _after(text: str | None) -> After | None:
             '"after" must be what the page before gave as next; correct it',
             field="after",
         ) from error
+
+
+def _line(reading: CaseReading, entry: Entry) -> Line:
+    return Line(entry=entry, state="secured" if reading.secured(entry.log_id, entry.seq) else "recorded")

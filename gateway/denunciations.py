@@ -1,6 +1,7 @@
 """Denunciations: sealed as they are typed to the organ that manages the official, and opened only on its desk."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
@@ -16,12 +17,11 @@ from domain.events import Unit as UnitCode
 from domain.parts import node_of
 from gateway.clock import Clock
 from gateway.ids import uuid7
-from sync.append import Append, NewEvent
+from sync.append import Append, Appended, NewEvent
 from sync.custody_postgres import keep_parts
 from sync.keys import RecipientKey
 from sync.sealed_item import seal_item, try_open_item
 from sync.sealing import Recipient, digest_text
-from sync.writer import Writer
 
 _MANAGER_ABOVE = {"village": 2, "township": 1, "county": 1, "city": 0}
 """How many tiers above an official's own office the organ stands that manages them, in this hierarchy.
@@ -75,16 +75,16 @@ class Denunciations:
         self,
         here: Division,
         clock: Clock,
-        writer: Writer,
+        append: Callable[[Append], "Future[Appended]"],
         keys: tuple[RecipientKey, ...],
         topology: Callable[[], Topology],
         recipient: Callable[[Division], Recipient],
         connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     ) -> None:
-        """keys: this node's own, newest first. recipient: whom to seal for, by division."""
+        """append: to the one writer. keys: this node's own, newest first. recipient: whom to seal for, by division."""
         self._here = here
         self._clock = clock
-        self._writer = writer
+        self._append = append
         self._keys = keys
         self._topology = topology
         self._recipient = recipient
@@ -153,7 +153,7 @@ class Denunciations:
         new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
         beside = keep_parts(event.stream, event.version, [ciphertext])
         # The digest is of the command's id alone: a digest of the form would confirm a guess at what it says.
-        appended = self._writer.append(Append([new], command_id, command_id.bytes, item.bytes, beside)).result(60)
+        appended = self._append(Append([new], command_id, command_id.bytes, item.bytes, beside)).result(60)
         return UUID(bytes=appended.result) if appended.repeated else item
 
 

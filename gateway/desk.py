@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -27,7 +27,6 @@ from gateway.sealer import Granted, Sealer
 from sync.append import Append, Appended, CommandReused, NewEvent, StaleVersion
 from sync.custody_postgres import Statement, keep_parts
 from sync.ledger import Reader
-from sync.writer import Writer
 
 ATTEMPTS = 4
 """How often a command is decided anew when somebody else wrote to its stream first."""
@@ -72,16 +71,17 @@ class Desk:
         here: Division,
         clock: Clock,
         files: CaseFiles,
-        writer: Writer,
+        append: Callable[[Append], "Future[Appended]"],
         reader: Reader,
         sealer: Sealer,
         numbers: Numbers,
         around: Surroundings,
     ) -> None:
+        """append: to the node's one writer; it may refuse, as a node on probation does."""
         self._here = here
         self._clock = clock
         self._files = files
-        self._writer = writer
+        self._to_writer = append
         self._reader = reader
         self._sealer = sealer
         self._numbers = numbers
@@ -180,7 +180,7 @@ class Desk:
         for event, parts in grants:
             statements += keep_parts(event.stream, event.version, parts)
         everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
-        return self._writer.append(Append(everything, command_id, digest, b"", statements))
+        return self._to_writer(Append(everything, command_id, digest, b"", statements))
 
     def _situation(self, actor: Actor, now_us: int) -> Situation:
         return Situation(

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from gateway import config, founding
+from gateway import founding
+from gateway.databases import database_of
 from gateway.node import FolderInUse, Node
-from gateway.postgres_server import PostgresServer
 
 WAIT_S = 30.0
 
@@ -41,11 +41,8 @@ def enrol_child(folder: Path, request: str) -> founding.Bundle:
 
 def _ask_running(folder: Path, request: str) -> founding.Bundle:
     """Leave the request in the node's database, so that nobody writes beside its one writer."""
-    settings = config.load(folder)
-    if settings.database.dsn:
-        return _wait_for_answer(settings.database.dsn, request)
-    with PostgresServer(folder / "postgres") as server:
-        return _wait_for_answer(server.dsn("node"), request)
+    with database_of(folder) as dsn:
+        return _wait_for_answer(dsn, request)
 
 
 def _wait_for_answer(dsn: str, request: str) -> founding.Bundle:

@@ -58,11 +58,20 @@ class Links:
         self._witness = parse_vkey(config.witness.key) if config.witness else None
         self._held_by_witness: int | None = None
         self._http = httpx2.Client()
+        self._has_asked_witness = False
         self._rung = 0
         self._pumps: list[Pump] = []
 
-    def start(self, failed: Callable[[], None]) -> None:
-        """Start the threads. failed: told when one of them met a fault of the program."""
+    def seal_all(self) -> None:
+        """Put every own event under a checkpoint, so that what the next one up holds can be compared with it."""
+        while self.exchange.pump_seal():
+            pass
+
+    def start(self, failed: Callable[[], None], *, may_send: bool = True) -> None:
+        """Start the threads. failed: told when one of them met a fault of the program.
+
+        may_send: False for a node on probation: it only asks and listens.
+        """
 
         def tell(name: str, trouble: BaseException, again_in_s: float) -> None:
             if again_in_s:
@@ -72,19 +81,22 @@ class Links:
                 failed()
 
         exchange = self.exchange
-        self._pumps = [
-            Pump("up", self._up, lambda: exchange.to_parent.wait(IDLE_S), tell),
-            Pump("down", self._down, lambda: exchange.to_children.wait(IDLE_S), tell),
-            Pump("bell", self._ring, lambda: None, tell),
-        ]
+        pumps = []
         if self._above is not None:
-            self._pumps.append(Pump("arrivals", lambda: exchange.pump_arrivals(IDLE_S), lambda: None, tell))
-        if self._below is not None:
-            self._pumps.append(Pump("inbox", self._inbox, lambda: None, tell))
+            pumps.append(Pump("arrivals", lambda: exchange.pump_arrivals(IDLE_S), lambda: None, tell))
         if self._witness is not None:
-            self._pumps.append(Pump("witness", self._ask_witness, lambda: time.sleep(WITNESS_EVERY_S), tell))
-        for pump in self._pumps:
+            pumps.append(Pump("witness", self._ask_witness, lambda: time.sleep(WITNESS_EVERY_S), tell))
+        if may_send:
+            pumps += [
+                Pump("up", self._up, lambda: exchange.to_parent.wait(IDLE_S), tell),
+                Pump("down", self._down, lambda: exchange.to_children.wait(IDLE_S), tell),
+                Pump("bell", self._ring, lambda: None, tell),
+            ]
+        if may_send and self._below is not None:
+            pumps.append(Pump("inbox", self._inbox, lambda: None, tell))
+        for pump in pumps:
             pump.start()
+        self._pumps = pumps
 
     def stop(self) -> None:
         """End the threads after what each is doing."""
@@ -138,8 +150,16 @@ class Links:
         return int(behind) + own_size - int(sealed)
 
     def standing(self) -> Standing:
-        """Whether the parent holds what this node holds; asked by a node from a backup."""
-        return self.exchange.standing()
+        """Whether the next one up holds what this node holds; asked by a node from a backup.
+
+        At the root the outside witness answers, by cosigning the restored head or by naming a larger one.
+        """
+        if self._witness is None:
+            return self.exchange.standing()
+        sealed = int(self._reader.fetch("select size from tree where log_id = 1")[0][0])
+        if self._held_by_witness is not None and self._held_by_witness > sealed:
+            return "behind"
+        return "agrees" if self.cosigned_size() >= sealed and self._has_asked_witness else "unanswered"
 
     def faults(self) -> int:
         """How many faults of other nodes stand."""
@@ -180,7 +200,7 @@ class Links:
         with self._store.transaction() as tx:
             asked = question(tx, witness, self._held_by_witness)
         if asked is None:
-            self._held_by_witness = None
+            self._has_asked_witness = self._has_asked_witness or self._held_by_witness is None
             return False
         try:
             answer = self._http.post(f"{config.url}/add-checkpoint", content=asked.body, timeout=WITNESS_TIMEOUT_S)

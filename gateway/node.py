@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,16 @@ from gateway.ids import uuid7
 from gateway.links import Links
 from gateway.numbers import Numbers
 from gateway.postgres_server import PostgresServer
+from gateway.probation import Probation
 from gateway.readings import Readings
 from gateway.receipts import Receipts
+from gateway.restore import NODE_DATABASE, SERVER_FOLDER
 from gateway.sealer import Sealer
 from gateway.status import NodeStatus
 from gateway.steward import Hands, Steward
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
-from sync.append import Append, NewEvent
+from sync.append import Append, Appended, NewEvent
 from sync.custody import Custody
 from sync.custody_postgres import PostgresCases
 from sync.keys import NodeKeys, load_keys
@@ -106,17 +109,34 @@ class Node:
         """Bring the database up to date and take over as its writer; nothing follows the ledger yet."""
         try:
             self._build()
-            self._log_opening()
+            if not self.probation.is_on:
+                self._log_opening()
         except BaseException:
             self.stop()
             raise
 
     def start(self) -> None:
-        """Open, and start everything that follows the ledger."""
+        """Open, and start everything that follows the ledger; after a restore, only once the superior agrees."""
         self.open()
-        self._thread("steward", self.steward.run, self.steward.stop)
         stopping = threading.Event()
         self._thread("projections", lambda: self.views.run(stopping), stopping.set)
+        if self.probation.is_on:
+            self.links.seal_all()
+            self.links.start(self.failed.set, may_send=False)
+            over = threading.Event()
+            self._thread("probation", lambda: self._await_superior(over), over.set)
+        else:
+            self._go()
+
+    def _await_superior(self, stopping: threading.Event) -> None:
+        while not stopping.wait(0.2):
+            if not self.probation.is_on:
+                self.links.stop()
+                self._go()
+                return
+
+    def _go(self) -> None:
+        self._thread("steward", self.steward.run, self.steward.stop)
         self.links.start(self.failed.set)
 
     def stop(self) -> None:
@@ -148,6 +168,7 @@ class Node:
         self._resources.callback(self.reader.close)
         self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.reader, self.clock)
         self._resources.callback(self.links.close)
+        self.probation = Probation(self.folder, self.links.standing)
         self._work()
 
     def _work(self) -> None:
@@ -157,13 +178,13 @@ class Node:
         escrow = founding.escrow_key(self.folder)
         sealer = Sealer(self.here, custody, Recipient(self._root(), escrow) if escrow else None, self.recipient)
         numbers = Numbers(self.here, connect)
-        self.desk = Desk(self.here, self.clock, self.files, self.writer, self.reader, sealer, numbers, self)
+        self.desk = Desk(self.here, self.clock, self.files, self.append, self.reader, sealer, numbers, self)
         self.readings = Readings(self.desk, self.files, custody)
         self.receipts = Receipts(
             self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
         )
         self.denunciations = Denunciations(
-            self.here, self.clock, self.writer, self._keys.recipients, self.topology, self.recipient, connect
+            self.here, self.clock, self.append, self._keys.recipients, self.topology, self.recipient, connect
         )
         hands = Hands(self.desk, self.reader, custody, self.denunciations, self.forget_calendar, self.admit, connect)
         self.steward = Steward(self.here, hands)
@@ -176,11 +197,11 @@ class Node:
     def _database(self) -> str:
         if self.config.database.dsn:
             return self.config.database.dsn
-        server = PostgresServer(self.folder / "postgres")
+        server = PostgresServer(self.folder / SERVER_FOLDER)
         server.start()
         self._resources.callback(server.stop)
-        server.create_database("node")
-        return server.dsn("node")
+        server.create_database(NODE_DATABASE)
+        return server.dsn(NODE_DATABASE)
 
     def _thread(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -207,6 +228,11 @@ class Node:
         ]
         new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
         self.writer.append(Append(new)).result(60)
+
+    def append(self, append: Append) -> "Future[Appended]":
+        """Append by the one writer. Raises AwaitingSuperior, SuperiorKnowsMore, and as `Writer.append`."""
+        self.probation.require_over()
+        return self.writer.append(append)
 
     def _own_envelope(self, id_: EventId, now_us: int) -> Envelope:
         """Of an event that the node records about itself, in a stream of its own."""
@@ -300,8 +326,9 @@ class Node:
     def admit(self, request: str) -> founding.Bundle:
         """Enrol a direct subordinate, whose certificate becomes an event of this node; what it has to install.
 
-        Raises CertificateRefused, AlreadyEnrolled.
+        Raises CertificateRefused, AlreadyEnrolled, and while the node is on probation, as `append`.
         """
+        self.probation.require_over()
 
         def event_of(text: str) -> NewEvent:
             now_us = self.clock.now_us()

@@ -1,13 +1,11 @@
 """`huiyin projections rebuild`: builds views beside the live ones, compares them, or puts them in their place."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 
-from gateway import config
-from gateway.postgres_server import PostgresServer
+from gateway.databases import database_of
 from projections import rebuild as build
 from projections.catalogue import PROJECTIONS
 from sync.ledger import Reader
@@ -27,7 +25,7 @@ def rebuild(folder: Path, name: str | None, *, check_only: bool, tell: Callable[
     if not chosen:
         raise ViewUnknown(str(name))
     is_equal = True
-    with _database(folder) as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+    with database_of(folder) as dsn, psycopg.connect(dsn, autocommit=True) as conn:
         reader = Reader(dsn)
         try:
             for projection in chosen:
@@ -39,13 +37,3 @@ def rebuild(folder: Path, name: str | None, *, check_only: bool, tell: Callable[
         finally:
             reader.close()
     return 0 if is_equal else 1
-
-
-@contextmanager
-def _database(folder: Path) -> Iterator[str]:
-    settings = config.load(folder)
-    if settings.database.dsn:
-        yield settings.database.dsn
-        return
-    with PostgresServer(folder / "postgres") as server:
-        yield server.dsn("node")

@@ -18,9 +18,9 @@ from domain.divisions import Division
 from gateway import accounts, config, logs
 from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
 from gateway.clock import SystemClock
+from gateway.databases import database_of
 from gateway.node import OFFICE, Node, hold_folder
 from gateway.outside_witness import build_witness, load_config
-from gateway.postgres_server import PostgresServer
 from gateway.status import NodeStatus, Statuses
 from gateway.web import build_app
 from sync.migrations import migrate
@@ -131,8 +131,7 @@ def shown(statuses: Sequence[NodeStatus]) -> str:
 
 def add_account(folder: Path, login: str, role: str, unit: str, password: str, *, discipline: bool) -> None:
     """Open one account on the node of `folder`, running or not. Raises the refusals of `Accounts.open`."""
-    settings = config.load(folder)
-    here = settings.node.division
+    here = config.load(folder).node.division
     new = NewAccount(
         login=login,
         name=login,
@@ -141,12 +140,8 @@ def add_account(folder: Path, login: str, role: str, unit: str, password: str, *
         unit=unit or f"{here}.{OFFICE}",
         discipline=discipline,
     )
-    if settings.database.dsn:
-        _open_all(settings.database.dsn, here, [new])
-        return
-    with PostgresServer(folder / "postgres") as server:
-        server.create_database("node")
-        _open_all(server.dsn("node"), here, [new])
+    with database_of(folder) as dsn:
+        _open_all(dsn, here, [new])
 
 
 def open_accounts(dsn: str, here: Division, password: str, logins: Mapping[str, tuple[AccountRole, bool]]) -> None:

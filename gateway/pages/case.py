@@ -20,11 +20,11 @@ from gateway.moments import point_of_view
 from gateway.node import Node
 from gateway.pages.command_forms import CLAIM_FIELDS, FORMS, command_of
 from gateway.pages.desk import staff
-from gateway.pages.forms import Given, Problems, SentForm, visitor_of
+from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_of
 from gateway.pages.papers import printable
 from gateway.pages.registering import key_of
 from gateway.pages.render import page, translator
-from gateway.pages.texts import detail_of, text_name
+from gateway.pages.texts import detail_of, in_order, text_name
 from gateway.remit import OVERSEERS
 from gateway.units import known_units
 from gateway.visits import visitor_or_none
@@ -81,7 +81,7 @@ def step(request: Request, case: UUID, form: SentForm) -> Response:
     reading = CaseReading.for_account(node, CaseId(case), account)
     try:
         recorded = carry_out(request, node, account, command_of(form, reading.file), key_of(form))
-    except DomainError as refusal:
+    except (DomainError, FormInvalid) as refusal:
         given, failed = Given(form.fields), form.get("command")
         return _page(request, reading, account, problems=Problems(refusal), failed=failed, given=given)
     node.views.wait_for(recorded.pos, FRESH_S)
@@ -148,7 +148,7 @@ def _line(
     reading: CaseReading, entry: Entry, opened: Opened, numbers: Mapping[str, int], request: Request
 ) -> dict[str, Any]:
     _, name = translator(request), reading.names.unit
-    texts = opened.get(entry.event.id, {}) if entry.event else {}
+    texts = in_order(opened.get(entry.event.id, {})) if entry.event else {}
     role = _(labels.ROLES.get(entry.role, entry.role)) if entry.role else ""
     return {
         "id": entry.event.id if entry.event else None,

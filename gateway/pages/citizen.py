@@ -16,7 +16,7 @@ from gateway.case_reading import CaseReading
 from gateway.denunciations import Denunciation
 from gateway.following import code_of_leaf, leaf_of_code
 from gateway.node import Node
-from gateway.pages.forms import Form, Given, Problems, SentForm
+from gateway.pages.forms import Form, FormInvalid, Given, Problems, SentForm
 from gateway.pages.registering import key_of, register_command
 from gateway.pages.render import page
 from gateway.receipts import Receipt
@@ -52,7 +52,7 @@ def file(request: Request, form: SentForm) -> Response:
         today = shanghai_date(node.clock.now_us())
         command = register_command(form, today, _fixed(form, node, today.isoformat()))
         recorded = node.desk.do(command, petitioner(node, key), key)
-    except DomainError as refusal:
+    except (DomainError, FormInvalid) as refusal:
         given = Given(form.fields)
         key_again = given.get("key") or uuid4()
         return page(

@@ -9,7 +9,8 @@ from domain.case import CaseFile
 from domain.commands import AnyCommand
 from gateway import labels
 from gateway.languages import N_
-from gateway.pages.forms import Form
+from gateway.pages.forms import Form, in_page_words, require
+from gateway.refusals import InputInvalid
 from gateway.strict import convert
 
 Kind = Literal["line", "area", "date", "number", "choice", "unit", "claim", "paper"]
@@ -113,7 +114,27 @@ _NOT_OF_THE_COMMAND: Final = frozenset({"csrf", "key", "command"})
 
 
 def command_of(form: Form, file: CaseFile) -> AnyCommand:
-    """The command that `form` gives on the case of `file`. InputInvalid names the field."""
+    """The command that `form` gives on the case of `file`. Raises FormInvalid."""
+    names = _names(form.get("command"), file)
+    require(form, {name: text for name, (text, optional) in names.items() if not optional})
+    try:
+        return _command_of(form, file)
+    except InputInvalid as refusal:
+        raise in_page_words(refusal, {name: text for name, (text, _) in names.items()}) from refusal
+
+
+def _names(tag: str, file: CaseFile) -> dict[str, tuple[str, bool]]:
+    """What the page calls the fields of this command's form, and which may stay empty."""
+    fields = {field.name: (field.text, field.optional) for field in FORMS.get(tag, ())}
+    if tag == "amend_claim":
+        fields["claim"] = (fields["claim"][0], True)
+    if tag == "issue_opinion":
+        for claim in file.unanswered_claims:
+            fields |= {f"{field.name}.{claim.id}": (field.text, field.optional) for field in CLAIM_FIELDS}
+    return fields
+
+
+def _command_of(form: Form, file: CaseFile) -> AnyCommand:
     values: dict[str, Any] = {name: text for name, text in form.filled().items() if name not in _NOT_OF_THE_COMMAND}
     tag = form.get("command")
     if tag == "issue_opinion":

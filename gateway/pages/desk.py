@@ -17,7 +17,7 @@ from gateway.duty_list import duties_of
 from gateway.languages import N_
 from gateway.node import Node
 from gateway.pages.citizen import receipt_page
-from gateway.pages.forms import Given, Problems, SentForm, visitor_of
+from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_of
 from gateway.pages.registering import key_of, register_command
 from gateway.pages.render import page, translator
 from gateway.receiving import registered_case
@@ -109,7 +109,7 @@ def register(request: Request, form: SentForm) -> Response:
     try:
         command = register_command(form, shanghai_date(node.clock.now_us()), {})
         recorded = carry_out(request, node, visitor.account, command, key_of(form))
-    except DomainError as refusal:
+    except (DomainError, FormInvalid) as refusal:
         return _register_page(request, Problems(refusal), Given(form.fields))
     case = registered_case(recorded.events)
     return receipt_page(request, case, back=f"/cases/{case}")

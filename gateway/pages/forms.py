@@ -1,5 +1,6 @@
 """What a browser's form sent, read with the same care as JSON, and what is wrong with it, field by field."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,8 @@ from python_multipart.multipart import Field, File
 
 from domain.errors import DomainError
 from gateway.accounts import Visitor
-from gateway.refusals import BodyInvalid, ContentTypeWrong
+from gateway.languages import words
+from gateway.refusals import BodyInvalid, ContentTypeWrong, InputInvalid
 from gateway.strict import tidy
 from gateway.visits import check_csrf, check_origin, visitor_or_none
 
@@ -73,11 +75,44 @@ class Given(dict[str, str]):
         return ""
 
 
+class FormInvalid(Exception):
+    """Some fields of a form have to be corrected; `errors` has one refusal for each, in the words of the page."""
+
+    def __init__(self, errors: list[InputInvalid]) -> None:
+        super().__init__(", ".join(error.field or "" for error in errors))
+        self.errors = errors
+
+
+def require(form: Form, names: Mapping[str, str]) -> None:
+    """FormInvalid with every field that is empty. names: field -> what the page calls it, in Chinese."""
+    empty = [InputInvalid(*_both("请填写“%s”", text), field=name) for name, text in names.items() if not form.get(name)]
+    if empty:
+        raise FormInvalid(empty)
+
+
+def in_page_words(refusal: InputInvalid, names: Mapping[str, str]) -> FormInvalid:
+    """`refusal` with its field called what the page calls it."""
+    field = refusal.field or ""
+    if field not in names:
+        return FormInvalid([refusal])
+    zh, en = names[field], words("en").gettext(names[field])
+    told = InputInvalid(
+        refusal.zh.replace(f"“{field}”", f"“{zh}”"), refusal.en.replace(f'"{field}"', f'"{en}"'), field=field
+    )
+    return FormInvalid([told])
+
+
+def _both(text: str, name: str) -> tuple[str, str]:
+    return text % name, f'"{words("en").gettext(name).strip()}" is missing; fill it in'
+
+
 class Problems:
     """What a form's reader has to correct, one line a field: for the summary on top and beside each field."""
 
-    def __init__(self, *errors: DomainError) -> None:
-        self.errors = list(errors)
+    def __init__(self, *errors: DomainError | FormInvalid) -> None:
+        self.errors: list[DomainError] = []
+        for error in errors:
+            self.errors += error.errors if isinstance(error, FormInvalid) else [error]
 
     def __bool__(self) -> bool:
         return bool(self.errors)

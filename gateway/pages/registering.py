@@ -5,11 +5,28 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from domain.commands import Register
-from gateway.pages.forms import Form
+from gateway.languages import N_
+from gateway.pages.forms import Form, in_page_words, require
 from gateway.refusals import InputInvalid
 from gateway.strict import convert
 
 CLAIMS_MAX: Final = 20
+NAMES: Final = {
+    "title": N_("主题"),
+    "body": N_("事情经过"),
+    "channel": N_("渠道"),
+    "matter_class": N_("类别"),
+    "category": N_("内容分类"),
+    "issue_region": N_("问题属地"),
+    "received_on": N_("收到日"),
+    "person_count": N_("人数"),
+    "name": N_("姓名"),
+    "phone": N_("电话"),
+    "id_number": N_("身份证号"),
+    "address": N_("地址"),
+}
+"""What the pages call the fields."""
+
 _PERSON: Final = ("name", "phone", "id_number", "address")
 
 
@@ -20,12 +37,11 @@ def key_of(form: Form) -> UUID:
 
 
 def register_command(form: Form, today: date, fixed: dict[str, Any]) -> Register:
-    """The command of `form`. fixed: what the page itself decides. InputInvalid names the form's own field."""
+    """The command of `form`. fixed: what the page itself decides. Raises FormInvalid."""
     key = key_of(form)
     texts = [(name, form.get(name)) for name in (f"claim_{number}" for number in range(CLAIMS_MAX))]
     claims = [{"claim": str(uuid5(key, name)), "text": text} for name, text in texts if text]
-    if not claims:
-        raise InputInvalid("请至少写一条诉求", "write at least one claim", field="claim_0")
+    require(form, {name: NAMES[name] for name in ("title", "body")} | ({} if claims else {"claim_0": N_("诉求")}))
     given = form.filled()
     values: dict[str, Any] = {
         "received_on": today.isoformat(),
@@ -38,7 +54,7 @@ def register_command(form: Form, today: date, fixed: dict[str, Any]) -> Register
     try:
         command: Register = convert(values | fixed, Register, strict=False)
     except InputInvalid as refusal:
-        raise _at_its_field(refusal) from refusal
+        raise in_page_words(_at_its_field(refusal), NAMES) from refusal
     return command
 
 
@@ -47,4 +63,6 @@ def _at_its_field(refusal: InputInvalid) -> InputInvalid:
     field = (refusal.field or "").removeprefix("petitioner.")
     if field.startswith("claims["):
         field = f"claim_{field[7:].partition(']')[0]}"
-    return InputInvalid(refusal.zh, refusal.en, field=field or None)
+    was = refusal.field or ""
+    zh, en = refusal.zh.replace(f"“{was}”", f"“{field}”"), refusal.en.replace(f'"{was}"', f'"{field}"')
+    return InputInvalid(zh, en, field=field or None)

@@ -27,11 +27,11 @@ from gateway.languages import N_
 Words = Callable[[str], str]
 
 _TEXTS: Mapping[str, str] = {
+    "title": N_("主题"),
     "petitioner.name": N_("姓名"),
     "petitioner.phone": N_("电话"),
     "petitioner.id_number": N_("身份证号"),
     "petitioner.address": N_("地址"),
-    "title": N_("主题"),
     "body": N_("事情经过"),
     "reason": N_("理由"),
     "facts": N_("查明的事实"),
@@ -51,6 +51,12 @@ def text_name(path: str, claims: Mapping[str, int], _: Words) -> str:
     if kind == "answer":
         return f"{_('答复')}{claims.get(claim, '')}"
     return _(_TEXTS.get(path, path))
+
+
+def in_order(texts: Mapping[str, str]) -> dict[str, str]:
+    """The texts of one event by path, in the order in which a reader wants them."""
+    order = {path: place for place, path in enumerate(_TEXTS)}
+    return dict(sorted(texts.items(), key=lambda found: (order.get(found[0], len(order)), found[0])))
 
 
 def detail_of(event: AnyEvent, unit_name: Callable[[str], str], _: Words) -> str:  # noqa: C901  one line per event
