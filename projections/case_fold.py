@@ -38,7 +38,7 @@ class Cases:
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """An event of a case whose registration this node never learned moves custody only."""
-        store.load({fact.case_id for fact in batch if fact.case_id is not None})
+        store.load(fact.case_id for fact in batch)
         rows = _CaseTables(store.rows(CASE_FILE), store.rows(CLAIM), store.rows(CUSTODY))
         for fact in batch:
             shape = type(fact.event)
@@ -180,7 +180,7 @@ def _becomes(status: Status) -> "_Change":
 
 def _written_by_holder(rows: _CaseTables, fact: Fact, event: Any) -> CustodyRow | None:
     row = present(rows.custody, fact.case_id)
-    return row if row is not None and (row.leg, row.node) == (event.leg, event.node) else None
+    return row if row is not None and row.leg == event.leg and row.node == event.node else None
 
 
 def _raise_claim(rows: _CaseTables, fact: Fact, claim: UUID) -> None:

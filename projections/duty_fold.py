@@ -78,7 +78,7 @@ class Duties:
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Each due date is computed with the calendar as the ledger had it at the event's position."""
-        store.load({fact.case_id for fact in batch if fact.case_id is not None})
+        store.load(fact.case_id for fact in batch)
         duties = store.rows(DUTY)
         deadlines = _Deadlines(_calendar_before(store, batch[0].pos))
         for fact in batch:
@@ -88,8 +88,9 @@ class Duties:
                 _keep(store, fact.pos, event)
                 _recompute(store, fact.pos, event, deadlines)
             elif event is not None and fact.case_id is not None:
+                running = {row.key: row for row in duties.of(fact.case_id)}
                 for change in duty_changes(event):
-                    _apply(duties, fact, event, change, deadlines)
+                    _apply(duties, running, fact, event, change, deadlines)
 
     def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
         """The holiday notices that came after `pos`."""
@@ -115,21 +116,25 @@ class _Deadlines:
 
 def _apply(
     duties: Rows[DutyRow],
+    running: dict[str, DutyRow],
     fact: Fact,
     event: events.AnyEvent,
     change: DutyOpened | DutyExtended | DutyClosed,
     deadlines: _Deadlines,
 ) -> None:
-    running = next((row for row in duties.of(fact.case_id) if row.key == change.key), None)
-    match change:
-        case DutyOpened() if running is None:
-            duties.add(_opened(fact, event, change, deadlines))
-        case DutyExtended() if running is not None:
-            extra_days = running.extra_days + change.extra_days
-            _replace(duties, running, fact.pos, event.occurred_us, extra_days, deadlines)
-        case DutyClosed() if running is not None:
-            running.gone_pos, running.gone_us, running.is_stopped = fact.pos, change.at_us, True
-            duties.retire(running)
+    """running: the clocks of the case, by key. One that runs is not started again: no edit resets it."""
+    key = change.key
+    if isinstance(change, DutyClosed):
+        if (stopped := running.pop(key, None)) is not None:
+            stopped.gone_pos, stopped.gone_us, stopped.is_stopped = fact.pos, change.at_us, True
+            duties.retire(stopped)
+    elif isinstance(change, DutyExtended):
+        if (row := running.get(key)) is not None:
+            extra_days = row.extra_days + change.extra_days
+            running[key] = _replace(duties, row, fact.pos, event.occurred_us, extra_days, deadlines)
+    elif key not in running:
+        running[key] = _opened(fact, event, change, deadlines)
+        duties.add(running[key])
 
 
 def _opened(fact: Fact, event: events.AnyEvent, change: DutyOpened, deadlines: _Deadlines) -> DutyRow:
@@ -157,7 +162,9 @@ def _opened(fact: Fact, event: events.AnyEvent, change: DutyOpened, deadlines: _
     )
 
 
-def _replace(duties: Rows[DutyRow], old: DutyRow, pos: int, at_us: int, extra_days: int, deadlines: _Deadlines) -> None:
+def _replace(
+    duties: Rows[DutyRow], old: DutyRow, pos: int, at_us: int, extra_days: int, deadlines: _Deadlines
+) -> DutyRow:
     """The next version of a running clock; the one before stays for whoever asks about the past."""
     deadline = deadlines.of(old.rule, old.start_us, old.fixed, extra_days)
     new = msgspec.structs.replace(
@@ -174,6 +181,7 @@ def _replace(duties: Rows[DutyRow], old: DutyRow, pos: int, at_us: int, extra_da
     old.gone_pos, old.gone_us = pos, new.set_us
     duties.retire(old)
     duties.add(new)
+    return new
 
 
 def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines: _Deadlines) -> None:
@@ -206,7 +214,7 @@ def _load_affected(store: Store, year: int) -> None:
         f"where gone_pos = {FOREVER} and (provisional or due_on >= %s)",
         (date(year - 1, 12, 1),),
     )
-    store.load([case_id for (case_id,) in cursor])
+    store.load(case_id for (case_id,) in cursor.fetchall())
 
 
 def _keep(store: Store, pos: int, event: events.HolidaysNoticed) -> None:

@@ -128,6 +128,8 @@ class Gate:
 
     def flowing(self, batch: Sequence[Fact]) -> list[Fact]:
         """The events that may be folded; the others are parked."""
+        if not self._waiting and all(fact.fault is None for fact in batch):
+            return list(batch)
         return [fact for fact in batch if not self._is_held(fact)]
 
     def park(self, fact: Fact, reason: str) -> None:

@@ -1,6 +1,8 @@
 """Builds a projection anew beside the live one, to compare the two at one position or to take its place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -8,7 +10,7 @@ import psycopg
 
 from projections.parking import Gate, fold_or_park, is_poison, skipped
 from projections.projection import LedgerRow, Projection, ReadAfter, decode
-from projections.runner import LedgerGap, batch_after, positions, table_names
+from projections.runner import LedgerGap, batch_after, positions, prepare, table_names
 from projections.store import LIVE, Store, add_indexes, create
 
 BESIDE: Final = "views_beside"
@@ -37,49 +39,62 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     difference: Difference | None
 
 
+class RebuildBusy(Exception):
+    """Another rebuild is under way in this database. Wait until it has ended; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("另一次重建正在进行，请等它结束 / another rebuild is under way; wait until it has ended")
+
+
 def check(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> Rebuilt:
     """Build beside, compare at one position with what is live, and drop what was built. The live one serves on.
 
-    conn: autocommit, of its own. Skipped events are left out on both sides.
+    conn: autocommit, of its own. read_after: called from another thread, a page ahead. Skipped events are left out
+    on both sides. Raises RebuildBusy.
     """
-    build(conn, read_after, projection)
-    with conn.transaction():
-        conn.execute("set transaction isolation level repeatable read")
-        pos = positions(conn, [projection])[projection.name]
-        _catch_up(conn, read_after, projection, pos)
-        tables = (*table_names(projection), "parked")
-        found = (_difference(conn, table, projection.name) for table in tables)
-        difference = next((each for each in found if each is not None), None)
-        conn.execute(f"drop schema {BESIDE} cascade")
+    with _alone(conn):
+        prepare(conn, [projection])
+        build(conn, read_after, projection, positions(conn, [projection])[projection.name])
+        with conn.transaction():
+            conn.execute("set transaction isolation level repeatable read")
+            pos = positions(conn, [projection])[projection.name]
+            _catch_up(conn, read_after, projection, pos)
+            tables = (*table_names(projection), "parked")
+            found = (_difference(conn, table, projection.name) for table in tables)
+            difference = next((each for each in found if each is not None), None)
+            conn.execute(f"drop schema {BESIDE} cascade")
     return Rebuilt(projection=projection.name, pos=pos, difference=difference)
 
 
 def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> Rebuilt:
-    """Build beside and put it in the place of the live one, in one transaction.
+    """Build beside up to the ledger's end and put it in the place of the live one, in one transaction.
 
-    Raises psycopg.errors.LockNotAvailable where readers hold the live tables for longer than ten seconds;
-    nothing has changed then, and calling it again is safe.
+    Raises RebuildBusy; psycopg.errors.LockNotAvailable where readers hold the live tables for longer than ten
+    seconds: nothing has changed then, and calling it again is safe.
     """
-    build(conn, read_after, projection)
-    with conn.transaction():
-        conn.execute(f"set local lock_timeout = '{_SWITCH_LIMIT}'")
-        pos = positions(conn, [projection], lock=True)[projection.name]
-        _catch_up(conn, read_after, projection, pos)
-        for table in table_names(projection):
-            conn.execute(f"drop table {LIVE}.{table}")
-            conn.execute(f"alter table {BESIDE}.{table} set schema {LIVE}")
-        conn.execute(f"delete from {LIVE}.parked where projection = %s", (projection.name,))
-        conn.execute(f"insert into {LIVE}.parked select * from {BESIDE}.parked")
-        conn.execute(f"drop schema {BESIDE} cascade")
+    with _alone(conn):
+        prepare(conn, [projection])
+        build(conn, read_after, projection)
+        with conn.transaction():
+            conn.execute(f"set local lock_timeout = '{_SWITCH_LIMIT}'")
+            live_pos = positions(conn, [projection], lock=True)[projection.name]
+            _catch_up(conn, read_after, projection, live_pos)
+            pos = max(_position(conn), live_pos)
+            for table in table_names(projection):
+                conn.execute(f"drop table {LIVE}.{table}")
+                conn.execute(f"alter table {BESIDE}.{table} set schema {LIVE}")
+            conn.execute(f"delete from {LIVE}.parked where projection = %s", (projection.name,))
+            conn.execute(f"insert into {LIVE}.parked select * from {BESIDE}.parked")
+            conn.execute(f"update {LIVE}.position set pos = %s where projection = %s", (pos, projection.name))
+            conn.execute(f"drop schema {BESIDE} cascade")
     return Rebuilt(projection=projection.name, pos=pos, difference=None)
 
 
-def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> int:
-    """Fill BESIDE with `projection` up to the live position; returns that position.
+def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int | None = None) -> None:
+    """Fill BESIDE with `projection` up to position `upto`, or to the ledger's end.
 
-    Memory is bounded by MEMORY_ROWS, time is linear. Rows are written by COPY into tables without indexes
-    where everything fits in memory. An event that cannot be folded sends the rest down the everyday path,
-    which parks it.
+    Memory is bounded by MEMORY_ROWS, time is linear. Rows go in by COPY, the indexes come after the first memory
+    full. A memory full with an event that cannot be folded takes the everyday path, which parks it.
     """
     with conn.transaction():
         conn.execute(f"drop schema if exists {BESIDE} cascade")
@@ -88,9 +103,22 @@ def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
         for name in table_names(projection):
             create(conn, BESIDE, name, indexed=False)
         conn.execute(f"insert into {BESIDE}.position values (%s, 0)", (projection.name,))
-    upto = positions(conn, [projection])[projection.name]
-    _fill(conn, read_after, projection, upto)
-    return upto
+    is_indexed = False
+    while True:
+        poisoned_pos = None
+        try:
+            with conn.transaction():
+                is_done = not _fold_memory_full(conn, read_after, projection, upto)
+        except _Poisoned as poisoned:
+            is_done, poisoned_pos = False, poisoned.last_pos
+        if not is_indexed:
+            _index(conn, projection)
+            is_indexed = True
+        if is_done:
+            return
+        if poisoned_pos is not None:
+            with conn.transaction():
+                _catch_up(conn, read_after, projection, poisoned_pos)
 
 
 class _Poisoned(Exception):
@@ -101,47 +129,46 @@ class _Poisoned(Exception):
         self.last_pos = last_pos
 
 
-def _fill(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int) -> None:
-    """One transaction per memory full, the indexes after the first; a poisoned one takes the everyday path."""
-    is_indexed = False
-    while (pos := _position(conn)) < upto:
-        try:
-            with conn.transaction():
-                _fold_memory_full(conn, read_after, projection, pos, upto)
-            is_poisoned = False
-        except _Poisoned as poisoned:
-            is_poisoned, pos = True, poisoned.last_pos
-        if not is_indexed:
-            _index(conn, projection)
-            is_indexed = True
-        if is_poisoned:
-            with conn.transaction():
-                _catch_up(conn, read_after, projection, pos)
-    if not is_indexed:
-        _index(conn, projection)
-
-
 def _fold_memory_full(
-    conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, pos: int, upto: int
-) -> None:
-    store = Store(conn, BESIDE, projection.tables, bulk=True, empty=pos == 0)
+    conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int | None
+) -> bool:
+    """Fold until the memory is full or the pages are at an end; returns whether there may be more."""
+    start = pos = _position(conn)
+    store = Store(conn, BESIDE, projection.tables, bulk=True, empty=start == 0)
     gate = Gate(conn, BESIDE, projection.name)
     left_out = skipped(conn, projection)
-    while pos < upto:
-        rows = _page(read_after, pos, upto)
-        pos = rows[-1].pos
-        facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
-        try:
+    try:
+        for rows in _pages(read_after, start, upto):
+            pos = rows[-1].pos
+            facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
             if flowing := gate.flowing(facts):
                 projection.fold(flowing, store)
-            if len(store) > MEMORY_ROWS or pos >= upto:
-                store.flush()
+            if len(store) > MEMORY_ROWS:
                 break
-        except Exception as error:
-            if is_poison(error):
-                raise _Poisoned(pos) from error
-            raise
+        store.flush()
+    except Exception as error:
+        if is_poison(error) and not isinstance(error, LedgerGap):
+            raise _Poisoned(pos) from error
+        raise
     _move(conn, pos)
+    return pos > start
+
+
+def _pages(read_after: ReadAfter, pos: int, upto: int | None) -> Iterator[Sequence[LedgerRow]]:
+    """Large pages up to `upto` or the end, each read while the one before is being folded."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_page, read_after, pos, upto)
+        while rows := coming.result():
+            coming = reader.submit(_page, read_after, rows[-1].pos, upto)
+            yield rows
+
+
+def _page(read_after: ReadAfter, pos: int, upto: int | None) -> Sequence[LedgerRow]:
+    limit = PAGE_EVENTS if upto is None else min(PAGE_EVENTS, upto - pos)
+    rows = read_after(pos, limit) if limit > 0 else ()
+    if rows and rows[-1].pos != pos + len(rows):
+        raise LedgerGap(pos, rows[-1].pos)
+    return rows
 
 
 def _catch_up(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int) -> None:
@@ -156,13 +183,6 @@ def _catch_up(conn: psycopg.Connection, read_after: ReadAfter, projection: Proje
     _move(conn, pos)
 
 
-def _page(read_after: ReadAfter, pos: int, upto: int) -> Sequence[LedgerRow]:
-    rows = read_after(pos, min(PAGE_EVENTS, upto - pos))
-    if not rows or rows[-1].pos != pos + len(rows):
-        raise LedgerGap(pos, rows[-1].pos if rows else 0)
-    return rows
-
-
 def _position(conn: psycopg.Connection) -> int:
     (pos,) = conn.execute(f"select pos from {BESIDE}.position").fetchone() or (0,)
     return int(pos)
@@ -174,8 +194,20 @@ def _move(conn: psycopg.Connection, pos: int) -> None:
 
 def _index(conn: psycopg.Connection, projection: Projection) -> None:
     with conn.transaction():
+        conn.execute("set local maintenance_work_mem = '256MB'")
         for name in table_names(projection):
             add_indexes(conn, BESIDE, name)
+
+
+@contextmanager
+def _alone(conn: psycopg.Connection) -> Iterator[None]:
+    key = "hashtext('huiyin.rebuild')"
+    if conn.execute(f"select pg_try_advisory_lock({key})").fetchone() != (True,):
+        raise RebuildBusy
+    try:
+        yield
+    finally:
+        conn.execute(f"select pg_advisory_unlock({key})")
 
 
 def _difference(conn: psycopg.Connection, table: str, projection: str) -> Difference | None:

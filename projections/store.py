@@ -1,6 +1,6 @@
 """The rows of one projection while events are folded: loaded by case, changed in memory, written together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from importlib.resources import files
 from types import NoneType
@@ -42,7 +42,7 @@ class Table(Generic[R]):
         self._live = live
         self._columns = row.__struct_fields__
         hints = get_type_hints(row)
-        self._arrays = ", ".join(f"%s::{_sql_type(hints[column])}[]" for column in self._columns)
+        self._arrays = ", ".join(f"%b::{_sql_type(hints[column])}[]" for column in self._columns)
 
     def select(self, schema: str) -> str:
         """Rows of the given cases that can still change."""
@@ -70,7 +70,7 @@ class Rows(Generic[R]):
 
     def __init__(self, table: Table[R]) -> None:
         self.table = table
-        self._live: dict[UUID, list[R]] = {}
+        self._live: dict[int, list[R]] = {}  # by UUID.int, whose hash is not Python code
         self._new: list[R] = []
         self._changed: dict[int, R] = {}
         self._stored: dict[int, R] = {}
@@ -80,7 +80,7 @@ class Rows(Generic[R]):
 
     def of(self, case_id: UUID | None) -> list[R]:
         """The rows of a case that a fold still needs, oldest first."""
-        return self._live.get(case_id, []) if case_id is not None else []
+        return self._live.get(case_id.int, []) if case_id is not None else []
 
     def every(self) -> list[R]:
         """All rows in memory that `of` would give."""
@@ -88,7 +88,7 @@ class Rows(Generic[R]):
 
     def add(self, row: R) -> None:
         """A row that the database does not hold and that `of` shall give."""
-        self._live.setdefault(row.case_id, []).append(row)
+        self._live.setdefault(row.case_id.int, []).append(row)
         self._new.append(row)
 
     def append(self, row: R) -> None:
@@ -103,14 +103,14 @@ class Rows(Generic[R]):
     def retire(self, row: R) -> None:
         """Note that `row` was changed for the last time."""
         self.touch(row)
-        self._live[row.case_id].remove(row)
+        self._live[row.case_id.int].remove(row)
 
     def load(self, conn: psycopg.Connection, schema: str, cases: Collection[UUID]) -> None:
         """Fetch what can still change of `cases`, none of which was loaded before."""
         with conn.cursor(binary=True) as cursor:
             for values in cursor.execute(self.table.select(schema), (list(cases),)):
                 row = self.table.row(*values)
-                self._live.setdefault(row.case_id, []).append(row)
+                self._live.setdefault(row.case_id.int, []).append(row)
                 self._stored[id(row)] = row
 
     def write(self, conn: psycopg.Connection, schema: str, *, in_bulk: bool) -> None:
@@ -158,11 +158,11 @@ class Store:
         """The rows of `table`."""
         return cast("Rows[R]", self._rows[table.name])
 
-    def load(self, cases: Collection[UUID]) -> None:
-        """Make every row of `cases` that can still change available in `rows(...).live`."""
+    def load(self, cases: Iterable[UUID | None]) -> None:
+        """Make every row that a fold may need of `cases` available in `rows(...).of`."""
         if self._all_in_memory:
             return
-        missing = set(cases) - self._cases
+        missing = {case_id for case_id in cases if case_id is not None} - self._cases
         if missing:
             for rows in self._rows.values():
                 rows.load(self.conn, self.schema, missing)

@@ -91,6 +91,7 @@ def test_two_rebuilds_at_once_do_not_mix(busy: int, ledger: Ledger, conn: psycop
         other.execute("select pg_advisory_lock(hashtext('huiyin.rebuild'))")
         with pytest.raises(RebuildBusy):
             check(conn, ledger.read, ALL[0])
+        other.execute("select pg_advisory_unlock(hashtext('huiyin.rebuild'))")
     assert check(conn, ledger.read, ALL[0]).difference is None
 
 
