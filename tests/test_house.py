@@ -37,7 +37,9 @@ def test_every_module_opens_with_a_sentence_that_says_what_it_is_for() -> None:
 
 
 def test_no_module_has_grown_past_what_one_reads_in_a_sitting() -> None:
-    long = {str(path.relative_to(ROOT)): n for path in modules() if (n := len(path.read_text("utf-8").splitlines())) > 620}
+    long = {
+        str(path.relative_to(ROOT)): n for path in modules() if (n := len(path.read_text("utf-8").splitlines())) > 620
+    }
     assert long == {}
 
 
@@ -93,3 +95,11 @@ def test_the_makefile_has_every_target_the_readme_names() -> None:
 def test_nothing_in_the_rooms_says_it_will_be_done_later() -> None:
     later = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
     assert [str(path) for path in modules() if later.search(path.read_text("utf-8"))] == []
+
+
+def test_every_test_that_the_guarantees_name_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "guarantees.md").read_text("utf-8")))
+    there = {
+        m for path in (ROOT / "tests").rglob("*.py") for m in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+    }
+    assert sorted(named - there) == []

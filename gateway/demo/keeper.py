@@ -1,5 +1,6 @@
 """Keeps the processes of a demo city alive: starts them, starts them again when they die, stops them together."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -75,7 +76,7 @@ class Keeper:
             self._revive_database()
             for name, process in list(self._processes.items()):
                 if process.poll() is not None and not self._stopping.is_set():
-                    self._tell(f"{name} 已停止，重新启动 / stopped, started again")
+                    self._tell(f"{name} 已停止，重新启动 / stopped, started again: {_last_words(self._city, name)}")
                     self._start(name)
 
     def _revive_database(self) -> None:
@@ -106,6 +107,14 @@ def pid_of(city: City, member: Member) -> int:
 
 def _log_file(city: City, name: str) -> Path:
     return city.folder / "log" / f"{name}.log"
+
+
+def _last_words(city: City, name: str) -> str:
+    """The end of a process's log, which says why it ended."""
+    with _log_file(city, name).open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 2_000))
+        lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _answers(url: str) -> bool:
