@@ -29,8 +29,8 @@ from projections.runner import Runner
 from sync.ledger import Reader, Row
 from sync.migrations import migrate
 
-CASES: Final = int(os.environ.get("BENCH_CASES", "10000"))
-STOCK_EVENTS: Final = int(os.environ.get("BENCH_STOCK_EVENTS", "3000"))
+CASES: Final = int(os.environ.get("BENCH_CASES", "6000"))
+STOCK_EVENTS: Final = int(os.environ.get("BENCH_STOCK_EVENTS", "2400"))
 
 TOWN: Final = Division("410221100000")
 OFFICE: Final = f"{TOWN}.office"
