@@ -75,11 +75,13 @@ def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, *, with_
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
+        lifespan="off",
+        ws="none",
     )
     server = uvicorn.Server(settings)
     # What was loaded until now lives as long as the process: the collector need not look at it again.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)
 
     def end_when(happened: threading.Event) -> None:

@@ -49,13 +49,16 @@ class Keeper:
 
     def _stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_S)
             process.kill()
+            process.wait()
+            _close_pipe(process)
 
     def _start(self, name: str) -> None:
         what = ["witness", "run", str(self._city.folder / "witness")]
@@ -77,6 +80,7 @@ class Keeper:
             for name, process in list(self._processes.items()):
                 if process.poll() is not None and not self._stopping.is_set():
                     self._tell(f"{name} 已停止，重新启动 / stopped, started again: {_last_words(self._city, name)}")
+                    _close_pipe(process)
                     self._start(name)
 
     def _revive_database(self) -> None:
@@ -103,6 +107,11 @@ class Keeper:
 def pid_of(city: City, member: Member) -> int:
     """The process that runs a node now, as the node itself wrote it down."""
     return int((city.node_folder(member.division) / "node.lock").read_text("ascii"))
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _log_file(city: City, name: str) -> Path:
