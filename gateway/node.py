@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -25,6 +25,8 @@ from domain.events import (
     AnyEvent,
     ChildEnrolled,
     EventId,
+    Head,
+    HeadsNoted,
     HolidaysNoticed,
     NodeOpened,
     StreamId,
@@ -59,6 +61,7 @@ from sync.custody_postgres import PostgresCases
 from sync.keys import NodeKeys, load_keys
 from sync.ledger import Reader, Tip, register_log
 from sync.migrations import migrate
+from sync.note import encode64
 from sync.sealing import Recipient
 from sync.tree import OWN_LOG
 from sync.trust import Directory, read_certificate
@@ -67,6 +70,19 @@ from sync.writer import Writer
 POOL_SIZE = 6
 OFFICE = "office"
 """The short name of the unit that every node has from its first day."""
+
+HEADS_A_LEAF = 300
+"""So many heads fit a leaf of 64 KiB, however long their origins."""
+
+_NEWS_FROM_BELOW: LiteralString = """
+select 1 from ledger where via = 1 and topic <> 'node.heads.v0' and pos > (
+    select coalesce(max(pos), 0) from ledger where topic = 'node.heads.v0' and via = 0
+) limit 1"""
+
+_ACCEPTED: LiteralString = """
+select origin, tree.size, root from tree join log on log.id = tree.log_id
+join checkpoint on checkpoint.log_id = tree.log_id and checkpoint.size = tree.size
+where tree.log_id <> 1 and tree.size > 0 order by origin"""
 
 _log = structlog.get_logger("node")
 
@@ -186,7 +202,16 @@ class Node:
         self.denunciations = Denunciations(
             self.here, self.clock, self.append, self._keys.recipients, self.topology, self.recipient, connect
         )
-        hands = Hands(self.desk, self.reader, custody, self.denunciations, self.forget_calendar, self.admit, connect)
+        hands = Hands(
+            self.desk,
+            self.reader,
+            custody,
+            self.denunciations,
+            self.forget_calendar,
+            self.admit,
+            self.note_heads,
+            connect,
+        )
         self.steward = Steward(self.here, hands)
         self.views = Runner(
             lambda: psycopg.connect(self.dsn, autocommit=True), self.reader.read, self.reader.wait_beyond, PROJECTIONS
@@ -344,6 +369,23 @@ class Node:
 
         enrolment = self.links.admit(request, self.clock.now_us() + founding.VALIDITY_US, event_of)
         return founding.Bundle(enrolment, founding.escrow_text(self.folder))
+
+    def note_heads(self) -> None:
+        """Log which heads of the nodes below were accepted, if anything was learned since that was last logged.
+
+        What comes from below and is itself only such a note is no news: two tiers would note each other for ever.
+        """
+        if not self.reader.fetch(_NEWS_FROM_BELOW):
+            return
+        heads = [
+            Head(log=str(origin), size=int(size), root=encode64(bytes(root)))
+            for origin, size, root in self.reader.fetch(_ACCEPTED)
+        ]
+        for at in range(0, len(heads), HEADS_A_LEAF):
+            now_us = self.clock.now_us()
+            id_ = EventId(uuid7(now_us))
+            event = HeadsNoted(**self._own_envelope(id_, now_us), heads=tuple(heads[at : at + HEADS_A_LEAF]))
+            self.append(Append([NewEvent(event.stream, 1, tag_of(event), None, encode(event))])).result(60)
 
     def status(self) -> NodeStatus:
         """How the node is now."""

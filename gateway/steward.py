@@ -5,6 +5,7 @@ again from an earlier position does nothing twice.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
@@ -48,6 +49,9 @@ _ACTS: Final = UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21")
 _PAGE: Final = 500
 _LOOK_AGAIN_S: Final = 1.0
 
+HEADS_EVERY_S: Final = 60.0
+"""How often a node looks whether it has learned anything since it last logged the heads it had accepted."""
+
 _log = structlog.get_logger("steward")
 
 
@@ -60,6 +64,7 @@ class Hands(NamedTuple):
     denunciations: Denunciations
     forget_calendar: Callable[[], None]
     admit: Callable[[str], Bundle]
+    note_heads: Callable[[], None]
     connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 
@@ -71,6 +76,7 @@ class Steward:
         self._hands = hands
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = threading.Event()
+        self._noted_s = time.monotonic()
 
     def stop(self) -> None:
         """Let `run` return after what it is doing."""
@@ -88,6 +94,7 @@ class Steward:
                 self._move(pos)
             self._end_silent_objections()
             self._admit_children()
+            self._note_heads()
             if len(rows) < _PAGE:
                 self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
@@ -187,6 +194,12 @@ class Steward:
                 _log.warning("left undone", act="lapse", cause=str(objection), code=refusal.code)
             with self._hands.connect() as conn:
                 conn.execute("delete from web.objection_watch where objection = %s", (objection,))
+
+    def _note_heads(self) -> None:
+        """Now and then, make provable what this node had accepted by then."""
+        if time.monotonic() - self._noted_s >= HEADS_EVERY_S:
+            self._noted_s = time.monotonic()
+            self._hands.note_heads()
 
     # Requests that the command line left
 

@@ -218,6 +218,16 @@ class Custody:
         self._cache.put(key, generation)
         return key
 
+    def may_read(self, case: CaseId, subject: str) -> bool:
+        """Whether this node was granted the subject's key; True, too, for one that was erased since."""
+        try:
+            self.key(case, subject)
+        except NotCustodian:
+            return False
+        except Erased:
+            return True
+        return True
+
     def forget(self, case: CaseId, subject: str) -> None:
         """Drop the cached key: called once an erasure is confirmed, and again after its destruction committed."""
         self._cache.forget(case, subject)

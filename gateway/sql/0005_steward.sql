@@ -20,3 +20,6 @@ create table enrolling (
 
 -- Notices of holidays are few and all of them are read at once.
 create index ledger_calendar on public.ledger (pos) where topic = 'calendar.noticed.v0';
+
+-- The last own note of accepted heads, to see what came after it.
+create index ledger_own_heads on public.ledger (pos) where topic = 'node.heads.v0' and via = 0;
