@@ -15,7 +15,7 @@ from gateway.node import Node
 from gateway.units import NewUnit, UnitName, known_units, open_unit
 from gateway.visits import SignedInVisitor, require_role
 
-router = APIRouter(prefix="/admin", responses=REFUSALS)
+router = APIRouter(prefix="/api/admin", responses=REFUSALS)
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from gateway.case_view import CaseView
 from gateway.duty_list import DutyList, duties_of
 from gateway.event_view import EventView, event_view
 from gateway.model import REFUSALS, answer, body, gives, takes
-from gateway.moments import When, point_of_view
+from gateway.moments import Day, When, point_of_view
 from gateway.node import Node
 from gateway.refusals import InputInvalid, RoleForbidden
 from gateway.remit import OVERSEERS, require_staff
@@ -37,7 +37,7 @@ from projections.board import About
 from projections.cases import After, CaseFilter, CasePage, Status
 from projections.timeline import Entry
 
-router = APIRouter(responses=REFUSALS)
+router = APIRouter(prefix="/api", responses=REFUSALS)
 
 PAGE_MAX: Final = 200
 BEARER: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
@@ -203,8 +203,8 @@ def list_cases(
     status: Status | None = None,
     matter_class: Annotated[str | None, Query(max_length=40)] = None,
     category: Annotated[str | None, Query(pattern="^[0-9]{2}([0-9]{2}([0-9]{2})?)?$")] = None,
-    received_from: date | None = None,
-    received_to: date | None = None,
+    received_from: Day | None = None,
+    received_to: Day | None = None,
     number: Annotated[str | None, Query(max_length=80)] = None,
     after: Annotated[
         str | None,

@@ -114,6 +114,7 @@ class Links:
         for channel in (self._above, self._below):
             if channel is not None:
                 channel.close()
+        self._http.close()
         self._store.close()
 
     def directory(self) -> Directory:

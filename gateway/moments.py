@@ -1,9 +1,11 @@
 """Moments as people and programs write them, and the point of view that a query is asked from."""
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
 from fastapi import Query
+from pydantic import BeforeValidator
 
 from domain.clocks import SHANGHAI
 from gateway.node import Node
@@ -11,6 +13,17 @@ from gateway.refusals import InputInvalid
 from projections.moment import Moment, moment
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FULL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _full_date(text: str) -> date:
+    if not _FULL_DATE.fullmatch(text):
+        raise ValueError("a day is written YYYY-MM-DD")
+    return date.fromisoformat(text)
+
+
+Day = Annotated[date, BeforeValidator(_full_date)]
+"""A query parameter that names a day, as RFC 3339 writes it; left alone, pydantic takes a number for seconds."""
 
 When = Annotated[
     str | None,

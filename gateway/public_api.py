@@ -23,7 +23,7 @@ from gateway.refusals import InputInvalid
 from gateway.status import NodeStatus
 from gateway.visits import check_origin
 
-router = APIRouter(responses=REFUSALS)
+router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
 class Petition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from domain.divisions import Division, division
+from domain.divisions import Division, DivisionUnknown, division
 from gateway.node import Node
 from gateway.refusals import NotFound
 from projections import board
@@ -48,8 +48,7 @@ def whole_view(node: Node, at: Moment | None) -> Moment:
 def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
     """The units of the node `root` (default: this one) and of all below it. NotFound for a node that is elsewhere."""
     top = division(root) if root else node.here
-    if top != node.here and not node.topology().is_below(top, node.here):
-        raise NotFound
+    _require_here_or_below(node, top)
     when = whole_view(node, at)
     with node.pool.connection() as conn:
         nodes = board.subtree(conn, top, when)
@@ -67,10 +66,17 @@ def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
 
 def unit_cases(node: Node, unit: str, about: About, at: Moment | None) -> UnitCases:
     """The cases behind one number of the board, the most urgent first, at most PAGE_SIZE. NotFound as the board."""
-    of = division(unit[:12])
-    if of != node.here and not node.topology().is_below(of, node.here):
-        raise NotFound
+    _require_here_or_below(node, division(unit[:12]))
     when = whole_view(node, at)
     with node.pool.connection() as conn:
         found = board.cases_of(conn, unit, about, when, limit=PAGE_SIZE)
     return UnitCases(unit=unit, about=about, as_of_us=when.as_of_us, pos=when.pos, cases=found)
+
+
+def _require_here_or_below(node: Node, of: Division) -> None:
+    try:
+        is_seen = of == node.here or node.topology().is_below(of, node.here)
+    except DivisionUnknown:
+        is_seen = False
+    if not is_seen:
+        raise NotFound

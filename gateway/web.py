@@ -15,6 +15,7 @@ from fastapi.responses import Response
 from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -31,7 +32,7 @@ from gateway.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Re
 from sync.append import Busy, LedgerError
 
 _MACHINE_PATHS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/policy", "/certificate", "/static/")
-
+_METHODS = ("GET", "POST", "PUT", "DELETE")
 
 _log = structlog.get_logger("web")
 
@@ -82,7 +83,7 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http)  # type: ignore[arg-type]
     app.include_router(machine.router)
     for part in (api, public_api, admin_api):
-        app.include_router(part.router, prefix="/api")
+        app.include_router(part.router)
     for page in (citizen, signing_in, desk, case, papers, events, board, sealed, health, administration):
         app.include_router(page.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=str(files("gateway") / "static"), check_dir=False))
@@ -165,6 +166,15 @@ def _on_http(request: Request, error: HTTPException) -> Response:
     if error.status_code == MethodWrong.status:
         refusal = MethodWrong("此地址不支持该请求方法，请查看接口说明", "this address does not take that method")
     response = _render(request.scope, refusal, request.state.request_id)
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
+    if isinstance(refusal, MethodWrong):
+        response.headers["allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What this address takes, over all routes that share it."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]

@@ -1,5 +1,6 @@
 """The form of every command that a person gives on a case page, and the way from a filled form to the command."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, cast
 
@@ -9,7 +10,7 @@ from domain.case import CaseFile
 from domain.commands import AnyCommand
 from gateway import labels
 from gateway.languages import N_
-from gateway.pages.forms import Form, in_page_words, require
+from gateway.pages.forms import Form, in_page_words, renamed, require
 from gateway.refusals import InputInvalid
 from gateway.strict import convert
 
@@ -110,6 +111,7 @@ CLAIM_FIELDS: Final = (
 )
 """What an opinion says on each living claim; sent as `<field>.<claim id>`."""
 
+_ANSWER: Final = re.compile(r"answers\[(?P<place>\d+)\]\.(?P<name>\w+)")
 _NOT_OF_THE_COMMAND: Final = frozenset({"csrf", "key", "command"})
 
 
@@ -120,7 +122,8 @@ def command_of(form: Form, file: CaseFile) -> AnyCommand:
     try:
         return _command_of(form, file)
     except InputInvalid as refusal:
-        raise in_page_words(refusal, {name: text for name, (text, _) in names.items()}) from refusal
+        told = renamed(refusal, _form_field(refusal.field or "", file))
+        raise in_page_words(told, {name: text for name, (text, _) in names.items()}) from refusal
 
 
 def _names(tag: str, file: CaseFile) -> dict[str, tuple[str, bool]]:
@@ -132,6 +135,12 @@ def _names(tag: str, file: CaseFile) -> dict[str, tuple[str, bool]]:
         for claim in file.unanswered_claims:
             fields |= {f"{field.name}.{claim.id}": (field.text, field.optional) for field in CLAIM_FIELDS}
     return fields
+
+
+def _form_field(field: str, file: CaseFile) -> str:
+    """`answers[0].text` is called `text.<claim id>` in the form."""
+    found = _ANSWER.fullmatch(field)
+    return f"{found['name']}.{file.unanswered_claims[int(found['place'])].id}" if found else field
 
 
 def _command_of(form: Form, file: CaseFile) -> AnyCommand:

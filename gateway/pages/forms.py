@@ -90,6 +90,13 @@ def require(form: Form, names: Mapping[str, str]) -> None:
         raise FormInvalid(empty)
 
 
+def renamed(refusal: InputInvalid, field: str) -> InputInvalid:
+    """`refusal` about the same input under the name that the form gives it."""
+    was = refusal.field or ""
+    zh, en = refusal.zh.replace(f"“{was}”", f"“{field}”"), refusal.en.replace(f'"{was}"', f'"{field}"')
+    return InputInvalid(zh, en, field=field or None)
+
+
 def in_page_words(refusal: InputInvalid, names: Mapping[str, str]) -> FormInvalid:
     """`refusal` with its field called what the page calls it."""
     field = refusal.field or ""

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from domain.commands import Register
 from gateway.languages import N_
-from gateway.pages.forms import Form, in_page_words, require
+from gateway.pages.forms import Form, in_page_words, renamed, require
 from gateway.refusals import InputInvalid
 from gateway.strict import convert
 
@@ -54,15 +54,12 @@ def register_command(form: Form, today: date, fixed: dict[str, Any]) -> Register
     try:
         command: Register = convert(values | fixed, Register, strict=False)
     except InputInvalid as refusal:
-        raise in_page_words(_at_its_field(refusal), NAMES) from refusal
+        raise in_page_words(renamed(refusal, _form_field(refusal.field or "")), NAMES) from refusal
     return command
 
 
-def _at_its_field(refusal: InputInvalid) -> InputInvalid:
+def _form_field(field: str) -> str:
     """`petitioner.phone` is called `phone` in the form, `claims[0].text` is `claim_0`."""
-    field = (refusal.field or "").removeprefix("petitioner.")
     if field.startswith("claims["):
-        field = f"claim_{field[7:].partition(']')[0]}"
-    was = refusal.field or ""
-    zh, en = refusal.zh.replace(f"“{was}”", f"“{field}”"), refusal.en.replace(f'"{was}"', f'"{field}"')
-    return InputInvalid(zh, en, field=field or None)
+        return f"claim_{field[7:].partition(']')[0]}"
+    return field.removeprefix("petitioner.")
