@@ -32,7 +32,7 @@ ARRIVAL_S = 120.0
 _PUBLIC: dict[type, str] = {Denounce: "/api/denunciations", RateByReceipt: "/api/public/rate"}
 
 # What a node says while something that the act rests on has not reached it yet: the case, its leg, a claim added
-# elsewhere (all it knows of is accepted already), an order, a reply to it, an objection.
+# elsewhere (all it knows of is accepted already), an order, a reply to it, an objection, the ruling on it.
 NOT_YET = frozenset(
     {
         "accepted_already",
@@ -41,6 +41,7 @@ NOT_YET = frozenset(
         "not_found",
         "not_holder",
         "not_opened",
+        "objection_stands",
         "objection_unknown",
         "order_unknown",
         "reply_missing",
