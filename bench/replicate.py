@@ -4,6 +4,7 @@ import gc
 import itertools
 import multiprocessing
 import os
+import random
 import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Event as Signal
@@ -231,15 +232,16 @@ def _key(code: Division, use: str, kind: int) -> Ed25519Signer:
 
 
 def _events() -> list[NewEvent]:
-    """Acceptances of many cases, about 600 bytes each."""
-    actor = Actor(account=UUID(int=1), role="clerk", unit=f"{CHAIN[-1]}.office")
-    return [_event(number, actor) for number in range(EVENTS)]
+    """Acceptances of many cases, about 600 bytes each, with ids as random as real ones."""
+    chance = random.Random(1)
+    cases = [UUID(int=chance.getrandbits(128)) for _ in range(EVENTS // 8 + 1)]
+    actor = Actor(account=cases[0], role="clerk", unit=f"{CHAIN[-1]}.office")
+    return [_event(number, cases[number // 8], UUID(int=chance.getrandbits(128)), actor) for number in range(EVENTS)]
 
 
-def _event(number: int, actor: Actor) -> NewEvent:
-    case = UUID(int=(number // 8 << 64) + 1)
+def _event(number: int, case: UUID, id_: UUID, actor: Actor) -> NewEvent:
     accepted = Accepted(
-        id=EventId(UUID(int=number << 64)),
+        id=EventId(id_),
         stream=StreamId(case),
         version=number % 8 + 1,
         case=CaseId(case),

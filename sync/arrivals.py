@@ -154,18 +154,19 @@ class _Batch:
         now_us = self._moment.now_us
         if self._learned:
             self._store.learn(FROM_ABOVE, list(self._learned.values()))
-        if self._parts:
-            self._store.keep_parts(self._parts)
-        for witness, lines in self._lines.items():
-            self._store.keep_cosignatures(witness, lines, now_us)
-        for log_id, size in self._acked.items():
-            self._store.acknowledge_log(log_id, size)
-        for child, items in self._onward.items():
-            for letter in pack(items, self.directory):
-                self._store.enqueue(child, letter, now_us)
-        if self._faults:
-            self._store.fault(self._faults, now_us)
-        self._store.arrived(lane, offset, self.down_seq)
+        with self._store.together():
+            if self._parts:
+                self._store.keep_parts(self._parts)
+            for witness, lines in self._lines.items():
+                self._store.keep_cosignatures(witness, lines, now_us)
+            for log_id, size in self._acked.items():
+                self._store.acknowledge_log(log_id, size)
+            for child, items in sorted(self._onward.items()):
+                for letter in pack(items, self.directory):
+                    self._store.enqueue(child, letter, now_us)
+            if self._faults:
+                self._store.fault(self._faults, now_us)
+            self._store.arrived(lane, offset, self.down_seq)
 
     def _take_item(self, item: Item) -> None:
         match item:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psycopg
 
 from sync.channel import ChannelDown, Delivered, LaneReset, check_sizes
+from sync.wire import MAX_RECORD_BYTES
 
 POLL_S = 1.0
 """A wake-up can be lost with its connection, never a record: a waiting reader looks again after so long."""
@@ -16,6 +18,9 @@ POLL_S = 1.0
 _BELL = "huiyin_channel"
 _LOCK_KEY = 0x4875_6979_6368  # one maker of the tables at a time
 _PAGE = 256
+
+_PLAIN, _DEFLATED = b"\0", b"\1"
+_PLAIN_BYTES = 1_000
 
 _TABLES = """
 create schema if not exists channel;
@@ -32,14 +37,14 @@ alter table channel.record alter column body set storage external;
 # The lane's row stays locked to the commit, so no reader can see a later offset before an earlier one.
 _PUBLISH = """
 with numbered as (
-    insert into channel.lane values (%(lane)s, %(count)s)
+    insert into channel.lane values (%(lane)b::text, %(count)b::bigint)
     on conflict (name) do update set last = channel.lane.last + excluded.last returning last
 ), stored as (
     insert into channel.record (lane, pos, body)
-    select %(lane)s, numbered.last - %(count)s + ordinality, body
-    from numbered, unnest(%(bodies)s::bytea[]) with ordinality as u (body, ordinality)
+    select %(lane)b::text, numbered.last - %(count)b::bigint + ordinality, body
+    from numbered, unnest(%(bodies)b::bytea[]) with ordinality as u (body, ordinality)
 )
-select pg_notify(%(bell)s, %(lane)s)
+select pg_notify(%(bell)b::text, %(lane)b::text)
 """
 
 _FETCH = """
@@ -82,7 +87,7 @@ class PostgresChannel:
         check_sizes(lane, records)
         if not records:
             return
-        values = {"lane": lane, "count": len(records), "bodies": list(records), "bell": _BELL}
+        values = {"lane": lane, "count": len(records), "bodies": [_pack(record) for record in records], "bell": _BELL}
         with self._writing, self._on_writer() as conn:
             conn.execute(_PUBLISH, values)
 
@@ -150,7 +155,24 @@ def _look(conn: psycopg.Connection[Any], after: Mapping[str, int], max_bytes: in
     rows = conn.execute(_FETCH, values, binary=True).fetchall()
     if not rows and (reset := conn.execute(_RESET, values).fetchone()):
         raise LaneReset(reset[0])
-    return [Delivered(*row) for row in rows]
+    return [Delivered(lane, pos, _unpack(bytes(kept))) for lane, pos, kept in rows]
+
+
+def _pack(record: bytes) -> bytes:
+    """Deflated where that pays: what is written here is written to the WAL, its chunks and their index."""
+    return _DEFLATED + zlib.compress(record, 1) if len(record) > _PLAIN_BYTES else _PLAIN + record
+
+
+def _unpack(kept: bytes) -> bytes:
+    """The record; no bytes at all for what no `_pack` has made, which no reader takes for a record."""
+    if kept[:1] == _PLAIN:
+        return kept[1:]
+    unfolding = zlib.decompressobj()
+    try:
+        record = unfolding.decompress(kept[1:], MAX_RECORD_BYTES)
+    except zlib.error:
+        return b""
+    return record if unfolding.eof and kept[:1] == _DEFLATED else b""
 
 
 def _drain(conn: psycopg.Connection[Any]) -> None:

@@ -37,8 +37,11 @@ class Enclosed(NamedTuple):
 class DispatchStore(TreeReader, Protocol):
     """One transaction over the ledger and the downward sequences."""
 
+    def claim(self, name: str) -> int:
+        """How far a follower of the ledger has come, 0 at first; nobody else moves it before this commits."""
+
     def position(self, name: str) -> int:
-        """How far a follower of the ledger has come; 0 at first."""
+        """The same, only read."""
 
     def move(self, name: str, pos: int) -> None:
         """Keep how far it has come."""
@@ -86,7 +89,7 @@ class Dispatch:
 
     def step(self, store: DispatchStore, directory: Directory, now_us: int) -> bool:
         """Take the next page of the ledger; whether there was any row to take."""
-        done, sealed = store.position(DISPATCHED), store.position(SEALED)
+        done, sealed = store.claim(DISPATCHED), store.position(SEALED)
         rows = [row for row in store.read(done, _PAGE) if row.pos <= sealed]
         if not rows:
             return False
@@ -94,7 +97,7 @@ class Dispatch:
         for row in rows:
             if row.case_id is not None:
                 self._decide(page, row, row.case_id)
-        for child, items in page.items().items():
+        for child, items in sorted(page.items().items()):
             for letter in pack(items, directory):
                 store.enqueue(child, letter, now_us)
         if page.faults:

@@ -131,21 +131,28 @@ class Downlink:
 def pack(items: Sequence[Item], directory: Directory) -> list[list[Item]]:
     """The items in letters of bearable size, each opening with the certificates that its enclosures need."""
     letters: list[list[Item]] = []
+    introduced: list[dict[str, None]] = []
     size_bytes = 0
     for item in items:
-        if not letters or size_bytes + _size_bytes(item) > FRAME_BYTES or len(letters[-1]) >= LETTER_ITEMS:
+        texts = dict.fromkeys(_certificates(item, directory))
+        new = [text for text in texts if not introduced or text not in introduced[-1]]
+        more_bytes = _size_bytes(item) + sum(map(len, new))
+        if not letters or size_bytes + more_bytes > FRAME_BYTES or len(letters[-1]) >= LETTER_ITEMS:
             letters.append([])
-            size_bytes = 0
+            introduced.append({})
+            size_bytes, more_bytes = 0, _size_bytes(item) + sum(map(len, texts))
         letters[-1].append(item)
-        size_bytes += _size_bytes(item)
-    return [_introduced(letter, directory) for letter in letters]
+        introduced[-1] |= texts
+        size_bytes += more_bytes
+    return [
+        [Introduction(list(texts)), *letter] if texts else letter
+        for letter, texts in zip(letters, introduced, strict=True)
+    ]
 
 
-def _introduced(letter: list[Item], directory: Directory) -> list[Item]:
-    logs = dict.fromkeys(item.log for item in letter if isinstance(item, Enclosure))
-    authors = [author for log in logs if (author := directory.division_of(log)) is not None]
-    texts = dict.fromkeys(text for author in authors for text in directory.chain(author))
-    return [Introduction(list(texts)), *letter] if texts else letter
+def _certificates(item: Item, directory: Directory) -> list[str]:
+    author = directory.division_of(item.log) if isinstance(item, Enclosure) else None
+    return [] if author is None else directory.chain(author)
 
 
 def _size_bytes(item: Item) -> int:

@@ -14,7 +14,7 @@ from sync.dispatch import Dispatch
 from sync.downlink import Downlink, sign_letter
 from sync.faults import Fault
 from sync.inbox import receive
-from sync.opening import open_record
+from sync.opening import Opened, OpenFrame, open_record
 from sync.outbox import Outbox
 from sync.postgres_links import certificate_statement
 from sync.pump import Bell
@@ -26,11 +26,15 @@ from sync.wire import Acknowledge, AskDown, AskHeld, Up
 from sync.writer import Writer
 
 FETCH_BYTES: Final = 4 << 20
-BATCH_RECORDS: Final = 64
+BATCH_RECORDS: Final = 256
+BATCH_EVENTS: Final = 1_000
+"""At most so much, and one frame more, is taken in by one transaction."""
+
 KEEP_DOWN_US: Final = 30 * 86_400 * 1_000_000
 """So long a child that was restored from a backup can have its downward sequence again."""
 
 _TRIM_EVERY_S: Final = 10.0
+_FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
 
 Standing = Literal["unasked", "unanswered", "agrees", "behind", "differs"]
@@ -94,7 +98,9 @@ class Exchange:
         self._dispatch = Dispatch(station)
         self._asked = Asked(retry_s)
         self._offsets: dict[str, int] = {}
-        self._trimmed_s = 0.0
+        self._trimmed_s: dict[str, float] = {}
+        self._forgot_s = 0.0
+        self._held_sizes: dict[str, int] = {}
         self._known_origins: frozenset[str] = frozenset()
         self._asked_held_s: float | None = None
 
@@ -155,25 +161,52 @@ class Exchange:
         except LaneReset as reset:
             self._restart_lane(reset.lane)
             return True
-        for at in range(0, len(delivered), BATCH_RECORDS):
-            self._take_in(delivered[at : at + BATCH_RECORDS], children)
-        self._trim(self._below)
+        at, storing = 0, _nothing
+        try:
+            while at < len(delivered):
+                opened = self._open(delivered[at:], children)  # while the batch before it is being stored
+                storing()
+                storing = self._take_in(opened, delivered[at : at + len(opened)], children)
+                at += len(opened)
+        finally:
+            storing()
+        self._trim(self._below, children)
         return bool(delivered)
 
-    def _take_in(self, delivered: Sequence[Delivered], children: Mapping[str, Division]) -> None:
+    def _open(self, delivered: Sequence[Delivered], children: Mapping[str, Division]) -> list[Opened]:
+        """The first records opened, up to BATCH_EVENTS."""
+        directory, now_us, here = self.trust.directory, self._now_us(), self.station.here
+        opened: list[Opened] = []
+        events = 0
+        for one in delivered[:BATCH_RECORDS]:
+            record = open_record(one, children[one.lane], here, directory, now_us, self._held_sizes)
+            opened.append(record)
+            events += len(record.leaves) if isinstance(record, OpenFrame) else 0
+            if events >= BATCH_EVENTS:
+                break
+        return opened
+
+    def _take_in(
+        self, opened: Sequence[Opened], delivered: Sequence[Delivered], children: Mapping[str, Division]
+    ) -> Callable[[], None]:
+        """Begin to take in one batch; what it gives back waits for the commit and must be called."""
         directory, moment = self.trust.directory, self._moment()
-        here = self.station.here
-        opened = [open_record(one, children[one.lane], here, directory, moment.now_us) for one in delivered]
         reached = {one.lane: one.offset for one in delivered}
         offsets = {children[lane]: offset for lane, offset in reached.items()}
         news = directory.origins() - self._known_origins
-        learned = self._store.learning(
+        storing = self._store.learning_soon(
             lambda tx: receive(tx, self.station, opened, offsets, directory, news, self._asked, moment)
         )
-        self._known_origins = directory.origins()
-        self.trust.publish(learned)
-        self._offsets |= reached
-        self.to_children.ring()
+
+        def stored() -> None:
+            received = storing.result()
+            self._known_origins = directory.origins()
+            self._held_sizes |= received.sizes
+            self.trust.publish(received.directory)
+            self._offsets |= reached
+            self.to_children.ring()
+
+        return stored
 
     def _restart_lane(self, lane: str) -> None:
         """A lane that was made anew is read from its beginning; what is dealt with already changes nothing."""
@@ -190,13 +223,13 @@ class Exchange:
                 self._offsets |= {lane: tx.position(lane) for lane in unread}
         return {lane: self._offsets[lane] for lane in lanes}
 
-    def _trim(self, channel: Channel) -> None:
+    def _trim(self, channel: Channel, lanes: Iterable[str]) -> None:
         """Now and then, let the channel forget what is dealt with."""
         elapsed_s = self._elapsed_s()
-        if elapsed_s - self._trimmed_s > _TRIM_EVERY_S:
-            self._trimmed_s = elapsed_s
-            for lane, offset in self._offsets.items():
-                channel.trim(lane, offset)
+        for lane in lanes:
+            if elapsed_s - self._trimmed_s.setdefault(lane, elapsed_s) > _TRIM_EVERY_S:
+                self._trimmed_s[lane] = elapsed_s
+                channel.trim(lane, self._offsets[lane])
 
     # --- downward ---------------------------------------------------------------------------------------------------
 
@@ -218,10 +251,17 @@ class Exchange:
             return False
         with self._store.transaction() as tx:
             outgoing = self._downlink.next(tx, self._elapsed_s())
+            self._forget_down(tx)
         for child, letters, upto in outgoing:
             self._below.publish(down_lane(child), letters)
             self._downlink.sent(child, upto, self._elapsed_s())
         return bool(outgoing)
+
+    def _forget_down(self, tx: PostgresTx) -> None:
+        elapsed_s = self._elapsed_s()
+        if elapsed_s - self._forgot_s > _FORGET_EVERY_S:
+            self._forgot_s = elapsed_s
+            tx.forget_down(self._now_us() - KEEP_DOWN_US)
 
     # --- from above -------------------------------------------------------------------------------------------------
 
@@ -249,6 +289,7 @@ class Exchange:
         self._say_up(Acknowledge(arrived.down_seq))
         if arrived.ask_from is not None:
             self._say_up(AskDown(arrived.ask_from))
+        self._trim(self._above, [lane])
         self.to_parent.ring()
         self.to_children.ring()
         return True
@@ -345,3 +386,7 @@ def found(tx: PostgresTx, origin: str, certificates: Sequence[str], root_fingerp
         certificate = read_certificate(text)
         tx.keep_certificate(certificate.division, certificate.serial, text)
     return directory
+
+
+def _nothing() -> None:
+    """Before the first batch nothing is being stored."""

@@ -36,7 +36,7 @@ def file_frame(opened: OpenFrame, tree: Tree, sparse: dict[tuple[int, int], byte
             filed.faults.append(Fault("enclosure_differs", where, opened.child, detail, opened.record))
         if leaf.fault is not None:
             where = f"{frame.log}#{seq}"
-            filed.faults.append(Fault("undecodable", where, opened.child, leaf.fault, body))
+            filed.faults.append(Fault("undecodable", where, opened.child, leaf.fault))
         elif (text := certificate_in(leaf.event)) is not None:
             filed.certificates.append((seq, text))
     _file_parts(opened, tree, filed)

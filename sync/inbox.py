@@ -6,19 +6,19 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain.divisions import Division
+from sync.answers import Answers
 from sync.append import Learned
-from sync.downlink import pack
 from sync.faults import HEALING, Fault, fork_below, fork_beyond
 from sync.filing import enrolled, file_frame
 from sync.inbox_store import InboxStore, Parked, Part
 from sync.ledger import FROM_BELOW
 from sync.merkle import TileRun
-from sync.note import Checkpoint, NoteInvalid, cosign
+from sync.note import NoteInvalid
 from sync.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
 from sync.station import Asked, Moment, Station
 from sync.tree import Growth, SignedHead, Tree
 from sync.trust import CertificateRefused, Directory
-from sync.wire import Acknowledge, AskDown, AskHeld, AskRange, Cosigned, Frame, Held, Item, Refused, decode_record
+from sync.wire import AskRange, Frame, Refused, decode_record
 
 PARKED_FRAMES: Final = 128
 """At most so many frames of one child wait: fewer than a sender keeps in flight, so that what need not wait flows."""
@@ -26,6 +26,13 @@ PARKED_FRAMES: Final = 128
 PARKED_BYTES: Final = 16 << 20
 
 _ANY_SIZE: Final = 2**62
+
+
+class Received(NamedTuple):
+    """directory: with what was enrolled. sizes: how much of each log that came is held now."""
+
+    directory: Directory
+    sizes: dict[str, int]
 
 
 class _Growing(msgspec.Struct):
@@ -53,8 +60,8 @@ def receive(
     news: Iterable[str],
     asked: Asked,
     moment: Moment,
-) -> Directory:
-    """Take all of `records`, in order, in the store's one transaction; the directory with what they enrolled.
+) -> Received:
+    """Take all of `records`, in order, in the store's one transaction.
 
     offsets: how far each child's lane is dealt with by this. news: logs whose certificates came otherwise since the
     last call. Safe to repeat: what is there already changes nothing.
@@ -66,7 +73,7 @@ def receive(
         batch.take(record)
     batch.take_up_parked()
     batch.finish(offsets)
-    return batch.directory
+    return Received(batch.directory, batch.sizes)
 
 
 class _Batch:
@@ -86,10 +93,14 @@ class _Batch:
         self._learned: list[Learned] = []
         self._parts: list[Part] = []
         self._faults: list[Fault] = []
-        self._answer: dict[str, Division] = {}
-        self._items: dict[Division, list[Item]] = {}
-        self._asked_held: list[tuple[Division, bytes]] = []
+        self._carried: dict[str, Division] = {}  # what is cosigned at the end, and by whose lane it came
+        self._answers = Answers(store, station, moment.now_us)
         self._is_followed: dict[str, bool] = {}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How much of each log that was looked at is held."""
+        return {log: tree.size for log, tree in self._trees.items()}
 
     def expect(self, logs: Iterable[str]) -> None:
         """What waits for any of these logs is looked at again."""
@@ -111,7 +122,7 @@ class _Batch:
             case OpenFrame():
                 self._take_frame(record)
             case OpenLetter():
-                self._take_letter(record)
+                self._answers.hear(record)
             case Spoiled():
                 lane = f"up.{record.child}"
                 self._faults.append(Fault(record.kind, lane, record.child, record.detail, record.record))
@@ -130,19 +141,18 @@ class _Batch:
     def finish(self, offsets: Mapping[Division, int]) -> None:
         """Write what is left, cosign, answer."""
         self._write()
-        self._cosign()
-        for child, nonce in self._asked_held:
-            self._say(child, self._held(child, nonce))
-        now_us = self._moment.now_us
-        for child, items in self._items.items():
-            for letter in pack(items, self.directory):
-                self._store.enqueue(child, letter, now_us)
-        if self._faults:
-            self._store.fault(self._faults, now_us)
-        if self._healed:
-            self._store.heal(HEALING, sorted(self._healed), now_us)
-        for child, offset in offsets.items():
-            self._store.heard(child, offset, now_us)
+        carried = [(child, self._trees[log]) for log, child in self._carried.items()]
+        self._answers.cosign(
+            [(child, tree) for child, tree in carried if tree.origin in self._healed],
+            [(child, tree) for child, tree in carried if tree.origin not in self._healed],
+        )
+        self._answers.answer_held(self.directory)
+        with self._store.together():
+            self._answers.send(offsets, self.directory)
+            if self._faults:
+                self._store.fault(self._faults, self._moment.now_us)
+            if self._healed:
+                self._store.heal(HEALING, sorted(self._healed), self._moment.now_us)
 
     # --- frames -------------------------------------------------------------------------------------------------
 
@@ -155,7 +165,7 @@ class _Batch:
             opened = again
         tree = self._tree(log)
         if tree.frozen is not None:
-            self._say(opened.child, Refused(log, tree.size, tree.frozen))
+            self._answers.say(opened.child, Refused(log, tree.size, tree.frozen))
         elif frame.first > tree.size:
             self._gap(opened, tree)
         elif opened.head.size <= tree.size:
@@ -179,7 +189,7 @@ class _Batch:
             self._park(record, _Want(log, _ANY_SIZE, reason))
         else:
             self._faults.append(Fault(reason, log, record.child, str(record.trouble), record.record))
-            self._say(record.child, Refused(log, self._trees[log].size if log in self._trees else 0, reason))
+            self._answers.say(record.child, Refused(log, self._trees[log].size if log in self._trees else 0, reason))
         return None
 
     def _gap(self, opened: OpenFrame, tree: Tree) -> None:
@@ -187,7 +197,7 @@ class _Batch:
         is_next_here = self._store.is_parked(frame.log, tree.size)
         self._park(opened, _Want(frame.log, frame.first, "gap"))
         if not is_next_here and self._asked.may_ask(frame.log, self._moment.elapsed_s):
-            self._say(opened.child, AskRange(frame.log, tree.size))
+            self._answers.say(opened.child, AskRange(frame.log, tree.size))
 
     def _repeated(self, opened: OpenFrame, tree: Tree) -> None:
         """Nothing new: either the very history that is here, or another one, and then its author has forked."""
@@ -199,7 +209,7 @@ class _Batch:
             if fork is not None:
                 self._freeze(opened, tree, msgspec.msgpack.encode(fork))
                 return
-        self._answer[opened.frame.log] = opened.child
+        self._carried[opened.frame.log] = opened.child
 
     def _extend(self, opened: OpenFrame, tree: Tree) -> None:
         skipped = tree.size - opened.frame.first
@@ -214,7 +224,7 @@ class _Batch:
         self._trees[opened.frame.log] = msgspec.structs.replace(tree, frontier=frontier)
         self._grown[opened.frame.log] = frontier.size
         self._healed.add(opened.frame.log)
-        self._answer[opened.frame.log] = opened.child
+        self._carried[opened.frame.log] = opened.child
 
     def _mismatch(self, opened: OpenFrame, tree: Tree) -> None:
         """It does not continue what is here: a proven fork where its own bytes show it, else spoiled on its way."""
@@ -230,7 +240,7 @@ class _Batch:
             Fault("mismatch", frame.log, opened.child, "the entries do not make its root", opened.record)
         )
         if self._asked.may_ask(frame.log, self._moment.elapsed_s):
-            self._say(opened.child, AskRange(frame.log, tree.size))
+            self._answers.say(opened.child, AskRange(frame.log, tree.size))
 
     def _freeze(self, opened: OpenFrame, tree: Tree, evidence: bytes) -> None:
         log = opened.frame.log
@@ -238,7 +248,7 @@ class _Batch:
         self._faults.append(Fault("fork", log, opened.child, detail, evidence))
         self._store.freeze(tree.log_id, "fork")
         self._trees[log] = msgspec.structs.replace(tree, frozen="fork")
-        self._say(opened.child, Refused(log, tree.size, "fork"))
+        self._answers.say(opened.child, Refused(log, tree.size, "fork"))
 
     def _file(self, opened: OpenFrame, tree: Tree) -> None:
         rows, parts, faults, certificates = file_frame(opened, tree, self._sparse)
@@ -279,7 +289,7 @@ class _Batch:
         self._faults.append(Fault(want.reason, frame.log, opened.child, detail))
         if count >= PARKED_FRAMES or size_bytes + len(opened.record) > PARKED_BYTES:
             self._faults.append(Fault("parked_full", frame.log, opened.child, "no room for more frames that wait"))
-            self._say(opened.child, Refused(frame.log, self._size(frame.log), "parked_full"))
+            self._answers.say(opened.child, Refused(frame.log, self._size(frame.log), "parked_full"))
             return
         parked = Parked(frame.log, frame.first, opened.child, want.reason, want.log, want.size, opened.record)
         self._store.park(parked, self._moment.now_us)
@@ -300,7 +310,7 @@ class _Batch:
         """After a wait, what had found no room must come again."""
         log = opened.frame.log
         if log in self._healed and not self._store.is_parked(log, _ANY_SIZE):
-            self._say(opened.child, AskRange(log, self._size(log)))
+            self._answers.say(opened.child, AskRange(log, self._size(log)))
 
     # --- what is known ------------------------------------------------------------------------------------------
 
@@ -335,27 +345,7 @@ class _Batch:
             raise LookupError(f"{tree.origin} is held up to {tree.size} without a signed head")
         return head
 
-    # --- letters and answers ------------------------------------------------------------------------------------
-
-    def _take_letter(self, letter: OpenLetter) -> None:
-        match letter.up:
-            case Acknowledge(down_seq):
-                self._store.acknowledged(letter.child, down_seq)
-            case AskDown(from_seq):
-                self._store.ask_down(letter.child, from_seq)
-            case AskHeld(nonce):
-                self._asked_held.append((letter.child, nonce))
-
-    def _held(self, child: Division, nonce: bytes) -> Held:
-        known = self.directory.division(child)
-        log = "" if known is None else known.certificate.origin
-        tree = self._store.trees([log]).get(log)
-        if tree is None or tree.size == 0:
-            return Held(nonce, log, 0, "")
-        return Held(nonce, log, tree.size, self._newest_head(tree).note)
-
-    def _say(self, child: Division, item: Item) -> None:
-        self._items.setdefault(child, []).append(item)
+    # --- writing ------------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         """Bring what was decided into the transaction, so that the store can be asked about it."""
@@ -370,25 +360,3 @@ class _Batch:
         if growths:
             self._store.grow(growths)
         self._learned, self._parts, self._growing = [], [], {}
-
-    def _cosign(self) -> None:
-        """Cosign what has grown, at its newest head; for what was only repeated, say the last cosignature again."""
-        signer, now_us = self._station.cosigner, self._moment.now_us
-        witness = signer.verifier.name
-        lines: list[tuple[int, int, str]] = []
-        repeated: dict[int, str] = {}
-        for log, child in self._answer.items():
-            tree = self._trees[log]
-            if log not in self._healed:
-                repeated[tree.log_id] = log
-                continue
-            root = tree.frontier.root()
-            line = str(cosign(Checkpoint(log, tree.size, root).text(), signer, now_us // 1_000_000))
-            lines.append((tree.log_id, tree.size, line))
-            self._say(child, Cosigned(log, tree.size, root, line))
-        if lines:
-            self._store.keep_cosignatures(witness, lines, now_us)
-        if repeated:
-            for log_id, last in self._store.last_cosigned(repeated, witness).items():
-                log = repeated[log_id]
-                self._say(self._answer[log], Cosigned(log, last.size, last.root, last.line))

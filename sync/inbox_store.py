@@ -1,6 +1,7 @@
 """What the inbox asks of the store under it: one transaction, which commits as a whole or not at all."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -43,6 +44,9 @@ class LastCosigned(NamedTuple):
 
 class LearningStore(TreeReader, Protocol):
     """What both inboxes need: a transaction that takes part in the order of the ledger."""
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is written inside may be sent in one go; nothing is read there."""
 
     def learn(self, via: int, rows: Sequence[Learned]) -> None:
         """Append to the ledger, in this order. None of them may be there already."""

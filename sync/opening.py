@@ -1,5 +1,7 @@
 """Opening what a child sent, before any state is looked at: shape, signatures, the author's place in the tree."""
 
+from collections.abc import Mapping
+
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -17,7 +19,7 @@ from sync.wire import Frame, Letter, Up, WireInvalid, decode_record, decode_up, 
 class OpenFrame(msgspec.Struct, frozen=True):
     """A frame whose author's signature holds, or `trouble`: why its author cannot be checked yet.
 
-    hashes, leaves: leaf hash and reading of each entry. record: the frame's bytes.
+    hashes, leaves: leaf hash and reading of each entry, empty where the frame holds nothing new. record: its bytes.
     """
 
     child: Division
@@ -52,13 +54,23 @@ class LetterForged(Exception):
     """A letter that its sender did not sign, or that is for somebody else. Count it; nothing in it counts."""
 
 
-def open_record(delivered: Delivered, child: Division, here: Division, directory: Directory, now_us: int) -> Opened:
-    """Check one record of the lane of `child`. All that is costly and needs no state is done here, outside any lock."""
+def open_record(
+    delivered: Delivered,
+    child: Division,
+    here: Division,
+    directory: Directory,
+    now_us: int,
+    held: Mapping[str, int],
+) -> Opened:
+    """Check one record of the lane of `child`. All that is costly and needs no state is done here, outside any lock.
+
+    held: how much of each log is known to be held already, at least: what lies within that is not read again.
+    """
     try:
         record = decode_record(delivered.body)
         if isinstance(record, Letter):
             return OpenLetter(child, decode_up(open_letter(record, child, here, directory)))
-        return open_frame(record, delivered.body, child, directory, now_us)
+        return open_frame(record, delivered.body, child, directory, now_us, held.get(record.log, 0))
     except WireInvalid as error:
         return Spoiled(child, delivered.body, "wire_invalid", str(error))
     except NoteInvalid as error:
@@ -67,7 +79,9 @@ def open_record(delivered: Delivered, child: Division, here: Division, directory
         return Spoiled(child, delivered.body, "letter_forged", str(error))
 
 
-def open_frame(frame: Frame, record: bytes, child: Division, directory: Directory, now_us: int) -> OpenFrame | Spoiled:
+def open_frame(
+    frame: Frame, record: bytes, child: Division, directory: Directory, now_us: int, held_size: int = 0
+) -> OpenFrame | Spoiled:
     """Check a frame against its author's certificate. Raises NoteInvalid."""
     note = parse_note(frame.checkpoint.encode())
     checkpoint = parse_checkpoint(note.text)
@@ -81,6 +95,8 @@ def open_frame(frame: Frame, record: bytes, child: Division, directory: Director
     except CertificateRefused as error:
         trouble = error
     head = SignedHead(checkpoint.size, checkpoint.root, frame.checkpoint)
+    if head.size <= held_size:
+        return OpenFrame(child, record, frame, head, [], [], trouble)
     hashes = [leaf_hash(entry) for entry in frame.entries]
     return OpenFrame(child, record, frame, head, hashes, [read_leaf(entry) for entry in frame.entries], trouble)
 

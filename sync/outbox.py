@@ -39,8 +39,11 @@ class Sendable(NamedTuple):
 class OutboxStore(Protocol):
     """Reads of one moment, and the one position that the outbox keeps."""
 
+    def claim(self, name: str) -> int:
+        """How far a follower of the ledger has come, 0 at first; nobody else moves it before this commits."""
+
     def position(self, name: str) -> int:
-        """How far a follower of the ledger has come; 0 at first."""
+        """The same, only read."""
 
     def move(self, name: str, pos: int) -> None:
         """Keep how far it has come."""
@@ -132,7 +135,7 @@ class Outbox:
 
     def _land(self, store: OutboxStore, elapsed_s: float) -> None:
         """Drop what is acknowledged or refused from what is on its way, and keep how far that brings us."""
-        relayed, rewound = store.position(RELAYED), store.position(REWOUND)
+        relayed, rewound = store.claim(RELAYED), store.position(REWOUND)
         if self._cursor is None or rewound != self._rewound:
             self._restart(relayed)  # a new process, or the parent asked for something again
             self._rewound = rewound

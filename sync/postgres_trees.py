@@ -1,6 +1,7 @@
 """Trees, heads and cosignatures on PostgreSQL: the rows behind every proof."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, LiteralString
 
 import psycopg
@@ -53,6 +54,10 @@ class Statements:
         """What a query gives."""
         with self.conn.cursor(binary=True) as cursor:
             return cursor.execute(query, params, prepare=True).fetchall()
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is written inside is sent in one go, its errors raised at the end; nothing is read there."""
+        return self.conn.pipeline()
 
     def do(self, statement: LiteralString, params: Sequence[object] = ()) -> int:
         """How many rows a statement touched."""

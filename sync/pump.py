@@ -10,7 +10,7 @@ from sync.append import Busy, LedgerUnavailable
 from sync.channel import ChannelDown
 from sync.tree import TreeMoved
 
-TROUBLE: Final = (ChannelDown, LedgerUnavailable, Busy, TreeMoved, psycopg.OperationalError)
+TROUBLE: Final = (ChannelDown, LedgerUnavailable, Busy, TreeMoved, psycopg.OperationalError, psycopg.InterfaceError)
 """What passes by itself: the pump shows it, waits, and goes on where it was."""
 
 

@@ -1,6 +1,7 @@
 """The exchange's store on PostgreSQL: one transaction, with or without a part in the order of the ledger."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, LiteralString, TypeVar
 from uuid import UUID
@@ -46,6 +47,11 @@ class PostgresTx(PostgresTrees, PostgresLinks):
         self._intake = intake
 
     def position(self, name: str) -> int:
+        """As committed."""
+        rows = self.rows("select notification_id from tracking where application_name = %b", (name,))
+        return int(rows[0][0]) if rows else 0
+
+    def claim(self, name: str) -> int:
         """Locked until commit, so that whoever else moves it waits."""
         rows = self.rows("select notification_id from tracking where application_name = %b for update", (name,))
         return int(rows[0][0]) if rows else 0
@@ -166,7 +172,11 @@ class PostgresStore:
 
         Raises what the job raised, then nothing of it is stored; LedgerUnavailable, Fenced, WriterClosed.
         """
-        return self._writer.run(lambda conn, intake: job(PostgresTx(conn, intake))).result()
+        return self.learning_soon(job).result()
+
+    def learning_soon(self, job: Callable[[PostgresTx], T]) -> "Future[T]":
+        """The same without waiting: jobs run in the order given."""
+        return self._writer.run(lambda conn, intake: job(PostgresTx(conn, intake)))
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTx]:

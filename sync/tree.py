@@ -88,8 +88,8 @@ class TreeReader(Protocol):
 class SealStore(TreeReader, Protocol):
     """One transaction over the ledger's outline and the own tree."""
 
-    def position(self, name: str) -> int:
-        """How far a follower of the ledger has come; 0 at first."""
+    def claim(self, name: str) -> int:
+        """How far a follower of the ledger has come, 0 at first; nobody else moves it before this commits."""
 
     def move(self, name: str, pos: int) -> None:
         """Keep how far it has come."""
@@ -119,7 +119,7 @@ def seal(store: SealStore, signer: Signer) -> bool:
     A run ends where something learned from below stands between, so that the frames that end here can be sent in
     the order in which this node learned things, and at the limits of a frame.
     """
-    rows = store.outline(store.position(SEALED), _PAGE)
+    rows = store.outline(store.claim(SEALED), _PAGE)
     if not rows:
         return False
     tree = store.tree(OWN_LOG)

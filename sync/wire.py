@@ -22,7 +22,7 @@ FRAME_ENTRIES = 500
 FRAME_BYTES = 512 * 1024
 """Entries and beside parts of a frame or of a downward letter; a single larger event travels alone."""
 
-MAX_EVENT_BYTES = 800 * 1024
+MAX_EVENT_BYTES = 850 * 1024
 """One leaf with all that travels beside it. Whoever writes an event must refuse a larger one."""
 
 _T = TypeVar("_T")

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -83,15 +84,21 @@ class FragileStore(PostgresStore):
         self.dies_before_commit = False
         self.dies_after_commit = False
 
-    def learning(self, job: Callable[[PostgresTx], T]) -> T:
+    def learning_soon(self, job: Callable[[PostgresTx], T]) -> "Future[T]":
         def doomed(tx: PostgresTx) -> T:
             result = job(tx)
             self._die("dies_before_commit")
             return result
 
-        result = super().learning(doomed)
-        self._die("dies_after_commit")
-        return result
+        answer: Future[T] = Future()
+        storing = super().learning_soon(doomed)
+        try:
+            result = storing.result()
+            self._die("dies_after_commit")
+            answer.set_result(result)
+        except BaseException as death:
+            answer.set_exception(death)
+        return answer
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTx]:
