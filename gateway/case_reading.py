@@ -53,7 +53,7 @@ class CaseReading:
 
     def clocks(self) -> tuple[ClockView, ...]:
         """The clocks that run now."""
-        return running_clocks(self.file, self.events, self.node.calendar(), self.node.clock.now_us())
+        return running_clocks(self.file, self.events, self.node.around.calendar(), self.node.clock.now_us())
 
     def view(self) -> CaseView:
         """The case without anything sealed."""

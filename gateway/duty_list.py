@@ -25,7 +25,7 @@ class DutyList(msgspec.Struct, frozen=True, kw_only=True):
 
 def duties_of(node: Node, unit: Unit) -> list[DutyView]:
     """What runs for the unit now, the soonest due first."""
-    at, calendar = Moment(as_of_us=node.clock.now_us(), pos=node.reader.head().pos), node.calendar()
+    at, calendar = Moment(as_of_us=node.clock.now_us(), pos=node.reader.head().pos), node.around.calendar()
     with node.pool.connection() as conn:
         found = duties.of_unit(conn, unit, at)
     return [

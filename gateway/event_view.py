@@ -32,7 +32,7 @@ def event_view(reading: CaseReading, event_id: EventId) -> EventView:
     place = reading.place(event_id)
     return EventView(
         event=event,
-        log=reading.node.origin(place.log_id),
+        log=reading.node.around.origin(place.log_id),
         seq=place.seq,
         pos=place.pos,
         leaf_hash=leaf_hash(encode(event)).hex(),

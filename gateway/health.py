@@ -57,7 +57,9 @@ def health(node: Node) -> Health:
     """How the node is now."""
     with node.pool.connection() as conn:
         children = [
-            ChildHealth(division=code, name=node.name_of(code), log_size=size, waiting=waiting, heard_us=heard_us)
+            ChildHealth(
+                division=code, name=node.around.name_of(code), log_size=size, waiting=waiting, heard_us=heard_us
+            )
             for code, size, waiting, heard_us in conn.execute(_CHILDREN)
         ]
         with conn.cursor(row_factory=class_row(FaultView)) as cursor:

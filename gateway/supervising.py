@@ -55,7 +55,7 @@ def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
         units = board.units(conn, [line.division for line in nodes], when, when.as_of_us - PERIOD_US)
     return BoardView(
         division=top,
-        name=node.name_of(top),
+        name=node.around.name_of(top),
         as_of_us=when.as_of_us,
         pos=when.pos,
         nodes=nodes,
@@ -75,7 +75,7 @@ def unit_cases(node: Node, unit: str, about: About, at: Moment | None) -> UnitCa
 
 def _require_here_or_below(node: Node, of: Division) -> None:
     try:
-        is_seen = of == node.here or node.topology().is_below(of, node.here)
+        is_seen = of == node.here or node.around.topology().is_below(of, node.here)
     except DivisionUnknown:
         is_seen = False
     if not is_seen:

@@ -31,7 +31,7 @@ class UnitName(msgspec.Struct, frozen=True, kw_only=True):
 
 def known_units(node: Node) -> dict[Unit, str]:
     """Every office that a matter can be given to from here, by code: own, above and below."""
-    offices = dict(node.units())
+    offices = dict(node.around.units())
     nodes = {unit[:12] for unit in offices}
     with node.pool.connection() as conn:
         opened = {row.unit: row.name for row in cases.units(conn) if row.node in nodes}
@@ -79,4 +79,4 @@ class Names:
         if self._units is None:
             with self._node.pool.connection() as conn:
                 self._units = {row.unit: row.name for row in cases.units(conn)}
-        return self._units.get(unit) or f"{self._node.name_of(Division(unit[:12]))}（{unit[13:]}）"
+        return self._units.get(unit) or f"{self._node.around.name_of(Division(unit[:12]))}（{unit[13:]}）"

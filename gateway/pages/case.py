@@ -180,7 +180,7 @@ def _status(reading: CaseReading) -> str:
 def _facts(request: Request, reading: CaseReading) -> list[tuple[str, str]]:
     view, _ = reading.view(), translator(request)
     category = view.category or ""
-    region = reading.node.name_of(view.issue_region) if view.issue_region else ""
+    region = reading.node.around.name_of(view.issue_region) if view.issue_region else ""
     pairs = [
         (_("收到日"), view.received_on.isoformat() if view.received_on else ""),
         (_("渠道"), _(labels.CHANNELS.get(view.channel or "", ""))),
@@ -188,7 +188,7 @@ def _facts(request: Request, reading: CaseReading) -> list[tuple[str, str]]:
         (_("内容分类"), _(labels.CATEGORIES.get(f"{category[:2]}0000", category))),
         (_("问题属地"), region),
         (_("人数"), str(view.person_count or "")),
-        (_("登记节点"), reading.node.name_of(view.filed_at) if view.filed_at else ""),
+        (_("登记节点"), reading.node.around.name_of(view.filed_at) if view.filed_at else ""),
         (_("诉求"), _claims(view.claims, _)),
     ]
     return [(name, value) for name, value in pairs if value]

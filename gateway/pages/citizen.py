@@ -150,7 +150,7 @@ def _denounce(request: Request, problems: Problems, given: Given, *, done: bool)
         given=given,
         key=given["key"] or uuid4(),
         done=done,
-        units=list(request.app.state.node.units()),
+        units=list(request.app.state.node.around.units()),
     )
 
 

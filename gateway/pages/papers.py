@@ -64,8 +64,8 @@ def show(request: Request, case: UUID, event: UUID, form: SentForm) -> Response:
     node = reading.node
     desk = Desk(
         unit_name=reading.names.unit,
-        division_name=node.name_of,
-        topology=node.topology(),
+        division_name=node.around.name_of,
+        topology=node.around.topology(),
         texts=texts,
         deadline=_deadline(reading, found),
         contact=f"{reading.names.unit(found.actor.unit)}（{node.config.url}）",
@@ -92,4 +92,4 @@ def _deadline(reading: CaseReading, event: AnyEvent) -> Deadline | None:
     if claim is None or not claim.accepted_us:
         return None
     extra_days = claim.extra_days if isinstance(event, Extended) else 0
-    return deadline_of("handle", claim.accepted_us, reading.node.calendar(), None, extra_days)
+    return deadline_of("handle", claim.accepted_us, reading.node.around.calendar(), None, extra_days)

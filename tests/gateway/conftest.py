@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx2
+import msgspec
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -30,7 +31,7 @@ COUNTY = Division("410221000000")
 VILLAGE = Division("410221100201")
 PASSWORD = "green wheat 1978"
 BASE = "http://127.0.0.1"
-_logins: dict[str, tuple[AccountRole, bool]] = {
+LOGINS: dict[str, tuple[AccountRole, bool]] = {
     "clerk": ("clerk", False),
     "handler": ("handler", False),
     "leader": ("leader", False),
@@ -120,6 +121,14 @@ def serve(app: FastAPI, port: int) -> Callable[[], None]:
     return stop
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Return once the condition holds; what crosses a link takes a moment."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it never came true"
+        time.sleep(0.05)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as one:
         return int(one.getsockname()[1])
@@ -164,8 +173,6 @@ def _settings(
 
 
 def _with(struct: Any, **changes: Any) -> Any:
-    import msgspec
-
     return msgspec.structs.replace(struct, **changes)
 
 
@@ -177,5 +184,5 @@ def _database(postgres: PostgresServer, name: str) -> str:
 def _open(folder: Path) -> Office:
     node = Node(folder)
     node.start()
-    open_accounts(node.dsn, node.here, PASSWORD, _logins)
+    open_accounts(node.dsn, node.here, PASSWORD, LOGINS)
     return Office(node, build_app(node))
