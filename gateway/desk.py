@@ -5,17 +5,16 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from domain.calendar import Calendar
 from domain.case import CaseFile
 from domain.commands import AnyCommand, Register, TakeOver
 from domain.context import Context, Situation
 from domain.decisions import decide
-from domain.divisions import Division, Topology
+from domain.divisions import Division
 from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, decode, encode, tag_of
 from domain.refusals import CaseUnknown
 from domain.steps import Step, lawful_steps
@@ -24,6 +23,7 @@ from gateway.clock import Clock
 from gateway.ids import fresh
 from gateway.numbers import Numbers
 from gateway.sealer import Granted, Sealer
+from gateway.surroundings import Surroundings
 from sync.append import Append, Appended, CommandReused, NewEvent, StaleVersion
 from sync.custody_postgres import Statement, keep_parts
 from sync.ledger import Reader
@@ -45,22 +45,6 @@ class Recorded(NamedTuple):
     case: CaseId | None
     events: tuple[AnyEvent, ...]
     repeated: bool
-
-
-class Surroundings(Protocol):
-    """What the desk asks of the node around it."""
-
-    def topology(self) -> Topology:
-        """The tree of superiors as enrolled."""
-
-    def calendar(self) -> Calendar:
-        """The working days as noticed so far."""
-
-    def held(self, division: Division) -> tuple[str, int]:
-        """A lower node's log and the size of it that this node has cosigned."""
-
-    def origin(self, log_id: int) -> str:
-        """The origin of a log by its local id."""
 
 
 class Desk:

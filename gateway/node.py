@@ -1,8 +1,6 @@
 """The composition root: one node, built from its folder, and everything that runs in it."""
 
-import base64
 import fcntl
-import functools
 import os
 import threading
 from collections.abc import Callable
@@ -17,9 +15,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 from psycopg_pool import ConnectionPool
 
-from domain.calendar import Calendar, Notice, seed_calendar
 from domain.context import Envelope
-from domain.divisions import Division, Topology
+from domain.divisions import Division
 from domain.events import (
     Actor,
     AnyEvent,
@@ -27,12 +24,10 @@ from domain.events import (
     EventId,
     Head,
     HeadsNoted,
-    HolidaysNoticed,
     NodeOpened,
     StreamId,
     Unit,
     UnitOpened,
-    decode,
     encode,
     tag_of,
 )
@@ -53,6 +48,7 @@ from gateway.restore import NODE_DATABASE, SERVER_FOLDER
 from gateway.sealer import Sealer
 from gateway.status import NodeStatus
 from gateway.steward import Hands, Steward
+from gateway.surroundings import OFFICE, Surroundings
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from sync.append import Append, Appended, NewEvent
@@ -64,13 +60,10 @@ from sync.migrations import migrate
 from sync.note import encode64
 from sync.sealing import Recipient
 from sync.tree import OWN_LOG
-from sync.trust import Directory, read_certificate
+from sync.trust import read_certificate
 from sync.writer import Writer
 
 POOL_SIZE = 6
-OFFICE = "office"
-"""The short name of the unit that every node has from its first day."""
-
 HEADS_A_LEAF = 300
 """So many heads fit a leaf of 64 KiB, however long their origins."""
 
@@ -189,25 +182,26 @@ class Node:
 
     def _work(self) -> None:
         connect = self.pool.connection
+        around = self.around = Surroundings(self.here, self.reader, self.links.directory)
         self.files = CaseFiles(self.reader)
         custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
         escrow = founding.escrow_key(self.folder)
-        sealer = Sealer(self.here, custody, Recipient(self._root(), escrow) if escrow else None, self.recipient)
+        sealer = Sealer(self.here, custody, Recipient(around.root(), escrow) if escrow else None, around.recipient)
         numbers = Numbers(self.here, connect)
-        self.desk = Desk(self.here, self.clock, self.files, self.append, self.reader, sealer, numbers, self)
+        self.desk = Desk(self.here, self.clock, self.files, self.append, self.reader, sealer, numbers, around)
         self.readings = Readings(self.desk, self.files, custody)
         self.receipts = Receipts(
             self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
         )
         self.denunciations = Denunciations(
-            self.here, self.clock, self.append, self._keys.recipients, self.topology, self.recipient, connect
+            self.here, self.clock, self.append, self._keys.recipients, around.topology, around.recipient, connect
         )
         hands = Hands(
             self.desk,
             self.reader,
             custody,
             self.denunciations,
-            self.forget_calendar,
+            around.forget_calendar,
             self.admit,
             self.note_heads,
             connect,
@@ -216,8 +210,6 @@ class Node:
         self.views = Runner(
             lambda: psycopg.connect(self.dsn, autocommit=True), self.reader.read, self.reader.wait_beyond, PROJECTIONS
         )
-        self._calendar: Calendar | None = None
-        self._origins: dict[int, str] = {}
 
     def _database(self) -> str:
         if self.config.database.dsn:
@@ -282,71 +274,13 @@ class Node:
         """The unit that every node has."""
         return f"{self.here}.{OFFICE}"
 
-    def directory(self) -> Directory:
-        """Every certificate known here."""
-        return self.links.directory()
-
-    def topology(self) -> Topology:
-        """The tree of superiors as enrolled."""
-        return self.directory().topology
-
-    def calendar(self) -> Calendar:
-        """The working days as noticed so far."""
-        if self._calendar is None:
-            rows = self.reader.fetch("select body from ledger where topic = 'calendar.noticed.v0' order by pos")
-            self._calendar = functools.reduce(_with_notice, (decode(body) for (body,) in rows), seed_calendar())
-        return self._calendar
-
-    def forget_calendar(self) -> None:
-        """Told by the steward of a notice that was learned: the next question reads them all again."""
-        self._calendar = None
-
-    def recipient(self, division: Division) -> Recipient:
-        """Whom to wrap a key for. Raises LookupError where the division has no certificate here."""
-        known = self.directory().division(division)
-        if known is None:
-            raise LookupError(f"no certificate of {division} is known here")
-        return Recipient(division, base64.b64decode(known.certificate.keys.recipient))
-
-    def held(self, division: Division) -> tuple[str, int]:
-        """A lower node's log and the size of it that this node has cosigned."""
-        rows = self.reader.fetch(
-            "select origin, size from log join tree on tree.log_id = log.id where division = %b order by shard desc",
-            (division,),
-        )
-        if rows:
-            return str(rows[0][0]), int(rows[0][1])
-        known = self.directory().division(division)
-        return (known.certificate.origin if known else "", 0)
-
-    def origin(self, log_id: int) -> str:
-        """The origin of a log by its local id."""
-        found = self._origins.get(log_id)
-        if found is None:
-            found = self._origins[log_id] = str(
-                self.reader.fetch("select origin from log where id = %b", (log_id,))[0][0]
-            )
-        return found
-
-    def name_of(self, division: Division) -> str:
-        """What people call a node; its code where it is not known here."""
-        known = self.directory().division(division)
-        return known.certificate.name if known else str(division)
-
-    def units(self) -> list[tuple[Unit, str]]:
-        """The units a matter can be handed to from here: own, above and below, superiors first."""
-        tree = self.topology()
-        line = tree.path_up(self.here) if tree.parents else (self.here,)
-        below = sorted(code for code in tree.parents if self.here in tree.path_up(code)[1:])
-        return [(f"{code}.{OFFICE}", self.name_of(code)) for code in (*reversed(line), *below)]
-
     def policy(self) -> str:
         """The published tlog-policy of this node's log."""
-        return founding.published_policy(self.config, self.directory())
+        return founding.published_policy(self.config, self.around.directory())
 
     def certificate(self) -> str:
         """The certificates from the root down to this node, one after the other."""
-        return "\n".join(self.directory().chain(self.here))
+        return "\n".join(self.around.directory().chain(self.here))
 
     def admit(self, request: str) -> founding.Bundle:
         """Enrol a direct subordinate, whose certificate becomes an event of this node; what it has to install.
@@ -410,17 +344,6 @@ class Node:
     def secured(self, log_id: int, seq: int) -> bool:
         """Whether this leaf is cosigned one tier above its author; what came from another node already is."""
         return log_id != OWN_LOG or self.links.cosigned_size() > seq
-
-    def _root(self) -> Division:
-        return self.topology().path_up(self.here)[-1] if self.config.node.parent else self.here
-
-
-def _with_notice(calendar: Calendar, event: AnyEvent) -> Calendar:
-    if not isinstance(event, HolidaysNoticed):
-        return calendar
-    return calendar.with_notice(
-        Notice(year=event.year, off=event.off, working=event.working, source=event.source, edition=event.edition)
-    )
 
 
 def hold_folder(folder: Path) -> Callable[[], None]:

@@ -19,9 +19,10 @@ from gateway import accounts, config, logs
 from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
 from gateway.clock import SystemClock
 from gateway.databases import database_of
-from gateway.node import OFFICE, Node, hold_folder
+from gateway.node import Node, hold_folder
 from gateway.outside_witness import build_witness, load_config
 from gateway.status import NodeStatus, Statuses
+from gateway.surroundings import OFFICE
 from gateway.web import build_app
 from sync.migrations import migrate
 
