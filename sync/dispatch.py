@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.case import CaseFile, evolve
 from domain.divisions import Division
-from domain.events import NotCanonical, Unknown, read
+from domain.events import AnyEvent, Unknown, read
 from domain.routing import addressees, file_receivers
 from sync.downlink import pack
 from sync.faults import Fault
@@ -23,7 +23,7 @@ DISPATCHED: Final = "exchange.dispatched"
 """Ledger position up to which everything is on its way down that should be."""
 
 CASES_HELD: Final = 2_000
-_PAGE: Final = 200
+_PAGE: Final = 500
 
 
 class Enclosed(NamedTuple):
@@ -50,7 +50,10 @@ class DispatchStore(TreeReader, Protocol):
         """Rows beyond a position, in order."""
 
     def read_case(self, case_id: UUID, upto_pos: int) -> list[Row]:
-        """Every row of a case up to a position, in order."""
+        """Every row of one case up to a position, in order."""
+
+    def read_cases(self, case_ids: Sequence[UUID], upto_pos: int) -> list[Row]:
+        """Every row of these cases up to a position, in order."""
 
     def origins(self, log_ids: Iterable[int]) -> dict[int, str]:
         """The origins of logs."""
@@ -94,9 +97,12 @@ class Dispatch:
         if not rows:
             return False
         page = _Page(store, self._station, directory)
+        self._load({row.case_id for row in rows if row.case_id is not None}, store, done, page)
         for row in rows:
             if row.case_id is not None:
                 self._decide(page, row, row.case_id)
+        while len(self._cases) > CASES_HELD:
+            self._cases.popitem(last=False)
         for child, items in sorted(page.items().items()):
             for letter in pack(items, directory):
                 store.enqueue(child, letter, now_us)
@@ -105,39 +111,42 @@ class Dispatch:
         store.move(DISPATCHED, rows[-1].pos)
         return True
 
-    def _decide(self, page: "_Page", row: Row, case_id: UUID) -> None:
-        earlier = [] if case_id in self._cases else page.store.read_case(case_id, row.pos - 1)
-        topology, here = page.directory.topology, self._station.here
+    def _load(self, cases: set[UUID], store: DispatchStore, upto_pos: int, page: "_Page") -> None:
+        """Fold what the ledger holds of these cases up to a position, as far as it is not held here."""
+        for row in store.read_cases(sorted(cases - self._cases.keys()), upto_pos):
+            if row.case_id is not None:
+                self._fold(page, row, row.case_id)
+
+    def _fold(self, page: "_Page", row: Row, case_id: UUID) -> AnyEvent | Unknown | None:
+        """Bring the case file up to `row`; its event, or None where it cannot be folded."""
+        file = self._cases.pop(case_id, None)
         try:
             event = read(row.body)
-            file = self._fold(case_id, [*earlier, row])
-            if isinstance(event, Unknown):
-                return
-            wanted = addressees(file, event, here, topology)
-            receivers = file_receivers(event, here, topology)
-        except Exception as error:  # whatever one case holds must not stop all the others
+            self._cases[case_id] = evolve(file, event)
+        except Exception as error:  # whatever one event holds must not stop all the others
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
-            self._cases.pop(case_id, None)
+            if file is not None:
+                self._cases[case_id] = file
+            return None
+        return event
+
+    def _decide(self, page: "_Page", row: Row, case_id: UUID) -> None:
+        event = self._fold(page, row, case_id)
+        if event is None or isinstance(event, Unknown):
+            return
+        topology, here = page.directory.topology, self._station.here
+        try:
+            wanted = addressees(self._cases[case_id], event, here, topology)
+            receivers = file_receivers(event, here, topology)
+        except Exception as error:  # as above
+            page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
             return
         opened = page.not_served_below(row, receivers)
         if opened:
-            page.send_file(earlier or page.store.read_case(case_id, row.pos - 1), opened)
+            page.send_file(page.store.read_case(case_id, row.pos - 1), opened)
         to = page.not_served_below(row, wanted)
         if to:
             page.send(row, to)
-
-    def _fold(self, case_id: UUID, rows: Sequence[Row]) -> CaseFile:
-        file = self._cases.pop(case_id, None)
-        for row in rows:
-            event = read(row.body)
-            if event.case is not None:
-                file = evolve(file, event)
-        if file is None:
-            raise NotCanonical("no event of this case can be read")
-        self._cases[case_id] = file
-        if len(self._cases) > CASES_HELD:
-            self._cases.popitem(last=False)
-        return file
 
 
 class _Page:

@@ -64,6 +64,13 @@ class PostgresTx(PostgresTrees, PostgresLinks):
             (name, pos),
         )
 
+    def read_cases(self, case_ids: Sequence[UUID], upto_pos: int) -> list[Row]:
+        """Every row of these cases up to a position, in order."""
+        if not case_ids:
+            return []
+        rows = self.rows(_ROW + "where case_id = any(%b) and pos <= %b order by pos", (list(case_ids), upto_pos))
+        return [Row._make(row) for row in rows]
+
     def outline(self, after_pos: int, limit: int) -> list[Outline]:
         """Rows beyond a position, without their bodies."""
         return [Outline(*row) for row in self.rows(_OUTLINE, (after_pos, limit))]
