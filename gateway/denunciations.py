@@ -38,6 +38,32 @@ class Denunciation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     contact: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
+class _Letter(msgspec.Struct, frozen=True, tag="letter.v0"):
+    form: Denunciation
+
+
+class _ReadNote(msgspec.Struct, frozen=True, tag="read.v0"):
+    item: UUID
+    by: Actor
+    at_us: int
+
+
+_contents: msgspec.json.Decoder[_Letter | _ReadNote] = msgspec.json.Decoder(_Letter | _ReadNote)
+
+
+class ItemUnreadable(DomainError):
+    """The letter opens with this node's key, and what is in it is no denunciation. Ask whoever sent it."""
+
+    code = "item_unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "密件已打开但内容格式无法识别，请与来件单位联系",
+            "the letter opens, but what is in it is not understood; ask the office it came from",
+            field="item",
+        )
+
+
 class ItemUnknown(DomainError):
     """No sealed letter of this desk has this id. Open the list again."""
 
@@ -93,11 +119,12 @@ class Denunciations:
     def file(self, form: Denunciation, actor: Actor, command_id: UUID) -> UUID:
         """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for a repeated command."""
         organ = managing_organ(node_of(form.accused_unit), self._here, self._topology())
-        return self._record(msgspec.json.encode(form), organ, actor, command_id)
+        return self._record(_Letter(form), organ, actor, command_id)
 
     def arrived(self, item: UUID, ciphertext: bytes, received_us: int) -> bool:
-        """Told of every sealed item that reaches this node: keeps those that are for its own organ."""
-        if try_open_item(item, ciphertext, (key.private for key in self._keys)) is None:
+        """Told of every sealed item that reaches this node: keeps the letters that are for its own organ."""
+        payload = try_open_item(item, ciphertext, (key.private for key in self._keys))
+        if payload is None or isinstance(_content(payload), _ReadNote):
             return False
         with self._connect() as conn:
             conn.execute(
@@ -114,15 +141,16 @@ class Denunciations:
 
     def open(self, item: UUID, actor: Actor, command_id: UUID) -> Denunciation:
         """Read one. The reading is itself a sealed item of this organ, written before the letter is shown."""
-        payload = self._payload(item)
-        note = msgspec.json.encode({"read": item, "by": actor, "at_us": self._clock.now_us()})
-        self._record(note, self._here, actor, command_id)
-        return msgspec.json.decode(payload, type=Denunciation)
+        letter = _content(self._payload(item))
+        if not isinstance(letter, _Letter):
+            raise ItemUnreadable
+        self._record(_ReadNote(item, actor, self._clock.now_us()), self._here, actor, command_id)
+        return letter.form
 
     def _payload(self, item: UUID) -> bytes:
         with self._connect() as conn:
             row = conn.execute(
-                "select body from beside join ledger using (log_id, seq) where ledger.stream = %s"
+                "select beside.body from beside join ledger using (log_id, seq) where ledger.stream = %s"
                 " and ledger.topic = %s and beside.part = 0 and exists (select from web.organ_item where item = %s)",
                 (item, tag_of_item(), item),
             ).fetchone()
@@ -131,10 +159,10 @@ class Denunciations:
             raise ItemUnknown
         return payload
 
-    def _record(self, payload: bytes, organ: Division, actor: Actor, command_id: UUID) -> UUID:
+    def _record(self, content: "_Letter | _ReadNote", organ: Division, actor: Actor, command_id: UUID) -> UUID:
         now_us = self._clock.now_us()
         item = uuid7(now_us)
-        ciphertext = seal_item(self._recipient(organ).key, item, payload)
+        ciphertext = seal_item(self._recipient(organ).key, item, msgspec.json.encode(content))
         event = SealedItem(
             id=EventId(uuid7(now_us)),
             stream=StreamId(item),
@@ -155,6 +183,13 @@ class Denunciations:
         # The digest is of the command's id alone: a digest of the form would confirm a guess at what it says.
         appended = self._append(Append([new], command_id, command_id.bytes, item.bytes, beside)).result(60)
         return UUID(bytes=appended.result) if appended.repeated else item
+
+
+def _content(payload: bytes) -> _Letter | _ReadNote | None:
+    try:
+        return _contents.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def tag_of_item() -> str:

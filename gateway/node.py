@@ -175,7 +175,7 @@ class Node:
         self._resources.callback(self.writer.close)
         self.reader = Reader(dsn, tip)
         self._resources.callback(self.reader.close)
-        self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.reader, self.clock)
+        self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.clock)
         self._resources.callback(self.links.close)
         self.probation = Probation(self.folder, self.links.standing)
         self._work()
@@ -323,7 +323,7 @@ class Node:
 
     def status(self) -> NodeStatus:
         """How the node is now."""
-        head = self.reader.head()
+        stands = self.links.status()
         with self.pool.connection() as conn:
             shown = min((progress.pos for progress in self.views.progress(conn)), default=0)
         identity = self.config.node
@@ -333,12 +333,12 @@ class Node:
             name=identity.name,
             url=self.config.url,
             parent=identity.parent,
-            log_size=head.own_size,
-            ledger_size=head.pos,
-            cosigned_size=self.links.cosigned_size(),
-            lag=self.links.lag(),
-            quarantined=self.links.faults(),
-            projection_lag=head.pos - shown,
+            log_size=stands.log_size,
+            ledger_size=stands.ledger_size,
+            cosigned_size=stands.cosigned_size,
+            lag=self.links.lag(stands),
+            quarantined=stands.open_faults,
+            projection_lag=max(0, stands.ledger_size - shown),
         )
 
     def secured(self, log_id: int, seq: int) -> bool:

@@ -21,7 +21,7 @@ from sync.note import (
     parse_signature_lines,
     verify,
 )
-from sync.tree import OWN_LOG, Tree, TreeReader
+from sync.tree import OWN_LOG, TreeReader
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 _MAX_PROOF_LINES: Final = 63
@@ -110,18 +110,25 @@ class AskingStore(TreeReader, Protocol):
         """(log_id, size, line) of one witness."""
 
 
-def question(store: AskingStore, witness: Verifier, held_size: int | None = None) -> Question | None:
+def question(
+    store: AskingStore, witness: Verifier, held_size: int | None = None, *, again: bool = False
+) -> Question | None:
     """What to POST to a witness of the own log now; None while it has cosigned all there is.
 
-    held_size: what the witness said that it holds, if it has said so; otherwise what it has cosigned.
+    held_size: what the witness said that it holds, if it has said so; otherwise what it has cosigned. again: ask for
+    what is cosigned, too, such as after a restore, when the witness may know more than this database.
     """
-    tree = store.tree(OWN_LOG)
+    note = store.newest_note(OWN_LOG)
+    if note is None:
+        return None
+    # Everything follows from the note: the tree may have grown since.
+    checkpoint = parse_checkpoint(parse_note(note.encode()).text)
     cosigned = store.cosigned_size(OWN_LOG, witness.name)
     old_size = cosigned if held_size is None else held_size
-    note = store.newest_note(OWN_LOG)
-    if note is None or cosigned >= tree.size or old_size > tree.size:
+    if (cosigned >= checkpoint.size and not again) or old_size > checkpoint.size:
         return None
-    return Question(_checkpoint(tree), _request(old_size, _consistency(store, tree, old_size), note))
+    proof = Prover(store.hashes(OWN_LOG), checkpoint.size).consistency(old_size)
+    return Question(checkpoint, _request(old_size, proof, note))
 
 
 def take_answer(
@@ -164,14 +171,6 @@ def _parse(request: bytes) -> tuple[int, list[bytes], Note, Checkpoint]:
 def _request(old_size: int, proof: Sequence[bytes], note: str) -> bytes:
     lines = [f"old {old_size}", *map(encode64, proof), "", note]
     return "\n".join(lines).encode()
-
-
-def _checkpoint(tree: Tree) -> Checkpoint:
-    return Checkpoint(tree.origin, tree.size, tree.frontier.root())
-
-
-def _consistency(store: TreeReader, tree: Tree, old_size: int) -> list[bytes]:
-    return Prover(store.hashes(tree.log_id), tree.size).consistency(old_size)
 
 
 def _refusal(status: int, reason: str) -> Answer:

@@ -1,0 +1,62 @@
+"""The root's side of the outside witness: asks it over HTTP to cosign the own log (C2SP tlog-witness)."""
+
+from collections.abc import Callable
+from typing import Final
+
+import httpx2
+
+from gateway.config import OutsideWitness
+from sync.channel import ChannelDown
+from sync.exchange import Standing
+from sync.note import NoteInvalid, parse_vkey
+from sync.store_postgres import PostgresStore
+from sync.tree import OWN_LOG
+from sync.witness import question, take_answer
+
+TIMEOUT_S: Final = 10.0
+
+
+class WitnessClient:
+    """One thread asks, any may ask how it stands. The witness may be down for hours, which only costs lag."""
+
+    def __init__(self, witness: OutsideWitness, store: PostgresStore, now_us: Callable[[], int]) -> None:
+        self._url = witness.url
+        self._key = parse_vkey(witness.key)
+        self._store = store
+        self._now_us = now_us
+        self._held_size: int | None = None
+        self._answered_size: int | None = None
+        self._http = httpx2.Client(timeout=TIMEOUT_S)
+
+    @property
+    def name(self) -> str:
+        """The name of its key."""
+        return self._key.name
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._http.close()
+
+    def ask(self) -> bool:
+        """Ask once, if there is anything to cosign; the first time in any case. Raises ChannelDown."""
+        with self._store.transaction() as tx:
+            asked = question(tx, self._key, self._held_size, again=self._answered_size is None)
+        if asked is None:
+            return False
+        try:
+            answer = self._http.post(f"{self._url}/add-checkpoint", content=asked.body)
+            with self._store.transaction() as tx:
+                self._held_size = take_answer(tx, asked, answer.status_code, answer.content, self._key, self._now_us())
+        except (httpx2.HTTPError, NoteInvalid) as error:
+            raise ChannelDown(f"witness {self._url}: {error}") from error
+        if self._held_size is None:
+            self._answered_size = asked.checkpoint.size
+        return True
+
+    def standing(self) -> Standing:
+        """Whether the witness has, since this process began, cosigned the own log as it stands here."""
+        with self._store.transaction() as tx:
+            size = tx.tree(OWN_LOG).size
+        if self._held_size is not None and self._held_size > size:
+            return "behind"
+        return "agrees" if self._answered_size == size else "unanswered"
