@@ -37,6 +37,7 @@ from domain.commands import (
 )
 from domain.context import Context
 from domain.events import AnyEvent
+from domain.plausible import check_days
 from domain.refusals import CaseUnknown
 
 
@@ -47,6 +48,7 @@ def decide(file: CaseFile | None, command: AnyCommand, context: Context) -> list
     those in the file: the caller appends them only if the streams stand there still. Raises a child of DomainError
     that says what to do next; nothing has happened then.
     """
+    check_days(command)
     if isinstance(command, Register):
         return registration.register(command, context)
     if file is None:

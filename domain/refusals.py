@@ -66,6 +66,16 @@ class InFuture(Refusal):
     says = ("填写的时间晚于现在，请更正", "the time given lies in the future; correct it")
 
 
+class DayImplausible(Refusal):
+    """A day or moment that no matter of a living person has. Correct it."""
+
+    code = "day_implausible"
+    says = (
+        "日期应在{earliest}至{latest}之间，请更正",
+        "a day lies between {earliest} and {latest}; correct it",
+    )
+
+
 class CaseUnknown(Refusal):
     """This node knows no such case. Check the id, or wait until it has been sent here."""
 

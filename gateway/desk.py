@@ -98,6 +98,11 @@ class Desk:
             except StaleVersion:
                 if attempt == ATTEMPTS:
                     raise
+            except DomainError:
+                twin = self._recorded_before(command_id, digest)
+                if twin is None:
+                    raise
+                return twin  # what is refused now is what the same command has done meanwhile
         raise AssertionError
 
     def hand_on_keys(self, case: CaseId, reader: Division, cause: EventId, actor: Actor, command_id: UUID) -> None:

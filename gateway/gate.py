@@ -1,6 +1,7 @@
 """The first thing every request meets: its id, the limits on its body, safe headers, one log line, one metric."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import logs
-from gateway.refusals import BodyTooLarge, BodyTooSlow, ContentTypeWrong, Refusal
+from gateway.refusals import BodyTooLarge, BodyTooSlow, ContentTypeWrong, Refusal, TextUnsafe
 
 BODY_LIMIT_BYTES: Final = 1_048_576
 BODY_WAIT_S: Final = 20.0
@@ -31,6 +32,7 @@ _SAFE_HEADERS: Final = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 _HSTS: Final = "max-age=31536000"
+_CODED_CONTROL = re.compile(rb"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 _log = structlog.get_logger("web")
 
@@ -69,6 +71,7 @@ class Gate:
             await send(message)
 
         try:
+            _check_address(scope)
             scope["state"]["body"] = await _whole_body(scope, receive)
             await self._app(scope, _replay(scope["state"]["body"], receive), answered)
         except Refusal as refusal:
@@ -103,6 +106,14 @@ def _unexpected(request_id: str) -> Unexpected:
         f"系统内部出错，未作任何记录，请稍后重试；如仍出错请将编号 {request_id} 告知管理员",
         f"something failed inside and nothing was recorded; retry later, or tell the operator the id {request_id}",
     )
+
+
+def _check_address(scope: Scope) -> None:
+    """TextUnsafe for control characters: no text has them, and some of what reads an address stops at them."""
+    if _CODED_CONTROL.search(scope["query_string"]) or not scope["path"].isprintable():
+        raise TextUnsafe(
+            "网址中含有控制字符，请检查后重新输入", "the address has control characters; check it and type it again"
+        )
 
 
 async def _whole_body(scope: Scope, receive: Receive) -> bytes:

@@ -8,6 +8,7 @@ from fastapi import Query
 from pydantic import BeforeValidator
 
 from domain.clocks import SHANGHAI
+from domain.plausible import EARLIEST_US, LATEST_US
 from gateway.node import Node
 from gateway.refusals import InputInvalid
 from projections.moment import Moment, moment
@@ -41,13 +42,19 @@ def moment_us(text: str, field: str) -> int:
     try:
         found = datetime.fromisoformat(text)
         found = found.replace(tzinfo=SHANGHAI) if found.tzinfo is None else found
-        return (found - _EPOCH) // timedelta(microseconds=1)
+        return _plausible((found - _EPOCH) // timedelta(microseconds=1))
     except (ValueError, OverflowError) as error:
         raise InputInvalid(
             f"“{field}”应写作 2026-11-22T15:00 这样的时间，请更正",
             f'"{field}" must be a time such as 2026-11-22T15:00; correct it',
             field=field,
         ) from error
+
+
+def _plausible(moment_us: int) -> int:
+    if not EARLIEST_US <= moment_us < LATEST_US:
+        raise ValueError("no clock can be counted from there")
+    return moment_us
 
 
 def point_of_view(node: Node, as_of: str | None, known_by: str | None) -> Moment | None:

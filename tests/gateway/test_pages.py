@@ -137,9 +137,6 @@ def test_a_code_that_was_mistyped_is_told_so(village: Office) -> None:
     assert "没有找到该回执" in browser.post("/follow", {"code": "ab" * 32}).text
 
 
-@pytest.mark.xfail(
-    strict=True, reason="denunciations.py `_payload` selects an ambiguous column, body of beside or ledger"
-)
 def test_a_denunciation_shows_nothing_but_that_it_was_sealed_and_only_its_organ_opens_it(town: Town) -> None:
     browser = citizen(town.county)
     page = browser.get("/denounce")
