@@ -15,6 +15,7 @@ from domain.commands import AnyCommand, Register, TakeOver
 from domain.context import Context, Situation
 from domain.decisions import decide
 from domain.divisions import Division
+from domain.errors import DomainError
 from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, decode, encode, tag_of
 from domain.refusals import CaseUnknown
 from domain.steps import Step, lawful_steps
