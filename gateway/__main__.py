@@ -146,15 +146,12 @@ def node_enrol(
         typer.echo(f"{out}：请交下级装入 / have the child install it")
 
 
-WithParent = Annotated[bool, typer.Option("--with-parent", help="标准输入关闭时停止 / stop when standard input closes")]
-
-
 @node.command("run")
-def node_run(folder: Folder, with_parent: WithParent = False) -> None:
+def node_run(folder: Folder) -> None:
     """运行节点 / run the node until it is told to stop."""
     from gateway.serving import run_node
 
-    sys.exit(run_node(folder, with_parent=with_parent))
+    sys.exit(run_node(folder))
 
 
 @node.command("status")
@@ -199,11 +196,11 @@ def account_add(
 
 
 @witness.command("run")
-def witness_run(folder: Folder, with_parent: WithParent = False) -> None:
+def witness_run(folder: Folder) -> None:
     """运行外部见证 / run the witness until it is told to stop."""
     from gateway.serving import run_witness
 
-    sys.exit(run_witness(folder, with_parent=with_parent))
+    sys.exit(run_witness(folder))
 
 
 @projections.command("rebuild")

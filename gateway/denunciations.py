@@ -203,6 +203,8 @@ def managing_organ(accused: Division, here: Division, topology: Topology) -> Div
     The organ that manages the official, where it is this node or stands above it; else the first superior of both,
     whose confidential desk passes it on, because nothing sealed is ever sent down.
     """
+    if accused == here and not topology.parents:
+        return here  # a root that has enrolled nobody yet
     line = topology.path_up(accused)
     organ = line[min(_MANAGER_ABOVE[tier_of(accused)], len(line) - 1)]
     own = topology.path_up(here)

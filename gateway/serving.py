@@ -2,9 +2,8 @@
 
 import gc
 import os
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -37,10 +36,10 @@ class NodeUnreachable(RuntimeError):
         super().__init__(f"{url} 没有节点应答，请先启动 / no node answers at {url}; start it first")
 
 
-def run_node(folder: Path, *, with_parent: bool) -> int:
+def run_node(folder: Path, until: Callable[[], object] | None = None) -> int:
     """Serve the node of `folder` until SIGTERM or SIGINT, or until a part of it fails (exit code 1).
 
-    with_parent: end, too, when standard input closes, as it does when the process that holds its other end dies.
+    until: end, too, when this returns, such as when the process that wants the node has died.
     """
     logs.configure()
     node = Node(folder)
@@ -48,26 +47,26 @@ def run_node(folder: Path, *, with_parent: bool) -> int:
     try:
         http = node.config.http
         structlog.get_logger("node").info("listening", url=node.config.url, division=node.here)
-        _serve(build_app(node), http.host, http.port, node.failed, with_parent=with_parent)
+        _serve(build_app(node), http.host, http.port, node.failed, until)
         return 1 if node.failed.is_set() else 0
     finally:
         _give_up_after(STOP_LIMIT_S)
         node.stop()
 
 
-def run_witness(folder: Path, *, with_parent: bool) -> int:
+def run_witness(folder: Path, until: Callable[[], object] | None = None) -> int:
     """Serve the outside witness of `folder`. Raises FolderInUse, ConfigInvalid, KeyFileRefused."""
     logs.configure()
     release = hold_folder(folder)
     try:
         settings = load_config(folder)
-        _serve(build_witness(folder), settings.host, settings.port, threading.Event(), with_parent=with_parent)
+        _serve(build_witness(folder), settings.host, settings.port, threading.Event(), until)
     finally:
         release()
     return 0
 
 
-def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, *, with_parent: bool) -> None:
+def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, until: Callable[[], object] | None) -> None:
     settings = uvicorn.Config(
         app,
         host=host,
@@ -85,13 +84,12 @@ def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, *, with_
     gc.enable()
     gc.set_threshold(50_000, 20, 50)
 
-    def end_when(happened: threading.Event) -> None:
-        happened.wait()
+    def end_after(wait: Callable[[], object]) -> None:
+        wait()
         server.should_exit = True
 
-    threading.Thread(target=end_when, args=(failed,), daemon=True).start()
-    if with_parent:
-        threading.Thread(target=end_when, args=(_Closed(),), daemon=True).start()
+    for wait in filter(None, (failed.wait, until)):
+        threading.Thread(target=end_after, args=(wait,), daemon=True).start()
     server.run()
 
 
@@ -100,15 +98,6 @@ def _give_up_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()
-
-
-class _Closed(threading.Event):
-    """Standard input has come to its end."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        return True
 
 
 def ask_status(url: str) -> NodeStatus:
