@@ -11,6 +11,7 @@ from domain.events import (
     Closed,
     Declined,
     ErasureConfirmed,
+    ErasureOrdered,
     Extended,
     HandedOver,
     KeyDestroyed,
@@ -42,7 +43,7 @@ def addressees(file: CaseFile, event: AnyEvent, here: Division, topology: Topolo
     knows the case, superiors in between included, so that none of them shows a duty that has passed to another.
     A division that the topology does not know is left out.
     """
-    if isinstance(event, KeyGranted | ErasureConfirmed | KeyDestroyed):
+    if isinstance(event, KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed):
         nodes = frozenset(_custodians(file, event))
     else:
         nodes = _with_superiors(_concerned(file, event), topology)
@@ -96,10 +97,14 @@ def _concerned(file: CaseFile, event: AnyEvent) -> Iterator[Division]:
             return
 
 
-def _custodians(file: CaseFile, event: KeyGranted | ErasureConfirmed | KeyDestroyed) -> Iterator[Division]:
+def _custodians(
+    file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed
+) -> Iterator[Division]:
     match event:
         case KeyGranted():
             yield from (grant.custodian for grant in event.grants)
+        case ErasureOrdered():  # a confirmation says nothing to who does not know the order
+            yield from file.custodians.get(event.subject, ())
         case ErasureConfirmed():
             yield from event.custodians
         case KeyDestroyed() if event.erasure in file.erasures:
