@@ -15,7 +15,6 @@ from domain.commands import AnyCommand, Register, TakeOver
 from domain.context import Context, Situation
 from domain.decisions import decide
 from domain.divisions import Division
-from domain.errors import DomainError
 from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, decode, encode, tag_of
 from domain.refusals import CaseUnknown
 from domain.steps import Step, lawful_steps
@@ -35,6 +34,9 @@ ATTEMPTS = 4
 WAIT_S = 60.0
 """How long a caller waits for the disk before the outcome is called unknown."""
 
+TURNS = 1_024
+"""Cases share this many locks; two that share one wait for each other's commit, which costs them a moment."""
+
 
 class Recorded(NamedTuple):
     """What a command came to. pos: of its last event, or of the ledger where nothing was left to do.
@@ -49,7 +51,7 @@ class Recorded(NamedTuple):
 
 
 class Desk:
-    """Safe for threads: decisions are taken one after the other, their commits are shared."""
+    """Safe for threads: decisions are taken one after the other, the commits of different cases are shared."""
 
     def __init__(
         self,
@@ -73,6 +75,9 @@ class Desk:
         self._around = around
         # A decision and its place in the queue are one step, so that no later moment is recorded before an earlier.
         self._deciding = threading.Lock()
+        # Of one case, each step is decided on what the one before has left in the ledger: the versions of its streams
+        # alone would let two steps through that exclude each other, or hand over a case without its newest key.
+        self._turns = tuple(threading.Lock() for _ in range(TURNS))
 
     def file(self, case: CaseId) -> CaseFile | None:
         """The case as this node knows it now."""
@@ -90,35 +95,35 @@ class Desk:
         LedgerUnavailable, BodyTooLarge.
         """
         digest = hashlib.sha256(msgspec.json.encode((command, actor))).digest()
-        before = self._recorded_before(command_id, digest)
-        if before is not None:
-            return before
-        for attempt in itertools.count(1):
-            try:
-                return self._attempt(command, actor, command_id, digest, beside)
-            except StaleVersion:
-                if attempt == ATTEMPTS:
-                    raise
-            except DomainError:
-                twin = self._recorded_before(command_id, digest)
-                if twin is None:
-                    raise
-                return twin  # what is refused now is what the same command has done meanwhile
+        with self._turn(getattr(command, "case", command_id)):
+            before = self._recorded_before(command_id, digest)
+            if before is not None:
+                return before
+            for attempt in itertools.count(1):
+                try:
+                    return self._attempt(command, actor, command_id, digest, beside)
+                except StaleVersion:
+                    if attempt == ATTEMPTS:
+                        raise
         raise AssertionError
 
     def hand_on_keys(self, case: CaseId, reader: Division, cause: EventId, actor: Actor, command_id: UUID) -> None:
         """Give `reader` every key of the case that this node holds, once: what a take-over asks of the old holder."""
-        known = self._files.get(case)
-        if known is None:
-            return
-        with self._deciding:
-            log, seq = self._where(known, cause) or (None, None)
-            now_us = self._clock.now_us()
-            grants = self._sealer.hand_on(known.file, reader, Cause(id=cause, log=log, seq=seq), actor, now_us)
-            if not grants:
+        with self._turn(case):
+            known = self._files.get(case)
+            if known is None:
                 return
-            future = self._append([], grants, command_id, b"hand on", [])
-        future.result(WAIT_S)
+            with self._deciding:
+                log, seq = self._where(known, cause) or (None, None)
+                now_us = self._clock.now_us()
+                grants = self._sealer.hand_on(known.file, reader, Cause(id=cause, log=log, seq=seq), actor, now_us)
+                if not grants:
+                    return
+                future = self._append([], grants, command_id, b"hand on", [])
+            future.result(WAIT_S)
+
+    def _turn(self, what: UUID) -> threading.Lock:
+        return self._turns[hash(what) % TURNS]
 
     def _attempt(
         self, command: AnyCommand, actor: Actor, command_id: UUID, digest: bytes, beside: Sequence[Statement]

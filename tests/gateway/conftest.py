@@ -186,3 +186,29 @@ def _open(folder: Path) -> Office:
     node.start()
     open_accounts(node.dsn, node.here, PASSWORD, LOGINS)
     return Office(node, build_app(node))
+
+
+@pytest.fixture(scope="session")
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server that a test may stop and start again without taking it from others."""
+    with PostgresServer(tmp_path_factory.mktemp("own_pg")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lone(own_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A root that does nothing by itself and whose witness is down: whatever is written, a request wrote it."""
+    folder = tmp_path_factory.mktemp("lone")
+    key = found_witness(folder / "witness", WitnessConfig(name="audit.test.example/witness", port=free_port()))
+    settings = _with(
+        _settings(own_postgres, COUNTY, "杞县信访局", next(_towns)),
+        witness=config.OutsideWitness(url="http://127.0.0.1:9", key=key),
+    )
+    founding.found_root(folder / "node", settings, time.time_ns() // 1000)
+    node = Node(folder / "node")
+    node.open()
+    node.views.prepare()
+    open_accounts(node.dsn, node.here, PASSWORD, LOGINS)
+    yield Office(node, build_app(node))
+    node.views.close()
+    node.stop()
