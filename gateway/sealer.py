@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import structlog
+
 from domain.case import CaseFile
 from domain.commands import AnyCommand, JudgeOrder, ReplyOrder
 from domain.divisions import Division
@@ -16,6 +18,7 @@ from domain.events import (
     EventId,
     HandedOver,
     KeyGranted,
+    Objected,
     ObjectionRuled,
     OrderIssued,
     Sealed,
@@ -23,8 +26,10 @@ from domain.events import (
 )
 from domain.parts import node_of
 from gateway.ids import uuid7
-from sync.custody import Custody, Erased, NotCustodian
-from sync.sealing import DataKey, Recipient, Wrapped, grant_key, seal_texts
+from sync.custody import Custody, Erased, NotCustodian, OpeningMissing, RecipientKeyMissing
+from sync.sealing import DataKey, Recipient, SealBroken, Wrapped, grant_key, seal_texts
+
+_log = structlog.get_logger("sealer")
 
 Granted = tuple[KeyGranted, list[bytes]]
 """A grant and the wrapped keys that travel beside it."""
@@ -94,8 +99,13 @@ class Sealer:
         found = []
         for subject, holders in file.custodians.items():
             if reader not in holders:
-                with contextlib.suppress(NotCustodian, Erased):
+                try:
                     found.append(self._custody.grant(file.case, subject, self._recipient(reader)))
+                except (NotCustodian, Erased):
+                    continue
+                except (OpeningMissing, RecipientKeyMissing, SealBroken) as error:
+                    # Any node can name this one in a grant and send nothing that opens: it must not stop the case.
+                    _log.warning("key not handed on", error=type(error).__name__)
         return found
 
     def _granted(self, wrapped: Wrapped, case: CaseId, cause: Cause, actor: Actor, now_us: int) -> Granted:
@@ -136,6 +146,8 @@ def _new_readers(events: list[AnyEvent]) -> frozenset[Division]:
         match event:
             case HandedOver():
                 found.add(node_of(event.to))
+            case Objected():
+                found.add(event.ruler)
             case ObjectionRuled():
                 found.add(node_of(event.holder))
             case OrderIssued():
