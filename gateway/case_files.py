@@ -79,7 +79,8 @@ def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand:
         file = evolve(file, event)
         if not isinstance(event, Unknown):
             events.append(event)
-            places[event.id] = Place(row.log_id, row.seq, row.via, row.pos)
+            # Another node's event may take the id of one that is known: that one keeps its place.
+            places.setdefault(event.id, Place(row.log_id, row.seq, row.via, row.pos))
     if file is None:
         raise LookupError("no event of this case can be read")
     return CaseInHand(file, rows[-1].pos, tuple(events), places)
