@@ -38,7 +38,9 @@ class WitnessClient:
         self._http.close()
 
     def ask(self) -> bool:
-        """Ask once, if there is anything to cosign; the first time in any case. Raises ChannelDown."""
+        """Ask once, if there is anything to cosign; the first time in any case. False, too, where it has to be asked
+        again, so that a witness that holds something else is not asked without a pause. Raises ChannelDown.
+        """
         with self._store.transaction() as tx:
             asked = question(tx, self._key, self._held_size, again=self._answered_size is None)
         if asked is None:
@@ -49,8 +51,9 @@ class WitnessClient:
                 self._held_size = take_answer(tx, asked, answer.status_code, answer.content, self._key, self._now_us())
         except (httpx2.HTTPError, NoteInvalid) as error:
             raise ChannelDown(f"witness {self._url}: {error}") from error
-        if self._held_size is None:
-            self._answered_size = asked.checkpoint.size
+        if self._held_size is not None:
+            return False
+        self._answered_size = asked.checkpoint.size
         return True
 
     def standing(self) -> Standing:
