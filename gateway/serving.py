@@ -43,8 +43,8 @@ def run_node(folder: Path, until: Callable[[], object] | None = None) -> int:
     """
     logs.configure()
     node = Node(folder)
-    node.start()
     try:
+        node.start()
         http = node.config.http
         structlog.get_logger("node").info("listening", url=node.config.url, division=node.here)
         _serve(build_app(node), http.host, http.port, node.failed, until)
