@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import threading
 from collections.abc import Callable
 
 from domain.calendar import Calendar, Notice, seed_calendar
@@ -23,6 +24,7 @@ class Surroundings:
         self._here = here
         self._reader = reader
         self._calendar: Calendar | None = None
+        self._of_calendar = threading.Lock()
         self._origins: dict[int, str] = {}
         self.directory = directory
 
@@ -32,14 +34,19 @@ class Surroundings:
 
     def calendar(self) -> Calendar:
         """The working days as noticed so far."""
-        if self._calendar is None:
-            rows = self._reader.fetch("select body from ledger where topic = 'calendar.noticed.v0' order by pos")
-            self._calendar = functools.reduce(_with_notice, (decode(body) for (body,) in rows), seed_calendar())
-        return self._calendar
+        with self._of_calendar:
+            if self._calendar is None:
+                # What came from below does not count: no subordinate decides which days its superior works.
+                rows = self._reader.fetch(
+                    "select body from ledger where topic = 'calendar.noticed.v0' and via <> 1 order by pos"
+                )
+                self._calendar = functools.reduce(_with_notice, (decode(body) for (body,) in rows), seed_calendar())
+            return self._calendar
 
     def forget_calendar(self) -> None:
         """Told by the steward of a notice that was learned: the next question reads them all again."""
-        self._calendar = None
+        with self._of_calendar:
+            self._calendar = None
 
     def recipient(self, division: Division) -> Recipient:
         """Whom to wrap a key for. Raises LookupError where the division has no certificate here."""
