@@ -315,11 +315,13 @@ class Node:
             Head(log=str(origin), size=int(size), root=encode64(bytes(root)))
             for origin, size, root in self.reader.fetch(_ACCEPTED)
         ]
+        new: list[NewEvent] = []
         for at in range(0, len(heads), HEADS_A_LEAF):
             now_us = self.clock.now_us()
             id_ = EventId(uuid7(now_us))
             event = HeadsNoted(**self._own_envelope(id_, now_us), heads=tuple(heads[at : at + HEADS_A_LEAF]))
-            self.append(Append([NewEvent(event.stream, 1, tag_of(event), None, encode(event))])).result(60)
+            new.append(NewEvent(event.stream, 1, tag_of(event), None, encode(event)))
+        self.append(Append(new)).result(60)  # together: after the first alone, the rest would be no news
 
     def status(self) -> NodeStatus:
         """How the node is now."""
