@@ -40,9 +40,11 @@ from domain.refusals import ObjectionRuns
 from gateway.denunciations import Denunciations
 from gateway.desk import Desk
 from gateway.founding import Bundle
+from sync.append import StaleVersion
 from sync.custody import Custody
 from sync.custody_postgres import destruction
 from sync.ledger import Reader, Row
+from sync.pump import TROUBLE
 from sync.trust import CertificateRefused
 
 _ACTS: Final = UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21")
@@ -51,6 +53,8 @@ _LOOK_AGAIN_S: Final = 1.0
 
 HEADS_EVERY_S: Final = 60.0
 """How often a node looks whether it has learned anything since it last logged the heads it had accepted."""
+
+_PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError)
 
 _log = structlog.get_logger("steward")
 
@@ -69,7 +73,7 @@ class Hands(NamedTuple):
 
 
 class Steward:
-    """One thread's work; whatever it raises but a refusal is a fault of the program."""
+    """One thread's work; what passes by itself is waited for, whatever else it raises is a fault of the program."""
 
     def __init__(self, here: Division, hands: Hands) -> None:
         self._here = here
@@ -84,19 +88,26 @@ class Steward:
 
     def run(self) -> None:
         """Follow the ledger until stopped."""
-        pos = self._position()
         while not self._stopping.is_set():
-            rows = self._hands.reader.read(pos, _PAGE)
-            for row in rows:
-                self._attend(row)
-            if rows:
-                pos = rows[-1].pos
-                self._move(pos)
-            self._end_silent_objections()
-            self._admit_children()
-            self._note_heads()
-            if len(rows) < _PAGE:
-                self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
+            try:
+                self._step()
+            except _PASSING as trouble:
+                _log.warning("trouble", part="steward", reason=type(trouble).__name__, again_in_s=_LOOK_AGAIN_S)
+                self._stopping.wait(_LOOK_AGAIN_S)
+
+    def _step(self) -> None:
+        pos = self._position()
+        rows = self._hands.reader.read(pos, _PAGE)
+        for row in rows:
+            self._attend(row)
+        if rows:
+            pos = rows[-1].pos
+            self._move(pos)
+        self._end_silent_objections()
+        self._admit_children()
+        self._note_heads()
+        if len(rows) < _PAGE:
+            self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
     def _attend(self, row: Row) -> None:
         try:
