@@ -22,7 +22,7 @@ from gateway.clock import SharedClock
 from gateway.demo.story import HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, act_id
 
 WORKERS = 8
-SLACK_US = 6 * HOUR_US
+SLACK_US = 48 * HOUR_US
 """How far simulated time may run ahead of an act that still waits for its case to arrive."""
 
 ARRIVAL_S = 120.0
