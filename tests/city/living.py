@@ -24,6 +24,7 @@ from gateway.demo.story import Act, Recorded, Story
 from gateway.status import NodeStatus, Statuses
 
 SETTLE_S = 240.0
+NOT_BY_THE_HOUR = "topic <> 'node.heads.v0'"
 
 
 def huiyin(*words: str, said: str = "", limit_s: float = 120.0) -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,7 @@ class Leaf(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """own: events a node wrote; ledger: all that it knows."""
+    """own: events a node wrote; ledger: all that it knows. Not counted: what it notes by the hour of what it knows."""
 
     own: int
     ledger: int
@@ -163,7 +164,8 @@ class Living:
 
     def sizes(self) -> dict[Division, Sizes]:
         """How much every node wrote and knows."""
-        return {one: Sizes(*self.rows(one, "select own_size, pos from head")[0]) for one in self.members}
+        query = f"select count(*) filter (where via = 0), count(*) from ledger where {NOT_BY_THE_HOUR}"
+        return {one: Sizes(*self.rows(one, query)[0]) for one in self.members}
 
     def origin(self, division: Division) -> str:
         """The name of a node's log."""
@@ -186,8 +188,13 @@ class Living:
         return found
 
     def topics(self, division: Division, after: int) -> Counter[str]:
-        """How many events of each kind a node learned beyond a position."""
-        return Counter(topic for (topic,) in self.rows(division, "select topic from ledger where pos > %s", after))
+        """How many events of each kind a node learned beyond a position, apart from those by the hour."""
+        query = f"select topic from ledger where pos > %s and {NOT_BY_THE_HOUR}"
+        return Counter(topic for (topic,) in self.rows(division, query, after))
+
+    def position(self, division: Division) -> int:
+        """How far a node's ledger goes."""
+        return int(self.rows(division, "select pos from head")[0][0])
 
 
 class Person(NamedTuple):
