@@ -111,7 +111,8 @@ class Desk:
         """Give `reader` every key of the case that this node holds, once: what a take-over asks of the old holder."""
         with self._turn(case):
             known = self._files.get(case)
-            if known is None:
+            # Only a superior takes a matter over; who merely says so is not given the keys.
+            if known is None or not self._around.topology().is_below(self._here, reader):
                 return
             with self._deciding:
                 log, seq = self._where(known, cause) or (None, None)
