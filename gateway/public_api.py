@@ -132,7 +132,7 @@ def follow(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Resp
 def renew_receipt(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Response:
     """The proof in exchange for the promise. Only for the whole file: a code alone opens nothing that was written."""
     node: Node = request.app.state.node
-    case = node.receipts.find(_leaf(node, held.receipt, ""))
+    case = node.receipts.find(_leaf(node, held.receipt, "", whole=True))
     return answer(_receipt_file(case, node.receipts.of(case)))
 
 
@@ -177,7 +177,7 @@ def _receipt_file(case: CaseId, receipt: Receipt) -> ReceiptFile:
     )
 
 
-def _leaf(node: Node, receipt: str, code: str) -> bytes:
+def _leaf(node: Node, receipt: str, code: str, *, whole: bool = False) -> bytes:
     if code and not receipt:
         return leaf_of_code(code)
     try:
@@ -188,4 +188,4 @@ def _leaf(node: Node, receipt: str, code: str) -> bytes:
         raise InputInvalid(
             "请提供回执文件（base64）或查询码", "give the receipt file in base64, or its code", field="receipt"
         )
-    return leaf_of_file(node, data)
+    return leaf_of_file(node, data, whole=whole)

@@ -20,12 +20,21 @@ def registered_case(events: Iterable[AnyEvent]) -> CaseId:
     return CaseId(next(event.id for event in events if isinstance(event, Registered)))
 
 
-def leaf_of_file(node: Node, data: bytes) -> bytes:
-    """The leaf hash that a receipt of this node is about, once everything in the file was checked. InputInvalid."""
+def leaf_of_file(node: Node, data: bytes, *, whole: bool = False) -> bytes:
+    """The leaf hash that a receipt of this node is about, once everything in the file was checked. InputInvalid.
+
+    whole: refuse a file that keeps any text closed, because whoever was shown only a part must not get the rest.
+    """
     simulated = node.config.clock.kind == "shared"
     try:
         report = verify_receipt(data, node.policy(), node.clock.now_us(), accept_simulated_clock=simulated)
     except (ReceiptInvalid, PolicyInvalid) as error:
         zh, _, en = str(error).partition(" / ")
         raise InputInvalid(zh, en, field="receipt") from error
+    if whole and report.unopened:
+        raise InputInvalid(
+            "该回执略去了部分内容，请使用原始文件",
+            "parts of this receipt were left out; use the original",
+            field="receipt",
+        )
     return report.leaf_hash

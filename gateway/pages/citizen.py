@@ -87,7 +87,7 @@ def receipt_page(request: Request, case: CaseId, back: str | None) -> Response:
 def download(request: Request, form: SentForm) -> Response:
     """The receipt file as it stands now, for whoever holds an earlier one."""
     node: Node = request.app.state.node
-    leaf = leaf_of_file(node, _sent_file(form))
+    leaf = leaf_of_file(node, _sent_file(form), whole=True)
     receipt = node.receipts.of(node.receipts.find(leaf))
     headers = {"content-disposition": f'attachment; filename="huiyin-{receipt.leaf.hex()[:16]}.receipt"'}
     return Response(receipt.data, media_type="text/plain; charset=utf-8", headers=headers)
