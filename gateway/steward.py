@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 import structlog
 
+from domain.case import CaseFile
 from domain.commands import AnswerDirective, AnyCommand, LapseObjection, NoteDestruction, OpenLeg
 from domain.divisions import Division
 from domain.errors import DomainError
@@ -26,7 +27,6 @@ from domain.events import (
     EventId,
     HandedOver,
     HolidaysNoticed,
-    NotCanonical,
     Objected,
     ObjectionRuled,
     OrderIssued,
@@ -43,6 +43,7 @@ from gateway.founding import Bundle
 from sync.append import StaleVersion
 from sync.custody import Custody
 from sync.custody_postgres import destruction
+from sync.leaf import UNREADABLE
 from sync.ledger import Reader, Row
 from sync.pump import TROUBLE
 from sync.trust import CertificateRefused
@@ -110,10 +111,9 @@ class Steward:
             self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
     def _attend(self, row: Row) -> None:
-        try:
-            event = read(row.body)
-        except NotCanonical:
-            return
+        if row.topic == UNREADABLE:
+            return  # proven, a fault on the board, and without effect
+        event = read(row.body)
         if isinstance(event, SealedItem):
             self._offer_to_organ(event, row)
         elif isinstance(event, HolidaysNoticed):
@@ -160,6 +160,10 @@ class Steward:
 
     def _destroy(self, case: CaseId, event: ErasureConfirmed) -> None:
         """Everywhere the parts go; only a custodian signs that they are gone."""
+        file = self._hands.desk.file(case)
+        if file is None or not _is_agreed(file, event):
+            _log.warning("erasure without effect", cause=str(event.id))
+            return
         self._hands.custody.forget(case, event.subject)
         statement = destruction(case, event.subject)
         if self._here in event.custodians:
@@ -235,3 +239,13 @@ class Steward:
     def _move(self, pos: int) -> None:
         with self._hands.connect() as conn:
             conn.execute("update web.steward set pos = greatest(pos, %s)", (pos,))
+
+
+def _is_agreed(file: CaseFile, event: ErasureConfirmed) -> bool:
+    """Whether two persons of a node that holds the subject's key have said so; one leaf alone destroys nothing."""
+    erasure = file.erasures.get(event.erasure)
+    if erasure is None or event.node not in file.custodians.get(event.subject, ()):
+        return False
+    ordered = erasure.ordered
+    is_second_person = ordered.actor.account != event.actor.account
+    return is_second_person and (ordered.node, ordered.subject) == (event.node, event.subject)

@@ -110,13 +110,15 @@ def _fact_of(row: LedgerRow, topics: frozenset[str]) -> Fact:
             fault = f"undecodable: {error}"
     elif row.topic not in events.TAGS:
         fault = "undecodable" if row.topic == "?" else f"unknown event type {row.topic}"
-    if fault is not None and case_id is None:
+    if row.topic == "?":
+        key = UUID(int=row.pos)  # whatever case its bytes name: its author need not have had a right to
+    elif fault is not None and case_id is None:
         case_id, key = _named_in(row)
     return Fact(row.pos, row.log_id, row.via == 0, key, case_id, row.topic, row.known_us, event, fault)
 
 
 def _named_in(row: LedgerRow) -> tuple[UUID | None, UUID]:
-    """Case and key that an unreadable body still names; else a key of its own, which holds up nothing else."""
+    """Case and key that the body of an unknown type still names; else a key of its own, which holds up nothing else."""
     try:
         named = _envelope.decode(row.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

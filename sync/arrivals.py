@@ -286,7 +286,7 @@ class _Batch:
                 detail = "another leaf stands here at its place"
                 self._fault("enclosure_differs", f"{item.log}#{item.seq}", detail, item.body)
             return
-        leaf = read_leaf(item.body)
+        leaf = read_leaf(item.body, item.log, self.directory)
         self._learned[place] = Learned(
             log_id, item.seq, leaf.stream, leaf.version, leaf.topic, leaf.case_id, item.body, digest
         )

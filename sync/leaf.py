@@ -6,7 +6,22 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.events import AnyEvent, Cause, ChildEnrolled, KeyGranted, NotCanonical, SealedItem, Unknown, read, tag_of
+from domain.divisions import Division
+from domain.events import (
+    AnyEvent,
+    Cause,
+    ChildEnrolled,
+    KeyGranted,
+    NotCanonical,
+    OrderIssued,
+    SealedItem,
+    TakenOver,
+    Unknown,
+    read,
+    tag_of,
+)
+from domain.parts import node_of
+from sync.trust import Directory
 
 UNREADABLE: Final = "?"
 """The topic of leaves whose bytes are no event: stored and proven all the same."""
@@ -34,14 +49,20 @@ class Leaf(NamedTuple):
     fault: str | None
 
 
-def read_leaf(body: bytes) -> Leaf:
-    """Read foreign bytes; never raises, for nothing in them may stop their author's history."""
+def read_leaf(body: bytes, log: str, directory: Directory) -> Leaf:
+    """Read foreign bytes that stand in `log`; never raises, for nothing in them may stop their author's history.
+
+    What its author had no right to say is filed like bytes that are no event: proven, a fault, and without effect.
+    """
     try:
         event = read(body)
     except NotCanonical as error:
-        return Leaf(_NIL, 0, UNREADABLE, None, (), None, str(error))
+        return _unreadable(str(error))
     if isinstance(event, Unknown):
         return _read_unknown(event)
+    fault = _overreach(event, log, directory)
+    if fault is not None:
+        return _unreadable(fault)
     causes = event.cause
     if causes:
         causes = tuple([cause for cause in causes if _names_a_leaf(cause)])
@@ -50,8 +71,32 @@ def read_leaf(body: bytes) -> Leaf:
 
 def _read_unknown(event: Unknown) -> Leaf:
     if not _TAG.fullmatch(event.tag):  # any other text may be one that no column holds
-        return Leaf(_NIL, 0, UNREADABLE, None, (), None, "the tag is no event's name")
+        return _unreadable("the tag is no event's name")
     return Leaf(event.stream or _NIL, _fitting(event.version or 0), event.tag, event.case, (), None, None)
+
+
+def _unreadable(why: str) -> Leaf:
+    return Leaf(_NIL, 0, UNREADABLE, None, (), None, why)
+
+
+def _overreach(event: AnyEvent, log: str, directory: Directory) -> str | None:
+    """Why the author of `log` may not say this, or null. The certificate binds a log's name to its division."""
+    author = log.split("/")[1]
+    if event.node != author or node_of(event.actor.unit) != author:
+        return f"it speaks for {event.node} in the log of {author}"
+    match event:
+        case TakenOver():
+            subordinate = event.last_log.split("/")[1:2]
+        case OrderIssued():
+            subordinate = [node_of(event.unit)]
+        case _:
+            return None
+    tree = directory.topology
+    for code in subordinate:
+        # One that is not known here was enrolled in the very records that are being read: those above decide.
+        if code in tree.parents and not tree.is_below(Division(code), Division(author)):
+            return f"{author} is no superior of {code}"
+    return None
 
 
 def is_part_of(event: AnyEvent | None, part: int, body: bytes) -> bool:

@@ -98,7 +98,8 @@ def open_frame(
     if head.size <= held_size:
         return OpenFrame(child, record, frame, head, [], [], trouble)
     hashes = [leaf_hash(entry) for entry in frame.entries]
-    return OpenFrame(child, record, frame, head, hashes, [read_leaf(entry) for entry in frame.entries], trouble)
+    leaves = [read_leaf(entry, frame.log, directory) for entry in frame.entries]
+    return OpenFrame(child, record, frame, head, hashes, leaves, trouble)
 
 
 def open_letter(letter: Letter, sender: Division, here: Division, directory: Directory) -> bytes:
