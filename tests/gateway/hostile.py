@@ -16,7 +16,7 @@ from tests.gateway.conftest import COUNTY, Api, Browser, Office
 
 JSON: Final = {"content-type": "application/json"}
 FOREIGN: Final = {"origin": "https://evil.example"}
-INSIDE: Final = ("Traceback", "psycopg", "site-packages", ".py", "File \"")
+INSIDE: Final = ("Traceback", "psycopg", "site-packages", ".py", 'File "')
 
 
 def fresh_key() -> dict[str, str]:
