@@ -128,6 +128,7 @@ class Node:
         """Open, and start everything that follows the ledger; after a restore, only once the superior agrees."""
         self.open()
         stopping = threading.Event()
+        self.views.prepare()  # their tables are there before the first question
         self._thread("projections", lambda: self.views.run(stopping), stopping.set)
         if self.probation.is_on:
             self.links.seal_all()
