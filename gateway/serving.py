@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -84,10 +85,17 @@ def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, until: C
     gc.enable()
     gc.set_threshold(50_000, 20, 50)
 
-    def end_after(wait: Callable[[], object]) -> None:
-        wait()
+    def end(*_: object) -> None:
         server.should_exit = True
 
+    def end_after(wait: Callable[[], object]) -> None:
+        wait()
+        end()
+
+    # Uvicorn hands the signal that ended it on to whoever handled it before: by default that would end the process
+    # on the spot, with its links, its writer and its database server still open.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     for wait in filter(None, (failed.wait, until)):
         threading.Thread(target=end_after, args=(wait,), daemon=True).start()
     server.run()

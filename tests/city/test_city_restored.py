@@ -43,7 +43,7 @@ def told(*words: str, said: str = "") -> str:
 
 @contextmanager
 def running(folder: Path) -> Iterator[httpx2.Client]:
-    """The node of a folder, as a process of its own, until the end of the block."""
+    """The node of a folder, as a process of its own, until the end of the block; it leaves nothing running."""
     log_file = folder.with_suffix(".log")
     with log_file.open("ab") as log:
         process = subprocess.Popen(
@@ -59,7 +59,9 @@ def running(folder: Path) -> Iterator[httpx2.Client]:
             yield http
     finally:
         process.terminate()
-        process.wait(60)
+        code = process.wait(60)
+    assert code == 0, log_file.read_text("utf-8")
+    assert not (folder / "postgres" / "data" / "postmaster.pid").exists()
 
 
 def is_ready(http: httpx2.Client) -> bool:

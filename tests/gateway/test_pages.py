@@ -248,9 +248,11 @@ def test_an_event_has_a_page_with_its_leaf(clerk: Browser) -> None:
 
 
 def test_the_case_list_is_filtered_by_its_address(clerk: Browser) -> None:
-    register(clerk)
-    assert "没有符合条件的事项" in clerk.get("/cases?scope=filed&status=declined").text
-    assert "登〔" in clerk.get("/cases?scope=filed&category=02").text
+    case = register(clerk)
+    listed = f'href="{case}"'
+    assert listed in clerk.get("/cases?scope=filed&category=02").text
+    assert listed not in clerk.get("/cases?scope=filed&category=02&status=declined").text
+    assert "没有符合条件的事项" in clerk.get("/cases?scope=filed&received_to=2004-01-01").text
     assert clerk.get("/cases?received_from=yesterday").status_code == 422
 
 
