@@ -4,7 +4,7 @@ A clock starts when its fact happened (`occurred_us`, as claimed: an earlier cla
 stops when the stopping fact was recorded (`recorded_us`): nothing backdated clears what is overdue.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from uuid import UUID
 
@@ -46,11 +46,12 @@ from domain.parts import node_of
 class DutyOpened(msgspec.Struct, frozen=True, kw_only=True):
     """A clock that starts, or that starts anew after it was stopped.
 
-    key: `<id>/<rule>`, the same on every node. unit: who answers, null for whichever unit holds the case. fixed: the
-    date set, for rules of kind fixed_date, never before the start. The end is `clocks.due` of rule, start and date.
+    subject: the claim, leg, order, objection or registration that it counts for; with `rule` it names the clock on
+    every node. unit: who answers, null for whichever unit holds the case. fixed: the date set, for rules of kind
+    fixed_date, never before the start. The end is `clocks.due` of rule, start and date.
     """
 
-    key: str
+    subject: UUID
     rule: RuleId
     case: CaseId
     leg: LegId | None
@@ -60,17 +61,23 @@ class DutyOpened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DutyExtended(msgspec.Struct, frozen=True, kw_only=True):
-    """The clock named by `key` runs so many days longer, from the same start."""
+    """The clock named by `subject` and `rule` runs so many days longer, from the same start."""
 
-    key: str
+    subject: UUID
+    rule: RuleId
     extra_days: int
 
 
 class DutyClosed(msgspec.Struct, frozen=True, kw_only=True):
-    """The clock named by `key` stops at `at_us`; nothing where none of that key is running."""
+    """Whatever clocks of these rules run for these subjects stop at `at_us`."""
 
-    key: str
+    subjects: tuple[UUID, ...]
+    rules: tuple[RuleId, ...]
     at_us: int
+
+    def stops(self, subject: UUID, rule: RuleId) -> bool:
+        """Whether the clock of that name is among them."""
+        return rule in self.rules and subject in self.subjects
 
 
 DutyChange = DutyOpened | DutyExtended | DutyClosed
@@ -87,39 +94,39 @@ def duty_changes(event: AnyEvent) -> list[DutyChange]:
 def _closed(event: AnyEvent) -> Iterator[DutyClosed]:  # noqa: C901  one case per kind of event
     match event:
         case HandedOver():
-            yield from _close(event, _UNTIL_ROUTED, event.leg, event.case)
+            yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
         case Declined() | Replied() | OpinionIssued() | Closed():
-            yield from _close(event, _UNTIL_ROUTED, event.leg, event.case)
-            yield from _close(event, ("accept_notice", "handle"), *_claims(event))
+            yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
+            yield _close(event, ("accept_notice", "handle"), *_claims(event))
         case Accepted(kind="substantive"):
-            yield from _close(event, _UNTIL_ROUTED, event.leg, event.case)
-            yield from _close(event, ("accept_notice",), *event.claims)
+            yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
+            yield _close(event, ("accept_notice",), *event.claims)
         case ClaimAmended(change="dropped"):
-            yield from _close(event, ("accept_notice", "handle"), event.claim)
+            yield _close(event, ("accept_notice", "handle"), event.claim)
         case LegOpened(from_leg=UUID()):
-            yield from _close(event, _UNTIL_LEFT, event.from_leg, event.case)
+            yield _close(event, _UNTIL_LEFT, event.from_leg, event.case)
         case TakenOver() | LegEnded():
-            yield from _close(event, _UNTIL_LEFT, event.leg, event.case)
+            yield _close(event, _UNTIL_LEFT, event.leg, event.case)
         case Objected():
-            yield from _close(event, ("objection",), event.leg)
+            yield _close(event, ("objection",), event.leg)
         case ObjectionRuled():
-            yield from _close(event, ("objection_ruling",), event.objection)
+            yield _close(event, ("objection_ruling",), event.objection)
             if event.next_leg is not None:
-                yield from _close(event, _UNTIL_LEFT, event.leg)
+                yield _close(event, _UNTIL_LEFT, event.leg)
         case ObjectionLapsed():
-            yield from _close(event, ("objection_ruling",), event.objection)
+            yield _close(event, ("objection_ruling",), event.objection)
         case Reported():
-            yield from _close(event, ("report_back",), event.leg)
+            yield _close(event, ("report_back",), event.leg)
         case OrderReplied():
-            yield from _close(event, ("supervision_reply",), event.order)
+            yield _close(event, ("supervision_reply",), event.order)
         case DirectiveAnswered(effect="overtaken"):
-            yield from _close(event, ("supervision_reply",), event.directive)
+            yield _close(event, ("supervision_reply",), event.directive)
 
 
 def _extended(event: AnyEvent) -> list[DutyExtended]:
     if not isinstance(event, Extended):
         return []
-    return [DutyExtended(key=_key(claim, "handle"), extra_days=event.days) for claim in event.claims]
+    return [DutyExtended(subject=claim, rule="handle", extra_days=event.days) for claim in event.claims]
 
 
 def _opened(event: AnyEvent) -> Iterator[DutyOpened]:
@@ -173,22 +180,13 @@ def _open(
     start = event.occurred_us if start_us is None else start_us
     if fixed is not None:
         start = min(start, day_start_us(fixed))
-    key = _key(subject, rule)
-    return DutyOpened(key=key, rule=rule, case=event.case, leg=leg, unit=unit, start_us=start, fixed=fixed)
+    return DutyOpened(subject=subject, rule=rule, case=event.case, leg=leg, unit=unit, start_us=start, fixed=fixed)
 
 
-def _close(event: Event, rules: Iterable[RuleId], *subjects: UUID | None) -> list[DutyClosed]:
-    return [
-        DutyClosed(key=_key(subject, rule), at_us=event.recorded_us)
-        for subject in subjects
-        if subject is not None
-        for rule in rules
-    ]
+def _close(event: Event, rules: tuple[RuleId, ...], *subjects: UUID | None) -> DutyClosed:
+    known = tuple(subject for subject in subjects if subject is not None)
+    return DutyClosed(subjects=known, rules=rules, at_us=event.recorded_us)
 
 
 def _claims(event: Declined | Replied | OpinionIssued | Closed) -> tuple[ClaimId, ...]:
     return tuple(a.claim for a in event.answers) if isinstance(event, OpinionIssued) else event.claims
-
-
-def _key(subject: UUID, rule: RuleId) -> str:
-    return f"{subject}/{rule}"

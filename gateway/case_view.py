@@ -133,19 +133,18 @@ def running_clocks(
     file: CaseFile, events: Iterable[AnyEvent], calendar: Calendar, now_us: int
 ) -> tuple[ClockView, ...]:
     """The clocks of a case that run at `now_us`, the first to end first. events: all of the case, as learned."""
-    running: dict[str, tuple[DutyOpened, int]] = {}
+    running: dict[tuple[UUID, RuleId], tuple[DutyOpened, int]] = {}
     for event in events:
         for change in duty_changes(event):
             match change:
                 case DutyOpened():
-                    running[change.key] = (change, 0)
-                case DutyExtended() if change.key in running:
-                    opened, days = running[change.key]
-                    running[change.key] = (opened, days + change.extra_days)
+                    running.setdefault((change.subject, change.rule), (change, 0))
+                case DutyExtended():
+                    if found := running.get((change.subject, change.rule)):
+                        opened, days = found
+                        running[change.subject, change.rule] = (opened, days + change.extra_days)
                 case DutyClosed():
-                    running.pop(change.key, None)
-                case _:
-                    pass
+                    running = {name: found for name, found in running.items() if not change.stops(*name)}
     views = [clock_view(*_deadline(opened, days, calendar), now_us, file) for opened, days in running.values()]
     return tuple(sorted(set(views), key=lambda view: (view.due_us, view.rule)))
 

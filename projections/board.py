@@ -80,7 +80,7 @@ class Lateness(msgspec.Struct, frozen=True, kw_only=True):
     """Time past a due date that one unit answers for, because it held the case in it. UTC microseconds."""
 
     case_id: UUID
-    key: str
+    subject: UUID
     rule: RuleId
     unit: str
     from_us: int
@@ -120,7 +120,7 @@ def units(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, since_us: 
             from held group by unit
         ),
         orders as (
-            select d.unit, count(distinct d.key) as orders from {LIVE}.duty d
+            select d.unit, count(distinct d.subject) as orders from {LIVE}.duty d
             where d.node = any(%(nodes)s) and d.rule = 'supervision_reply' and {began("d")} group by d.unit
         ),
         done as (
@@ -180,7 +180,7 @@ def cases_of(
 def lateness(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Lateness]:
     """Who held a case on each of its late days, clock by clock."""
     query = f"""select * from ({_late("d.case_id = %(case_id)s", "true")}) late
-        where to_us > from_us order by key, from_us"""
+        where to_us > from_us order by subject, rule, from_us"""
     with conn.cursor(row_factory=class_row(Lateness)) as cursor:
         return cursor.execute(query, {"case_id": case_id, "since_us": 0} | at.values()).fetchall()
 
@@ -262,11 +262,11 @@ def _late(of_duty: str, of_custody: str) -> str:
     """SQL: the late pieces of clocks; those of whoever holds the case are cut where custody passed on."""
     stands = f"{began('d')} and d.due_us < %(as_of_us)s and (d.is_stopped or {_RUNS})"
     null_duty = of_duty.replace("d.node = any(%(nodes)s)", "d.node is null")
-    return f"""select d.case_id, d.key, d.rule, d.unit,
+    return f"""select d.case_id, d.subject, d.rule, d.unit,
             greatest(d.due_us, %(since_us)s) as from_us, {_end("d")} as to_us
         from {LIVE}.duty d where d.unit is not null and {of_duty} and {stands}
         union all
-        select d.case_id, d.key, d.rule, c.unit,
+        select d.case_id, d.subject, d.rule, c.unit,
             greatest(d.due_us, c.opened_us, %(since_us)s), least({_end("d")}, {_end("c")})
         from {LIVE}.duty d join {LIVE}.custody c on c.case_id = d.case_id and {began("c", "opened")}
         where d.unit is null and {null_duty} and {stands} and {of_custody}"""

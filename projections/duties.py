@@ -26,7 +26,7 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 
     case_id: UUID
     number: str | None
-    key: str
+    subject: UUID
     rule: RuleId
     leg: UUID | None
     unit: str | None
@@ -51,13 +51,14 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_unit(conn: psycopg.Connection, unit: str, at: Moment, *, limit: int = 200) -> list[Duty]:
     """The clocks that run for a unit, the soonest due first: its own, and those of the cases that it holds."""
-    query = f"{running('d.unit = %(unit)s and', 'c.unit = %(unit)s and')} order by due_us, key limit %(limit)s"
+    found = running("d.unit = %(unit)s and", "c.unit = %(unit)s and")
+    query = f"{found} order by due_us, subject, rule limit %(limit)s"
     return _duties(conn, query, {"nodes": [node_of(unit)], "unit": unit, "limit": limit} | at.values())
 
 
 def of_nodes(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, *, limit: int = 200) -> list[Duty]:
     """The clocks that run for any unit of these nodes, the soonest due first."""
-    query = f"{running()} order by due_us, key limit %(limit)s"
+    query = f"{running()} order by due_us, subject, rule limit %(limit)s"
     return _duties(conn, query, {"nodes": list(nodes), "limit": limit} | at.values())
 
 
@@ -66,7 +67,7 @@ def of_case(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Duty]:
     query = f"""select {_columns("coalesce(d.unit, c.unit)")} from {LIVE}.duty d
         left join {LIVE}.case_file f on f.case_id = d.case_id
         left join {LIVE}.custody c on c.case_id = d.case_id and {lasts("c", "opened")}
-        where d.case_id = %(case_id)s and {lasts("d")} order by due_us, key"""
+        where d.case_id = %(case_id)s and {lasts("d")} order by due_us, subject, rule"""
     return _duties(conn, query, {"case_id": case_id} | at.values())
 
 

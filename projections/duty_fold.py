@@ -27,7 +27,7 @@ class DutyRow(Row, gc=False, eq=False):
     soon from then on. is_stopped: gone because the duty was done, not because a newer version took its place.
     """
 
-    key: str
+    subject: UUID
     rule: RuleId
     leg: UUID | None
     unit: str | None
@@ -47,7 +47,7 @@ class DutyRow(Row, gc=False, eq=False):
     is_stopped: bool
 
 
-DUTY: Final = Table("duty", DutyRow, key=("case_id", "key", "set_pos"), live=f"gone_pos = {FOREVER}")
+DUTY: Final = Table("duty", DutyRow, key=("case_id", "subject", "rule", "set_pos"), live=f"gone_pos = {FOREVER}")
 
 # What stands in the way of no clock, and is much of every ledger: keys, readings, names, opinions of the citizen.
 _WITHOUT_CLOCK: Final = frozenset(
@@ -88,9 +88,8 @@ class Duties:
                 _keep(store, fact.pos, event)
                 _recompute(store, fact.pos, event, deadlines)
             elif event is not None and fact.case_id is not None:
-                running = {row.key: row for row in duties.of(fact.case_id)}
                 for change in duty_changes(event):
-                    _apply(duties, running, fact, event, change, deadlines)
+                    _apply(duties, fact, event, change, deadlines)
 
     def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
         """The holiday notices that came after `pos`."""
@@ -116,32 +115,31 @@ class _Deadlines:
 
 def _apply(
     duties: Rows[DutyRow],
-    running: dict[str, DutyRow],
     fact: Fact,
     event: events.AnyEvent,
     change: DutyOpened | DutyExtended | DutyClosed,
     deadlines: _Deadlines,
 ) -> None:
-    """running: the clocks of the case, by key. One that runs is not started again: no edit resets it."""
-    key = change.key
+    """A clock that runs is not started again: no edit resets it."""
+    running = duties.of(fact.case_id)
     if isinstance(change, DutyClosed):
-        if (stopped := running.pop(key, None)) is not None:
+        for stopped in [row for row in running if change.stops(row.subject, row.rule)]:
             stopped.gone_pos, stopped.gone_us, stopped.is_stopped = fact.pos, change.at_us, True
             duties.retire(stopped)
-    elif isinstance(change, DutyExtended):
-        if (row := running.get(key)) is not None:
-            extra_days = row.extra_days + change.extra_days
-            running[key] = _replace(duties, row, fact.pos, event.occurred_us, extra_days, deadlines)
-    elif key not in running:
-        running[key] = _opened(fact, event, change, deadlines)
-        duties.add(running[key])
+        return
+    same = next((row for row in running if row.rule == change.rule and row.subject == change.subject), None)
+    if isinstance(change, DutyOpened):
+        if same is None:
+            duties.add(_opened(fact, event, change, deadlines))
+    elif same is not None:
+        _replace(duties, same, fact.pos, event.occurred_us, same.extra_days + change.extra_days, deadlines)
 
 
 def _opened(fact: Fact, event: events.AnyEvent, change: DutyOpened, deadlines: _Deadlines) -> DutyRow:
     deadline = deadlines.of(change.rule, change.start_us, change.fixed, 0)
     return DutyRow(
         case_id=fact.key,
-        key=change.key,
+        subject=change.subject,
         rule=change.rule,
         leg=change.leg,
         unit=change.unit,

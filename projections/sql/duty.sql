@@ -2,7 +2,7 @@
 -- replaced by the next version or stopped. So every past answer can be given again.
 create table duty (
     case_id uuid not null,
-    key text collate "C" not null,     -- <subject>/<rule>, the same on every node
+    subject uuid not null,             -- with the rule it names the clock, the same on every node
     rule text not null,
     leg uuid,
     unit text collate "C",             -- null: whichever unit holds the case
@@ -21,7 +21,7 @@ create table duty (
     gone_us bigint not null,
     is_stopped boolean not null        -- gone because its duty was done, not because of a newer version
 );
-create unique index duty_version on duty (case_id, key, set_pos);
+create unique index duty_version on duty (case_id, subject, rule, set_pos);
 create index duty_node_pos on duty (node, gone_pos);
 create index duty_node_us on duty (node, gone_us);
 create index duty_order on duty (node) where rule = 'supervision_reply';

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date, timedelta
+from uuid import UUID
 
 import msgspec
 
@@ -14,21 +15,23 @@ from domain.limits import RuleId, rule_on
 from tests.given import GAOYANG, LIUZHUANG, MONDAY, QI, City, office
 
 TOWN = office(GAOYANG)
+Clock = tuple[UUID, RuleId]
 
 
-def running(events: Iterable[AnyEvent]) -> dict[str, DutyOpened]:
-    """The clocks that run after `events`, by key; an extension is noted in the rule's extra days elsewhere."""
-    clocks: dict[str, DutyOpened] = {}
+def running(events: Iterable[AnyEvent]) -> dict[Clock, DutyOpened]:
+    """The clocks that run after `events`, by name; an extension is noted in the rule's extra days elsewhere."""
+    clocks: dict[Clock, DutyOpened] = {}
     for event in events:
         for change in duty_changes(event):
             match change:
                 case DutyOpened():
-                    assert change.key not in clocks, "a clock is not started while it runs"
-                    clocks[change.key] = change
+                    name = change.subject, change.rule
+                    assert name not in clocks, "a clock is not started while it runs"
+                    clocks[name] = change
                 case DutyClosed():
-                    clocks.pop(change.key, None)
+                    clocks = {name: clock for name, clock in clocks.items() if not change.stops(*name)}
                 case DutyExtended():
-                    assert change.key in clocks
+                    assert (change.subject, change.rule) in clocks
     return clocks
 
 
@@ -99,7 +102,7 @@ def test_acceptance_starts_60_days_for_each_claim_and_an_extension_adds_to_the_s
     assert (handle.start_us, handle.unit) == (accepted.occurred_us, None)
     leg = city.leg(case, GAOYANG)
     (extended,) = city.at(TOWN, "leader").does(Extend(case=case, leg=leg, days=30, reason="复杂"))
-    assert duty_changes(extended) == [DutyExtended(key=handle.key, extra_days=30)]
+    assert duty_changes(extended) == [DutyExtended(subject=handle.subject, rule="handle", extra_days=30)]
 
 
 def test_a_claim_added_on_day_40_has_its_own_clocks_and_the_first_ones_stay_as_they_were() -> None:
@@ -110,11 +113,11 @@ def test_a_claim_added_on_day_40_has_its_own_clocks_and_the_first_ones_stay_as_t
     city.days_pass(40)
     late = ClaimId(city.fresh())
     city.at(TOWN, "clerk").does(AmendClaim(case=case, claim=late, change="added", text="另一诉求"))
-    assert running(city.history)[f"{late}/accept_notice"].unit is None
+    assert running(city.history)[late, "accept_notice"].unit is None
     city.at(TOWN).accepts(case)
     duties = running(city.history)
     assert {key: duties[key] for key in first} == first
-    assert duties[f"{late}/handle"].start_us > next(iter(first.values())).start_us + 39 * 86_400_000_000
+    assert duties[late, "handle"].start_us > next(iter(first.values())).start_us + 39 * 86_400_000_000
     city.at(TOWN, "citizen").does(AmendClaim(case=case, claim=late, change="dropped", text="不再主张"))
     assert running(city.history) == first
 
@@ -172,7 +175,7 @@ def test_an_order_has_its_reply_clock_and_starts_it_anew_when_the_reply_is_sent_
     county, village, leg = city.at(office(QI), "supervisor"), city.at(office(LIUZHUANG)), city.leg(case)
     day = MONDAY + timedelta(days=9)
     (order,) = county.does(IssueOrder(case=case, leg=leg, trigger="delay", reply_by=day, demand="说明"))
-    key = f"{order.id}/supervision_reply"
+    key: Clock = (order.id, "supervision_reply")
     assert running(city.history)[key].fixed == day
     city.syncs()
     village.does(ReplyOrder(case=case, order=order.id, text="说明"))  # type: ignore[arg-type]

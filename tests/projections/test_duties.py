@@ -38,7 +38,7 @@ def test_the_clock_of_a_case_goes_with_whoever_holds_it(follow: Follow, conn: ps
     follow(story.opened(2, WATER, mode="transfer"))
     assert duties.of_unit(conn, OFFICE, at()) == []
     after = next(duty for duty in duties.of_unit(conn, WATER, at()) if duty.rule == "handle")
-    assert (after.key, after.due_us) == (before.key, before.due_us)
+    assert (after.subject, after.due_us) == (before.subject, before.due_us)
 
 
 def test_colour_follows_the_moment_asked_and_not_the_row(follow: Follow, conn: psycopg.Connection) -> None:

@@ -34,7 +34,7 @@ insert into views.claim select id, id, pos, us, pos + 9, us + 9 from seed;
 insert into views.custody select id, id, node || '.office', node, 'registered', null, null, null, null, pos, us,
     case when open then 9223372036854775807 else pos + 30 end,
     case when open then 9223372036854775807 else us + 30000000 end from seed;
-insert into views.duty select id, id || '/' || rule, rule, id,
+insert into views.duty select id, id, rule, id,
     case when rule = 'handle' then null else node || '.office' end,
     case when rule = 'handle' then null else node end, us, null, 0, date '2026-05-01', us + 60 * 86400000000,
     us + 45 * 86400000000, null, false, pos, us, case when open then 9223372036854775807 else pos + 30 end,
