@@ -33,6 +33,7 @@ class Board:
     """See Projection."""
 
     name = "board"
+    edition = 1
     tables = (DISPUTE,)
     other_tables = ("heard", "origin")
 

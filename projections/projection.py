@@ -60,12 +60,15 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
 class Projection(Protocol):
     """Tables that are a pure function of the ledger: no clock, no chance, nothing but what `fold` is given.
 
-    name: what operators call it. tables: those by case. other_tables: names of those that are not. topics: the
+    name: what operators call it. edition: raised whenever `fold` gives other rows for the same events, so that a
+    node makes them anew. tables: those by case. other_tables: names of those that are not. topics: the
     event types whose content `fold` reads.
     """
 
     @property
     def name(self) -> str: ...
+    @property
+    def edition(self) -> int: ...
     @property
     def tables(self) -> tuple[Table[Any], ...]: ...
     @property

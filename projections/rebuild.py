@@ -102,7 +102,7 @@ def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
             create(conn, BESIDE, name)
         for name in table_names(projection):
             create(conn, BESIDE, name, indexed=False)
-        conn.execute(f"insert into {BESIDE}.position values (%s, 0)", (projection.name,))
+        conn.execute(f"insert into {BESIDE}.position values (%s, 0, '')", (projection.name,))
     is_indexed = False
     while True:
         poisoned_pos = None

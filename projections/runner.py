@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from itertools import accumulate
 
 import msgspec
@@ -10,7 +11,7 @@ import psycopg
 
 from projections.parking import fold_or_park
 from projections.projection import LedgerRow, Projection, ReadAfter, decode
-from projections.store import LIVE, create
+from projections.store import LIVE, create, table_script
 
 BATCH_EVENTS = 500
 BATCH_BYTES = 1 << 20
@@ -145,15 +146,34 @@ class Runner:
 
 
 def prepare(conn: psycopg.Connection, projections: Sequence[Projection]) -> None:
-    """Make the live tables that are missing; a new projection starts at position 0."""
+    """Make the live tables that are missing; a projection that is new, or of another shape, starts at position 0."""
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtext('huiyin.projections'))")
         for name in ("position", "parked", "skipped"):
             create(conn, LIVE, name)
         for projection in projections:
-            for name in table_names(projection):
-                create(conn, LIVE, name)
-            conn.execute(f"insert into {LIVE}.position values (%s, 0) on conflict do nothing", (projection.name,))
+            _prepare(conn, projection)
+
+
+def _prepare(conn: psycopg.Connection, projection: Projection) -> None:
+    """A table as an earlier program made it cannot be folded into; whatever it held stands in the ledger."""
+    shape = shape_of(projection)
+    stored = conn.execute(f"select shape from {LIVE}.position where projection = %s", (projection.name,)).fetchone()
+    if stored not in (None, (shape,)):
+        _log.warning("%s is of another shape and is made anew from the ledger", projection.name)
+        for name in table_names(projection):
+            conn.execute(f"drop table if exists {LIVE}.{name}")
+        for name in ("parked", "position"):
+            conn.execute(f"delete from {LIVE}.{name} where projection = %s", (projection.name,))
+    for name in table_names(projection):
+        create(conn, LIVE, name)
+    conn.execute(f"insert into {LIVE}.position values (%s, 0, %s) on conflict do nothing", (projection.name, shape))
+
+
+def shape_of(projection: Projection) -> str:
+    """What its stored rows depend on besides the ledger: the edition of its fold and the text of its tables, in hex."""
+    tables = b"".join(map(table_script, table_names(projection)))
+    return sha256(b"%d\n%b" % (projection.edition, tables)).hexdigest()
 
 
 def table_names(projection: Projection) -> tuple[str, ...]:

@@ -196,9 +196,13 @@ def add_indexes(conn: psycopg.Connection, schema: str, name: str) -> None:
     conn.execute("set local search_path to default")
 
 
+def table_script(name: str) -> bytes:
+    """The SQL that makes a table and its indexes."""
+    return (files("projections") / "sql" / f"{name}.sql").read_bytes()
+
+
 def _statements(name: str) -> list[bytes]:
-    script = (files("projections") / "sql" / f"{name}.sql").read_bytes()
-    return [part for part in script.split(b";\n") if part.strip()]
+    return [part for part in table_script(name).split(b";\n") if part.strip()]
 
 
 def _copy(conn: psycopg.Connection, statement: str, rows: Sequence[Row]) -> None:

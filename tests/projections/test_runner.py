@@ -8,6 +8,7 @@ import pytest
 
 from projections import runner as running
 from projections.case_fold import Cases
+from projections.duty_fold import Duties
 from projections.projection import Fact, LedgerRow, Projection
 from projections.rebuild import check
 from projections.runner import LedgerGap, Runner, positions
@@ -164,3 +165,27 @@ class Named(Cases):
 
 
 _: Projection = Named()
+
+
+class Later(Duties):
+    """The same tables, folded by a newer program that counts otherwise."""
+
+    edition = Duties.edition + 1
+
+
+def test_a_view_that_a_newer_program_folds_otherwise_is_made_anew_and_the_others_stay(
+    database: str, ledger: Ledger, follow: Follow, conn: psycopg.Connection
+) -> None:
+    follow(Story("a").registered().accepted(1, OFFICE))
+    conn.execute("alter table views.duty drop column due_us")
+    newer = Runner(
+        lambda: psycopg.connect(database, autocommit=True), ledger.read, ledger.wait_beyond, [ALL[0], Later()]
+    )
+    newer.prepare()
+    assert positions(conn, ALL)["duties"] == 0
+    assert positions(conn, ALL)["cases"] == positions(conn, ALL)["board"] > 0
+    while newer.step():
+        pass
+    newer.close()
+    assert check(conn, ledger.read, Later()).difference is None
+    assert conn.execute("select count(*) from views.duty where due_us > 0").fetchone() != (0,)
