@@ -65,13 +65,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Register(Command, tag="register", frozen=True, kw_only=True):
-    """登记. The node gives the case id and the number."""
+    """登记. The node gives the case id and the number. received_on: null for today in China."""
 
     channel: Channel
     matter_class: MatterClass
     category: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
     issue_region: Division
-    received_on: date
+    received_on: date | None = None
     person_count: Annotated[int, Meta(ge=1, le=100_000)] = 1
     petitioner: Petitioner
     title: Line

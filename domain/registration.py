@@ -39,7 +39,9 @@ def register(command: Register, context: Context) -> list[AnyEvent]:
     ids = tuple(claim.claim for claim in command.claims)
     if len(set(ids)) < len(ids):
         raise ClaimRepeated
-    if command.received_on > shanghai_date(context.now_us):
+    today = shanghai_date(context.now_us)
+    received_on = command.received_on or today
+    if received_on > today:
         raise InFuture(field="received_on")
     region = division(command.issue_region)
     pen = Pen(None, command, context)
@@ -51,7 +53,7 @@ def register(command: Register, context: Context) -> list[AnyEvent]:
         matter_class=command.matter_class,
         category=command.category,
         issue_region=region,
-        received_on=command.received_on,
+        received_on=received_on,
         person_count=command.person_count,
         unit=context.actor.unit,
         claims=ids,

@@ -176,8 +176,11 @@ def verify_receipt(
 ) -> None:
     """仅凭公布的策略离线核验回执 / check a receipt offline, with the published policy alone."""
     from gateway.checking import tell_receipt
+    from gateway.clock import SystemClock
 
-    typer.echo(tell_receipt(file.read_bytes(), policy.read_text("utf-8"), accept_simulated_clock))
+    now_us = SystemClock().now_us()
+    data, published = file.read_bytes(), policy.read_text("utf-8")
+    typer.echo(tell_receipt(data, published, now_us, accept_simulated_clock=accept_simulated_clock))
 
 
 @account.command("add")

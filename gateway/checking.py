@@ -3,15 +3,16 @@
 from datetime import datetime
 
 from domain.clocks import SHANGHAI
-from gateway.clock import SystemClock
 from sync.receipt import Promised, ReceiptReport, verify_receipt
 
 
-def tell_receipt(data: bytes, policy_text: str, accept_simulated_clock: bool) -> str:
-    """What the receipt proves, line by line. Raises ReceiptInvalid, PolicyInvalid."""
-    now_us = SystemClock().now_us()
-    report = verify_receipt(data, policy_text, now_us, accept_simulated_clock=accept_simulated_clock)
-    lines = [_verdict(report), f"日志 / log: {report.origin}", f"登记哈希 / leaf: {report.leaf_hash.hex()}"]
+def tell_receipt(data: bytes, policy_text: str, now_us: int, *, accept_simulated_clock: bool) -> str:
+    """What the receipt proves, line by line. now_us: the machine's clock. Raises ReceiptInvalid, PolicyInvalid.
+
+    Whether a promise is overdue is judged by the machine's clock for a real log, and not at all for a demo's.
+    """
+    report = verify_receipt(data, policy_text, accept_simulated_clock=accept_simulated_clock)
+    lines = [_verdict(report, now_us), f"日志 / log: {report.origin}", f"登记哈希 / leaf: {report.leaf_hash.hex()}"]
     lines += [f"{opening.path}: {opening.value}" for opening in report.openings]
     if report.unopened:
         lines.append(f"未开示 / kept closed: {', '.join(report.unopened)}")
@@ -20,7 +21,7 @@ def tell_receipt(data: bytes, policy_text: str, accept_simulated_clock: bool) ->
     return "\n".join(lines)
 
 
-def _verdict(report: ReceiptReport) -> str:
+def _verdict(report: ReceiptReport, now_us: int) -> str:
     shows = report.shows
     if not isinstance(shows, Promised):
         witnesses = ", ".join(f"{signed.verifier.name} {_local(signed.time_s or 0)}" for signed in shows.cosigned)
@@ -29,7 +30,13 @@ def _verdict(report: ReceiptReport) -> str:
             f"valid: the filing is leaf {shows.index} of the log, cosigned by {witnesses}"
         )
     due = _local(shows.due_us // 1_000_000)
-    if shows.overdue:
+    if report.simulated_clock:
+        return (
+            f"有效承诺：演示时钟的 {due} 前入日志；是否逾期以演示时钟为准，本机时间不作判断 / "
+            f"a valid promise: it must stand in the log by {due} of the demo's clock; whether that has passed, "
+            "only the demo's clock can tell, not this machine's"
+        )
+    if now_us > shows.due_us:
         return (
             f"承诺已逾期：应于 {due} 前入日志；如仍不能出具证明，此回执即为压件证据 / "
             f"the promise is overdue since {due}: unless the log can prove the filing now, "

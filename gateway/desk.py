@@ -94,7 +94,8 @@ class Desk:
         beside: further statements of the same transaction. Raises DomainError, CommandReused, StaleVersion, Busy,
         LedgerUnavailable, BodyTooLarge.
         """
-        digest = hashlib.sha256(msgspec.json.encode((command, actor))).digest()
+        # Who it is, not in which role: of somebody whose role was changed meanwhile the repeat is still the same.
+        digest = hashlib.sha256(msgspec.json.encode((command, actor.account))).digest()
         with self._turn(getattr(command, "case", command_id)):
             before = self._recorded_before(command_id, digest)
             if before is not None:

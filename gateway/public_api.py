@@ -8,7 +8,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from domain.clocks import shanghai_date
 from domain.commands import Claim, Line, Petitioner, Rate, Register, Text
 from domain.events import CaseId, MatterClass, Rating
 from gateway.api import CommandKey
@@ -104,7 +103,6 @@ def file_petition(request: Request, key: CommandKey, given: Annotated[Petition, 
         matter_class=given.matter_class,
         category=given.category,
         issue_region=node.here,
-        received_on=shanghai_date(node.clock.now_us()),
         person_count=1,
         petitioner=given.petitioner,
         title=given.title,

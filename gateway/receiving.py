@@ -27,7 +27,7 @@ def leaf_of_file(node: Node, data: bytes, *, whole: bool = False) -> bytes:
     """
     simulated = node.config.clock.kind == "shared"
     try:
-        report = verify_receipt(data, node.policy(), node.clock.now_us(), accept_simulated_clock=simulated)
+        report = verify_receipt(data, node.policy(), accept_simulated_clock=simulated)
     except (ReceiptInvalid, PolicyInvalid) as error:
         zh, _, en = str(error).partition(" / ")
         raise InputInvalid(zh, en, field="receipt") from error

@@ -44,7 +44,7 @@ def own_units(node: Node) -> dict[Unit, str]:
 
 
 def open_unit(node: Node, new: NewUnit, actor: Actor, command_id: UUID) -> int:
-    """Open the office, or name it anew; returns its position once it is in the ledger. Raises CommandReused, Busy."""
+    """Open the office, or name it anew; its position once it is in the ledger. Raises as the append of the node."""
     now_us = node.clock.now_us()
     unit: Unit = f"{node.here}.{new.short}"
     event = UnitOpened(
@@ -63,7 +63,7 @@ def open_unit(node: Node, new: NewUnit, actor: Actor, command_id: UUID) -> int:
         name=new.name,
     )
     new_event = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
-    done = node.writer.append(Append([new_event], command_id, msgspec.json.encode(new))).result(_WAIT_S)
+    done = node.append(Append([new_event], command_id, msgspec.json.encode(new))).result(_WAIT_S)
     return done.positions[-1]
 
 

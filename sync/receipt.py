@@ -58,12 +58,12 @@ class ReceiptInvalid(Exception):
 class Promised(msgspec.Struct, frozen=True):
     """The intake key promised at `promised_us` that the leaf will stand in the log by `due_us` (UTC microseconds).
 
-    overdue: that moment has passed; unless the log can now prove the leaf, the promise is evidence of suppression.
+    Beyond that moment, unless the log can prove the leaf, the promise is evidence of suppression. Whether it has
+    passed only the log's own clock tells: a simulated one says nothing of today.
     """
 
     promised_us: int
     due_us: int
-    overdue: bool
 
 
 class Proven(msgspec.Struct, frozen=True):
@@ -119,26 +119,23 @@ def standard_part(data: bytes) -> bytes:
     return _unseal(data)[1]
 
 
-def verify_receipt(
-    data: bytes, policy_text: str, now_us: int, *, accept_simulated_clock: bool = False
-) -> ReceiptReport:
-    """Check a receipt with nothing but the published policy of its log: no network, no database.
+def verify_receipt(data: bytes, policy_text: str, *, accept_simulated_clock: bool = False) -> ReceiptReport:
+    """Check a receipt with nothing but the published policy of its log: no network, no database, no clock.
 
-    now_us: UTC microseconds, to tell whether a promise is overdue.
     Raises: ReceiptInvalid for anything wrong with the receipt, PolicyInvalid for anything wrong with the policy.
     """
     policy = parse_policy(policy_text, accept_simulated_clock=accept_simulated_clock)
     try:
-        return _verify(data, policy, now_us)
+        return _verify(data, policy)
     except (NoteInvalid, ProofInvalid) as error:
         raise ReceiptInvalid(error.zh, error.en) from error
 
 
-def _verify(data: bytes, policy: Policy, now_us: int) -> ReceiptReport:
+def _verify(data: bytes, policy: Policy) -> ReceiptReport:
     lines, body = _unseal(data)
     if body.startswith(_PROMISE.encode()):
         leaf, lines = _take_leaf(lines)
-        shows: Promised | Proven = _check_promise(body, leaf, policy, now_us)
+        shows: Promised | Proven = _check_promise(body, leaf, policy)
     else:
         leaf, shows = _check_proof(body, policy)
     openings = tuple(map(_parse_opening, lines))
@@ -146,7 +143,7 @@ def _verify(data: bytes, policy: Policy, now_us: int) -> ReceiptReport:
     return ReceiptReport(policy.log.name, leaf, leaf_hash(leaf), shows, openings, unopened, policy.simulated_clock)
 
 
-def _check_promise(body: bytes, leaf: bytes, policy: Policy, now_us: int) -> Promised:
+def _check_promise(body: bytes, leaf: bytes, policy: Policy) -> Promised:
     if policy.intake is None:
         raise PolicyInvalid("没有受理承诺密钥", "it names no key for receipt promises (# huiyin:intake)")
     note = parse_note(body)
@@ -159,7 +156,7 @@ def _check_promise(body: bytes, leaf: bytes, policy: Policy, now_us: int) -> Pro
     promised_us, due_us = _parse_time(lines[3]), _parse_time(lines[4])
     if due_us <= promised_us:
         raise ReceiptInvalid("期限早于承诺时间", "the promise is due before it was made")
-    return Promised(promised_us, due_us, overdue=now_us > due_us)
+    return Promised(promised_us, due_us)
 
 
 def _check_proof(body: bytes, policy: Policy) -> tuple[bytes, Proven]:

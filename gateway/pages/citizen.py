@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 
-from domain.clocks import shanghai_date
 from domain.commands import Rate
 from domain.errors import DomainError
 from domain.events import CaseId
@@ -49,8 +48,7 @@ def file(request: Request, form: SentForm) -> Response:
     node: Node = request.app.state.node
     try:
         key = key_of(form)
-        today = shanghai_date(node.clock.now_us())
-        command = register_command(form, today, _fixed(form, node, today.isoformat()))
+        command = register_command(form, _fixed(form, node))
         recorded = node.desk.do(command, petitioner(node, key), key)
     except (DomainError, FormInvalid) as refusal:
         given = Given(form.fields)
@@ -154,13 +152,13 @@ def _denounce(request: Request, problems: Problems, given: Given, *, done: bool)
     )
 
 
-def _fixed(form: Form, node: Node, today: str) -> dict[str, str]:
+def _fixed(form: Form, node: Node) -> dict[str, str | None]:
     suggestion = form.get("matter_class") == "suggestion"
     return {
         "channel": "online",
         "matter_class": "suggestion" if suggestion else "claim_petition",
         "issue_region": node.here,
-        "received_on": today,
+        "received_on": None,
         "person_count": "1",
     }
 

@@ -122,7 +122,7 @@ def command_of(form: Form, file: CaseFile) -> AnyCommand:
     try:
         return _command_of(form, file)
     except InputInvalid as refusal:
-        told = renamed(refusal, _form_field(refusal.field or "", file))
+        told = renamed(refusal, _form_field(refusal.field or "", _claims_of(form)))
         raise in_page_words(told, {name: text for name, (text, _) in names.items()}) from refusal
 
 
@@ -137,27 +137,31 @@ def _names(tag: str, file: CaseFile) -> dict[str, tuple[str, bool]]:
     return fields
 
 
-def _form_field(field: str, file: CaseFile) -> str:
+def _form_field(field: str, claims: list[str]) -> str:
     """`answers[0].text` is called `text.<claim id>` in the form."""
     found = _ANSWER.fullmatch(field)
-    return f"{found['name']}.{file.unanswered_claims[int(found['place'])].id}" if found else field
+    return f"{found['name']}.{claims[int(found['place'])]}" if found else field
 
 
 def _command_of(form: Form, file: CaseFile) -> AnyCommand:
     values: dict[str, Any] = {name: text for name, text in form.filled().items() if name not in _NOT_OF_THE_COMMAND}
     tag = form.get("command")
     if tag == "issue_opinion":
-        values = _with_answers(values, file)
+        values = _with_answers(values, _claims_of(form))
     if tag == "amend_claim" and values.get("change") == "added":
         values["claim"] = form.get("fresh_claim")
     values.pop("fresh_claim", None)
     return cast("AnyCommand", convert(values | {"command": tag, "case": str(file.case)}, AnyCommand, strict=False))
 
 
-def _with_answers(values: dict[str, Any], file: CaseFile) -> dict[str, Any]:
+def _claims_of(form: Form) -> list[str]:
+    """The claims that the form was shown with: after the first sending, the case has them answered."""
+    return list(dict.fromkeys(claim for name, _ in form.fields for _, dot, claim in [name.partition(".")] if dot))
+
+
+def _with_answers(values: dict[str, Any], claims: list[str]) -> dict[str, Any]:
     plain = {name: text for name, text in values.items() if "." not in name}
-    answers = [_answer(values, str(claim.id)) for claim in file.unanswered_claims]
-    return plain | {"answers": answers}
+    return plain | {"answers": [_answer(values, claim) for claim in claims]}
 
 
 def _answer(values: dict[str, Any], claim: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def register(request: Request, form: SentForm) -> Response:
     node: Node = request.app.state.node
     visitor = staff(visitor_of(request))
     try:
-        command = register_command(form, shanghai_date(node.clock.now_us()), {})
+        command = register_command(form, {})
         recorded = carry_out(request, node, visitor.account, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
         return _register_page(request, Problems(refusal), Given(form.fields))

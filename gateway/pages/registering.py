@@ -1,6 +1,6 @@
 """From a filled registration form, the citizen's or the clerk's, to the one command that registers a matter."""
 
-from datetime import date
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -36,15 +36,14 @@ def key_of(form: Form) -> UUID:
     return found
 
 
-def register_command(form: Form, today: date, fixed: dict[str, Any]) -> Register:
-    """The command of `form`. fixed: what the page itself decides. Raises FormInvalid."""
+def register_command(form: Form, fixed: Mapping[str, Any]) -> Register:
+    """The command of `form`, the same however often it is sent. fixed: what the page itself decides. FormInvalid."""
     key = key_of(form)
     texts = [(name, form.get(name)) for name in (f"claim_{number}" for number in range(CLAIMS_MAX))]
     claims = [{"claim": str(uuid5(key, name)), "text": text} for name, text in texts if text]
     require(form, {name: NAMES[name] for name in ("title", "body")} | ({} if claims else {"claim_0": N_("诉求")}))
     given = form.filled()
     values: dict[str, Any] = {
-        "received_on": today.isoformat(),
         "petitioner": {name: given[name] for name in _PERSON if name in given},
         "claims": claims,
     }
@@ -52,7 +51,7 @@ def register_command(form: Form, today: date, fixed: dict[str, Any]) -> Register
         if name in given:
             values[name] = given[name]
     try:
-        command: Register = convert(values | fixed, Register, strict=False)
+        command: Register = convert(values | dict(fixed), Register, strict=False)
     except InputInvalid as refusal:
         raise in_page_words(renamed(refusal, _form_field(refusal.field or "")), NAMES) from refusal
     return command

@@ -83,6 +83,12 @@ def test_a_filing_is_answered_with_a_promise_that_anybody_can_check_offline(file
     assert "kept closed" not in said
 
 
+def test_a_promise_of_the_demo_is_not_called_overdue_by_the_machines_own_clock(filed: Filed) -> None:
+    said = verify(filed.promise, filed.policy, "--accept-simulated-clock")[1]
+    assert "a valid promise" in said
+    assert "suppression" not in said
+
+
 def test_a_demos_receipt_is_refused_by_whoever_did_not_ask_for_a_simulated_clock(filed: Filed, proof: Path) -> None:
     for receipt in (filed.promise, proof):
         code, said, wrong = verify(receipt, filed.policy)

@@ -93,7 +93,7 @@ def run(program: Path, folder: Path) -> "subprocess.CompletedProcess[bytes]":
 
 
 def test_independent_code_accepts_what_we_accept(program: Path, written: Path) -> None:
-    verify_receipt((written / "receipt").read_bytes(), POLICY, 0, accept_simulated_clock=True)
+    verify_receipt((written / "receipt").read_bytes(), POLICY, accept_simulated_clock=True)
     check_checkpoint(
         parse_policy(POLICY, accept_simulated_clock=True), parse_note((written / "checkpoint").read_bytes())
     )

@@ -72,8 +72,8 @@ PROMISE = promise_of(LEAF, NAME, BODY)
 BOTH = pytest.mark.parametrize("receipt", [PROMISE, PROOF], ids=["promise", "proof"])
 
 
-def verified(receipt: bytes, now_us: int = FILED_US) -> ReceiptReport:
-    return verify_receipt(receipt, POLICY, now_us)
+def verified(receipt: bytes) -> ReceiptReport:
+    return verify_receipt(receipt, POLICY)
 
 
 def test_a_proof_shows_where_the_filing_stands_and_who_has_seen_it() -> None:
@@ -87,9 +87,8 @@ def test_a_proof_shows_where_the_filing_stands_and_who_has_seen_it() -> None:
     ]
 
 
-def test_a_promise_that_has_run_out_is_evidence() -> None:
-    for now_us, overdue in ((FILED_US, False), (DUE_US, False), (DUE_US + 1, True)):
-        assert verified(PROMISE, now_us).shows == Promised(FILED_US, DUE_US, overdue)
+def test_a_promise_says_since_when_and_until_when_it_holds() -> None:
+    assert verified(PROMISE).shows == Promised(FILED_US, DUE_US)
 
 
 @BOTH
@@ -118,8 +117,8 @@ def test_the_standard_part_lies_in_the_file_verbatim() -> None:
 def test_opened_or_not_the_demo_is_marked() -> None:
     demo = POLICY + "# huiyin:clock simulated\n"
     with pytest.raises(PolicyInvalid):
-        verify_receipt(PROOF, demo, FILED_US)
-    assert verify_receipt(PROOF, demo, FILED_US, accept_simulated_clock=True).simulated_clock
+        verify_receipt(PROOF, demo)
+    assert verify_receipt(PROOF, demo, accept_simulated_clock=True).simulated_clock
 
 
 def flips(data: bytes) -> Iterator[bytes]:
@@ -228,7 +227,7 @@ def test_a_leaf_that_is_no_event_is_refused_even_where_it_stands_in_the_log(leaf
 
 def test_a_receipt_needs_the_keys_of_its_policy() -> None:
     with pytest.raises(PolicyInvalid, match="intake"):
-        verify_receipt(PROMISE, POLICY.partition("# huiyin")[0], FILED_US)
+        verify_receipt(PROMISE, POLICY.partition("# huiyin")[0])
     stranger = Ed25519Signer(INTAKE.verifier.name, ED25519, b"X" * 32)
     forged = promise_receipt(promise(stranger, ORIGIN, LEAF, FILED_US, DUE_US), LEAF, [])
     with pytest.raises(ReceiptInvalid):
