@@ -45,12 +45,11 @@ class CaseFiles:
         self._lock = threading.Lock()
 
     def get(self, case: CaseId) -> CaseInHand | None:
-        """The case as of the last committed row, or None where nothing is known of it."""
+        """The case as of the last committed row, or None where nothing that can be read is known of it."""
         with self._lock:
             known = self._cases.get(case)
         rows = self._reader.read_case(case, known.pos if known else 0)
-        if rows:
-            known = _folded(known, rows)
+        known = _folded(known, rows) if rows else known
         if known is not None:
             self._keep(case, known)
         return known
@@ -65,7 +64,7 @@ class CaseFiles:
                 self._cases.popitem(last=False)
 
 
-def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand:
+def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand | None:
     file = known.file if known else None
     events: list[AnyEvent] = list(known.events) if known else []
     places = dict(known.places) if known else {}
@@ -81,6 +80,4 @@ def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand:
             events.append(event)
             # Another node's event may take the id of one that is known: that one keeps its place.
             places.setdefault(event.id, Place(row.log_id, row.seq, row.via, row.pos))
-    if file is None:
-        raise LookupError("no event of this case can be read")
-    return CaseInHand(file, rows[-1].pos, tuple(events), places)
+    return None if file is None else CaseInHand(file, rows[-1].pos, tuple(events), places)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import psycopg
-import psycopg_pool
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,7 +14,7 @@ from gateway.model import REFUSALS
 from gateway.refusals import Refusal
 from gateway.status import NodeStatus
 
-READY_WAIT_S: Final = 2.0
+READY_WAIT_S: Final = 2
 
 router = APIRouter(responses=REFUSALS)
 
@@ -48,9 +47,8 @@ def healthz() -> str:
 def readyz(request: Request) -> str:
     """The database answers too, so commands can be recorded. 503 otherwise."""
     try:
-        with request.app.state.node.pool.connection(timeout=READY_WAIT_S) as conn:
-            conn.execute("select 1")
-    except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
+        psycopg.connect(request.app.state.node.dsn, connect_timeout=READY_WAIT_S).close()
+    except psycopg.OperationalError as error:
         raise NotReady from error
     return "ready\n"
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import LiteralString
 from uuid import UUID
 
 import psycopg
 import structlog
 from prometheus_client import CollectorRegistry
-from psycopg_pool import ConnectionPool
 
 from domain.context import Envelope
 from domain.divisions import Division
@@ -52,6 +51,7 @@ from gateway.surroundings import OFFICE, Surroundings
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from sync.append import Append, Appended, NewEvent
+from sync.connections import open_pool
 from sync.custody import Custody
 from sync.custody_postgres import PostgresCases
 from sync.keys import NodeKeys, load_keys
@@ -164,9 +164,7 @@ class Node:
         dsn = self.dsn = self._database()
         migrate(dsn)
         accounts.prepare(dsn)
-        self.pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            dsn, min_size=1, max_size=POOL_SIZE, open=True, kwargs={"autocommit": True}, name="node"
-        )
+        self.pool = open_pool(dsn, "node", POOL_SIZE, autocommit=True)
         self._resources.callback(self.pool.close)
         with self.pool.connection() as conn:
             log_id = register_log(conn, self.config.origin, self.here, self.config.node.shard)

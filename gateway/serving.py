@@ -12,7 +12,6 @@ import httpx2
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from psycopg_pool import ConnectionPool
 
 from domain.divisions import Division
 from gateway import accounts, config, logs
@@ -24,6 +23,7 @@ from gateway.outside_witness import build_witness, load_config
 from gateway.status import NodeStatus, Statuses
 from gateway.surroundings import OFFICE
 from gateway.web import build_app
+from sync.connections import open_pool
 from sync.migrations import migrate
 
 STOP_S = 5
@@ -158,7 +158,7 @@ def open_accounts(dsn: str, here: Division, password: str, logins: Mapping[str, 
 def _open_all(dsn: str, here: Division, news: Sequence[NewAccount], *, keep_known: bool = False) -> None:
     migrate(dsn)
     accounts.prepare(dsn)
-    with ConnectionPool(dsn, min_size=1, max_size=2, open=True, kwargs={"autocommit": True}) as pool:
+    with open_pool(dsn, "accounts", 2, autocommit=True) as pool:
         found = Accounts(pool, here, SystemClock().now_us)
         for new in news:
             try:

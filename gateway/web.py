@@ -6,7 +6,6 @@ from importlib.resources import files
 from typing import Any
 
 import psycopg
-import psycopg_pool
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,9 +28,12 @@ from gateway.node import Node
 from gateway.pages import administration, board, case, citizen, desk, events, health, papers, sealed, signing_in
 from gateway.pages.render import refusal_page
 from gateway.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Refusal, status_by_code, status_of
-from sync.append import Busy, LedgerError
+from sync.append import Busy, LedgerError, LedgerUnavailable
 
 _MACHINE_PATHS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/policy", "/certificate", "/static/")
+RETRY_S = 5
+"""What Retry-After says when nobody knows how long it takes."""
+
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 
 _log = structlog.get_logger("web")
@@ -54,7 +56,7 @@ class Unavailable(Refusal):
         super().__init__(
             "数据库暂时没有应答，操作是否已记录尚不确定，请稍后用同一编号重试",
             "the database does not answer and the outcome is unknown; repeat the request under the same key",
-            retry_after_s=5,
+            retry_after_s=RETRY_S,
         )
 
 
@@ -77,7 +79,7 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
     app.add_middleware(Gate, registry=node.metrics, render=_render)
     app.add_exception_handler(DomainError, _on_refusal)  # type: ignore[arg-type]
     app.add_exception_handler(LedgerError, _on_ledger)  # type: ignore[arg-type]
-    for outage in (TimeoutError, psycopg.OperationalError, psycopg_pool.PoolTimeout):
+    for outage in (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError):
         app.add_exception_handler(outage, _on_outage)
     app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _on_http)  # type: ignore[arg-type]
@@ -139,9 +141,12 @@ def _on_refusal(request: Request, error: DomainError) -> Response:
 
 def _on_ledger(request: Request, error: LedgerError) -> Response:
     """The ledger's own refusals, which know neither field nor article."""
-    retry_after_s = error.retry_s if isinstance(error, Busy) else None
-    refusal = Refusal(error.zh, error.en, retry_after_s=retry_after_s)
-    refusal.code, refusal.status = error.code, status_by_code(error.code)  # type: ignore[misc]
+    status = status_by_code(error.code)
+    away_s = RETRY_S if status == Unavailable.status else None
+    refusal = Refusal(error.zh, error.en, retry_after_s=error.retry_s if isinstance(error, Busy) else away_s)
+    refusal.code, refusal.status = error.code, status  # type: ignore[misc]
+    if isinstance(error, LedgerUnavailable):
+        _log.error("outage", error=error.code, reason=error.reason)
     return _render(request.scope, refusal, request.state.request_id)
 
 

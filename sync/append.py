@@ -130,15 +130,19 @@ class Busy(LedgerError):
 
 
 class LedgerUnavailable(LedgerError):
-    """The database went away and it is not known whether this was recorded. Repeat it under the same command id."""
+    """The database went away and it is not known whether this was recorded. Repeat it under the same command id.
+
+    reason: the database's own words, for the operator's log and nobody else.
+    """
 
     code = "ledger_unavailable"
 
     def __init__(self, reason: str) -> None:
         super().__init__(
             "数据库暂时不可用,本次操作是否已记录尚不确定,请用同一命令编号重试",
-            f"the database is not available and the outcome is unknown; repeat under the same command id ({reason})",
+            "the database is not available and the outcome is unknown; repeat under the same command id",
         )
+        self.reason = reason
 
 
 class Fenced(LedgerError):

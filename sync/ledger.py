@@ -8,7 +8,9 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import BaseRowFactory, tuple_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import PoolTimeout
+
+from sync.connections import open_pool
 
 T = TypeVar("T")
 
@@ -82,9 +84,7 @@ class Reader:
     def __init__(self, dsn: str, tip: Tip | None = None, *, max_connections: int = 4) -> None:
         """tip: the Tip that this process's writer advances; without one, `wait_beyond` polls the head."""
         self._tip = tip
-        self._pool = ConnectionPool(
-            dsn, min_size=1, max_size=max_connections, open=True, kwargs={"autocommit": True}, name="ledger"
-        )
+        self._pool = open_pool(dsn, "ledger", max_connections, autocommit=True)
 
     def close(self) -> None:
         """Give the connections back; later reads raise psycopg_pool.PoolClosed."""
@@ -132,6 +132,8 @@ class Reader:
     def _fetch(self, rows: BaseRowFactory[T], query: LiteralString, params: Sequence[object]) -> list[T]:
         try:
             return self._fetch_once(rows, query, params)
+        except PoolTimeout:
+            raise
         except psycopg.OperationalError:
             self._pool.check()  # the server was restarted: replace the dead connections, then ask once more
             return self._fetch_once(rows, query, params)

@@ -7,9 +7,9 @@ from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import ConnectionPool
 
 from sync.append import Learned
+from sync.connections import open_pool
 from sync.dispatch import Enclosed
 from sync.inbox_store import Part
 from sync.ledger import Row
@@ -168,7 +168,7 @@ class PostgresStore:
     def __init__(self, dsn: str, writer: Writer, *, max_connections: int = 4) -> None:
         """dsn: the node's database, the same that `writer` writes."""
         self._writer = writer
-        self._pool = ConnectionPool(dsn, min_size=1, max_size=max_connections, open=True, name="exchange")
+        self._pool = open_pool(dsn, "exchange", max_connections, autocommit=False)
 
     def close(self) -> None:
         """Give the connections back."""

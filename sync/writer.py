@@ -12,6 +12,7 @@ import psycopg
 
 from sync.append import Append, Appended, Fenced, Learned, LedgerUnavailable
 from sync.batch import ABSENT, Batch, KnownCommand, LastVersions
+from sync.connections import ANSWER_S
 from sync.ledger import Head, Tip
 from sync.waiting import Item, Waiting, settle
 
@@ -128,11 +129,12 @@ class Writer:
         tip: Tip | None = None,
         *,
         queue_bytes: int = 16 << 20,
-        reconnect_s: float = 30.0,
+        reconnect_s: float = ANSWER_S,
     ) -> None:
         """log_id: of the node's own log. now_us: UTC microseconds; a clock that steps back is held at its maximum.
 
-        queue_bytes: above this many waiting, callers get Busy. reconnect_s: how long a lost database is waited for.
+        queue_bytes: above this many waiting, callers get Busy. reconnect_s: how long a lost database is waited for
+        before callers are told; the next one makes the writer look again.
         """
         self.tip = Tip() if tip is None else tip
         self._dsn = dsn
@@ -209,6 +211,10 @@ class Writer:
 
     def _do(self, items: list[Item]) -> None:
         for is_last_try in (False, True):
+            # What was in flight when the database went away is settled first: what is sent next has the same turn.
+            if self._in_flight is not None and not self._reconnect():
+                self._fail(items, LedgerUnavailable("the database is still away"))
+                return
             try:
                 self._perform([item for item in items if not item.settled])
             except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
@@ -365,6 +371,7 @@ class Writer:
         """The head under the next epoch, which waits for, and shuts out, what the old connection may still be doing."""
         deadline = time.monotonic() + self._reconnect_s
         while True:
+            self._conn.close()
             try:
                 self._conn = self._connect()
                 row = self._conn.execute(_TAKE_UP_AGAIN, (self._head.epoch,)).fetchone()

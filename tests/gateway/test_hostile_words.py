@@ -6,7 +6,7 @@ Not tried, because there is nothing to attack yet: sign-in by another party, ima
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
@@ -15,6 +15,8 @@ import structlog
 from gateway import logs
 from gateway.denunciations import tag_of_item
 from gateway.postgres_server import PostgresServer
+from sync.append import LedgerUnavailable
+from sync.connections import ANSWER_S
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office
 from tests.gateway.hostile import (
     api,
@@ -29,6 +31,7 @@ from tests.gateway.hostile import (
 )
 
 HERE = {"origin": BASE}
+SOON_S = 2 * ANSWER_S
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,28 @@ def test_25_without_its_witness_a_node_gives_promises_and_no_proof(lone: Office)
     assert api(lone, "clerk").give(registration()).json()["state"] == "recorded"
 
 
+def within(seconds: float, ask: Callable[[], httpx2.Response]) -> httpx2.Response:
+    """The answer, which must not take longer."""
+    began = time.monotonic()
+    answer = ask()
+    assert time.monotonic() - began < seconds
+    return answer
+
+
+def test_25_a_writer_that_lost_its_database_says_so_in_its_own_words_only(
+    lone: Office, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise LedgerUnavailable("server closed the connection, says psycopg")
+
+    clerk = api(lone, "clerk")
+    monkeypatch.setattr(lone.node.desk, "do", lost)
+    answer = clerk.give(registration())
+    refused(answer, 503, "ledger_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert "server closed" in log.getvalue()
+
+
 def test_25_without_its_database_a_node_never_says_yes(lone: Office, own_postgres: PostgresServer) -> None:
     before, client = written(lone.node), lone.client()
     body, key, filing = registration(), fresh_key(), fresh_key()
@@ -134,25 +159,26 @@ def test_25_without_its_database_a_node_never_says_yes(lone: Office, own_postgre
     def command() -> httpx2.Response:
         return api(lone, "clerk").give(body, key["Idempotency-Key"])
 
-    lone.node.pool.timeout = lone.node.reader._pool.timeout = 0.2
     own_postgres.stop()
     try:
-        for _ in range(2):
-            for answer in (
-                command(),
-                api(lone, "clerk").get("/api/cases"),
-                client.post("/api/public/petitions", json=petition(), headers=filing),
-                client.post("/api/login", json={"username": "clerk", "password": PASSWORD}),
-                client.get("/api/status"),
-            ):
-                refused(answer, 503, "unavailable")
-                assert int(answer.headers["retry-after"]) > 0
-        refused(client.get("/readyz"), 503, "not_ready")
+        for ask in (
+            command,
+            lambda: api(lone, "clerk").get("/api/cases"),
+            lambda: client.post("/api/public/petitions", json=petition(), headers=filing),
+            lambda: client.post("/api/login", json={"username": "clerk", "password": PASSWORD}),
+            lambda: client.get("/api/status"),
+        ):
+            answer = within(SOON_S, ask)
+            refused(answer, 503, "unavailable")
+            assert int(answer.headers["retry-after"]) > 0
+        refused(within(1.0, lambda: client.get("/readyz")), 503, "not_ready")
         assert client.get("/healthz").text == "ok\n"
-        assert client.get("/duties", headers={"cookie": "huiyin=x"}).status_code == 503
+        page = within(SOON_S, lambda: client.get("/duties", headers={"cookie": "huiyin=x"}))
+        assert page.status_code == 503
+        assert page.headers["retry-after"]
+        assert "数据库暂时没有应答" in page.text
     finally:
         own_postgres.start()
-        lone.node.pool.timeout = lone.node.reader._pool.timeout = 30
     give_up = time.monotonic() + 20
     while (answer := command()).status_code == 503:
         assert time.monotonic() < give_up

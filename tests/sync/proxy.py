@@ -22,13 +22,17 @@ class CuttingProxy:
         known = conninfo_to_dict(dsn)
         self._server = f"{known['host']}/.s.PGSQL.{known['port']}"
         self.dsn = make_conninfo(dsn, host=str(folder))
-        self._listener = socket.socket(socket.AF_UNIX)
         self._path = folder / f".s.PGSQL.{known['port']}"
-        self._listener.bind(str(self._path))
-        self._listener.listen()
         self._cut: Cut | None = None
         self._left = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.reopen()
+
+    def reopen(self) -> None:
+        """From now on whoever comes gets through."""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._listener.listen()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self, what: Cut, after: int = 0) -> None:
         """after: how many statements go through before."""
@@ -40,10 +44,10 @@ class CuttingProxy:
         self._path.unlink(missing_ok=True)
         self._listener.close()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             server = socket.socket(socket.AF_UNIX)

@@ -474,3 +474,19 @@ def test_a_database_that_stays_away_is_reported_as_unknown_outcome(proxy: Cuttin
         proxy.cut("request")
         with pytest.raises(LedgerUnavailable):
             writer.append(one()).result(LIMIT_S)
+
+
+def test_what_was_stored_unknown_to_its_caller_is_not_taken_for_what_comes_next(
+    proxy: CuttingProxy, reader: Reader
+) -> None:
+    with Writer(proxy.dsn, 1, now_us, reconnect_s=0.2) as writer:
+        writer.append(one()).result(LIMIT_S)
+        proxy.close()
+        proxy.cut("reply")
+        stored = one()
+        with pytest.raises(LedgerUnavailable):
+            writer.append(stored).result(LIMIT_S)
+        proxy.reopen()
+        new = one()
+        assert writer.append(new).result(LIMIT_S).positions == range(3, 4)
+    assert [row.stream for row in reader.read(1, 10)] == [stored.events[0].stream, new.events[0].stream]
