@@ -67,6 +67,9 @@ class ArrivalsStore(LearningStore, Protocol):
     def send_again(self, log_id: int, from_seq: int) -> None:
         """The parent wants this log again from this leaf on; a refusal is over."""
 
+    def heal(self, kinds: Sequence[str], subjects: Sequence[str], now_us: int) -> None:
+        """These faults are over."""
+
     def answered(self, held: Held) -> bool:
         """Keep the parent's answer; False where nobody asked with this nonce."""
 
@@ -119,6 +122,7 @@ class _Batch:
         self._acked: dict[int, int] = {}
         self._learned: dict[tuple[int, int], Learned] = {}
         self._parts: list[Part] = []
+        self._is_answered = False
 
     def take(self, record: bytes) -> None:
         """Decide one record: the next number, one that was dealt with, one beyond a gap, or nothing at all."""
@@ -164,6 +168,8 @@ class _Batch:
             for child, items in sorted(self._onward.items()):
                 for letter in pack(items, self.directory):
                     self._store.enqueue(child, letter, now_us)
+            if self._is_answered:
+                self._store.heal(["held_invalid"], [self._station.origin], now_us)
             if self._faults:
                 self._store.fault(self._faults, now_us)
             self._store.arrived(lane, offset, self.down_seq)
@@ -228,20 +234,30 @@ class _Batch:
         return head.root if head is not None else frontier_at(self._store.hashes(tree.log_id), size).root()
 
     def _held(self, item: Held) -> None:
-        if item.log != self._station.origin or not self._store.answered(item):
+        """The question stays open, and is asked again, until an answer comes that this node's own signature bears."""
+        tree = self._tree(item.log) if item.log == self._station.origin else None
+        if tree is None:
             return
-        tree = self._tree(item.log)
-        if tree is None or item.size == 0:
+        checkpoint = None
+        if item.size:
+            try:
+                checkpoint = self._own_checkpoint(item)
+            except NoteInvalid as error:
+                self._fault("held_invalid", item.log, str(error), item.checkpoint.encode())
+                return
+        if not self._store.answered(item):
             return
-        try:
-            note = parse_note(item.checkpoint.encode())
-            verify(note, self.directory.past_authors(item.log))
-            checkpoint = parse_checkpoint(note.text)
-        except NoteInvalid as error:
-            self._fault("held_invalid", item.log, str(error), item.checkpoint.encode())
-            return
-        if self._agrees(tree, checkpoint.size, checkpoint.root, item.checkpoint):
+        self._is_answered = True
+        if checkpoint is not None and self._agrees(tree, checkpoint.size, checkpoint.root, item.checkpoint):
             self._store.send_again(tree.log_id, checkpoint.size)
+
+    def _own_checkpoint(self, item: Held) -> Checkpoint:
+        note = parse_note(item.checkpoint.encode())
+        verify(note, self.directory.past_authors(item.log))
+        checkpoint = parse_checkpoint(note.text)
+        if (checkpoint.origin, checkpoint.size) != (item.log, item.size):
+            raise NoteInvalid("检查点与答复不符", "the checkpoint is not of the log and size that the answer names")
+        return checkpoint
 
     # --- enclosures ---------------------------------------------------------------------------------------------
 

@@ -8,9 +8,19 @@ import pytest
 
 from gateway.postgres_server import PostgresServer
 from sync.merkle import leaf_hash, verify_inclusion
-from sync.note import COSIGNATURE_V1, Ed25519Signer, parse_checkpoint, parse_note, verify
+from sync.note import (
+    COSIGNATURE_V1,
+    ED25519,
+    Checkpoint,
+    Ed25519Signer,
+    parse_checkpoint,
+    parse_note,
+    sign_note,
+    verify,
+)
 from sync.pumping import Pumping
 from sync.status import child_statuses, faults, own_status
+from sync.wire import Held
 from sync.witness import add_checkpoint, question, take_answer
 from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Weather, hierarchy
 from tests.sync.test_witness import Memory
@@ -174,6 +184,33 @@ def test_a_node_from_an_old_backup_learns_that_it_is_behind(pair: Hierarchy, pos
     pair.settle()
 
     assert village.exchange.standing() == "behind"
+
+
+def test_an_answer_that_the_asker_never_signed_ends_no_probation_and_a_true_one_still_does(pair: Hierarchy) -> None:
+    village, township = pair[VILLAGE], pair[TOWNSHIP]
+    forger = Ed25519Signer(village.origin, ED25519, village.chance(32))
+    forged = sign_note(Checkpoint(village.origin, 1, bytes(32)).text(), forger).to_bytes().decode()
+    ((true_note,),) = village.query("select note from checkpoint where log_id = 1 order by size desc limit 1")
+    village.exchange.ask_parent()
+    nonce = bytes(village.query("select nonce from held")[0][0])
+
+    for answer in (
+        Held(nonce, village.origin, 1, forged),
+        Held(nonce, village.origin, 999, str(true_note)),  # not the size it says
+        Held(nonce, village.origin, 1, "nonsense"),
+    ):
+        with township.store.transaction() as tx:
+            tx.enqueue(VILLAGE, [answer], pair.clock.at_us)
+        township.exchange.pump_down()
+        village.exchange.pump_arrivals()
+        assert village.exchange.standing() == "unanswered"
+    assert village.faults() == {"held_invalid": village.origin}
+
+    pair.clock.pass_s(3)
+    pair.settle()
+
+    assert village.exchange.standing() == "agrees"
+    assert village.faults() == {}
 
 
 def test_the_status_says_who_lags_and_what_is_secured(pair: Hierarchy) -> None:
