@@ -456,7 +456,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class HeadsNoted(Event, tag="node.heads.v0", frozen=True, kw_only=True):
-    """What this node knew when, made provable: the heads it had accepted."""
+    """What this node knew when, made provable: the heads it had accepted that grew since its last note."""
 
     heads: tuple[Head, ...]
 

@@ -126,8 +126,9 @@ def lapse_objection(file: CaseFile, command: LapseObjection, context: Context) -
         return []
     if leg.id in file.unknown:
         raise UpgradeNeeded
-    if context.now_us < _end_us("objection_ruling", objection.raised.recorded_us, context):
-        raise ObjectionRuns
+    end_us = _end_us("objection_ruling", objection.raised.recorded_us, context)
+    if context.now_us < end_us:
+        raise ObjectionRuns(end_us)
     envelope = Pen(file, command, context).main(leg.id, cause=(objection.raised.id,), law=articles.OBJECT)
     return [ObjectionLapsed(**envelope, objection=objection.raised.id, leg=leg.id)]
 

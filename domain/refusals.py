@@ -327,12 +327,16 @@ class ObjectionSettled(Refusal):
 
 
 class ObjectionRuns(Refusal):
-    """The time for ruling has not passed. Wait until its last day has ended."""
+    """The time for ruling has not passed. Wait until its last day has ended: `until_us`, UTC microseconds."""
 
     code = "objection_runs"
     says = ("异议答复期限未到，请等待期满", "the time for ruling has not passed; wait until it has")
     rests_on = articles.OBJECT
     about = "objection"
+
+    def __init__(self, until_us: int) -> None:
+        super().__init__()
+        self.until_us = until_us
 
 
 class NotTheRuler(Refusal):

@@ -10,9 +10,13 @@ from sync.status import ChildStatus, FaultStatus
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The node, the nodes directly below with their names, the standing faults, and its views."""
+    """The node, the nodes directly below with their names, the standing faults, and its views.
+
+    failure: which part has stopped and why, or null; the process ends then.
+    """
 
     status: NodeStatus
+    failure: str | None
     children: list[ChildStatus]
     names: dict[str, str]
     faults: list[FaultStatus]
@@ -26,6 +30,7 @@ def health(node: Node) -> Health:
         views = node.views.progress(conn)
     return Health(
         status=node.status(),
+        failure=node.failure,
         children=children,
         names={child.division: node.around.name_of(Division(child.division)) for child in children},
         faults=node.links.faults(),

@@ -8,7 +8,6 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.config import ChannelEnd, NodeConfig
-from gateway.logs import frames
 from gateway.witness_client import WitnessClient
 from sync.append import NewEvent
 from sync.channel import ChannelDown
@@ -60,8 +59,8 @@ class Links:
         while self.exchange.pump_seal():
             pass
 
-    def start(self, failed: Callable[[], None], *, may_send: bool = True) -> None:
-        """Start the threads. failed: told when one of them met a fault of the program.
+    def start(self, failed: Callable[[str, BaseException], None], *, may_send: bool = True) -> None:
+        """Start the threads. failed: told which of them met a fault of the program, and which fault.
 
         may_send: False for a node on probation: it only asks and listens.
         """
@@ -71,8 +70,7 @@ class Links:
                 reason = str(trouble) if isinstance(trouble, ChannelDown) else type(trouble).__name__
                 _log.warning("trouble", part=name, reason=reason, again_in_s=round(again_in_s, 1))
             else:
-                _log.error("stopped", part=name, error=type(trouble).__name__, frames=frames(trouble))
-                failed()
+                failed(name, trouble)
 
         if self._witness is not None:
             witness = self._witness

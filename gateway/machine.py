@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.model import REFUSALS
+from gateway.node import Node
 from gateway.refusals import Refusal
 from gateway.status import NodeStatus
 
@@ -37,6 +38,19 @@ class NotReady(Refusal):
         )
 
 
+class NodeStopped(Refusal):
+    """A part of the node has stopped for the reason named, and the process ends. Mend that; it is started again."""
+
+    code = "node_stopped"
+    status = 503
+
+    def __init__(self, failure: str) -> None:
+        super().__init__(
+            f"节点的一个部分已停止，进程即将结束：{failure}",
+            f"a part of the node has stopped and the process is ending: {failure}",
+        )
+
+
 @router.get("/healthz", responses=_TEXT, response_class=PlainTextResponse)
 def healthz() -> str:
     """The process answers."""
@@ -45,9 +59,12 @@ def healthz() -> str:
 
 @router.get("/readyz", responses=_TEXT, response_class=PlainTextResponse)
 def readyz(request: Request) -> str:
-    """The database answers too, so commands can be recorded. 503 otherwise."""
+    """No part has stopped and the database answers too, so commands can be recorded. 503 otherwise."""
+    node: Node = request.app.state.node
+    if node.failure is not None:
+        raise NodeStopped(node.failure)
     try:
-        psycopg.connect(request.app.state.node.dsn, connect_timeout=READY_WAIT_S).close()
+        psycopg.connect(node.dsn, connect_timeout=READY_WAIT_S).close()
     except psycopg.OperationalError as error:
         raise NotReady from error
     return "ready\n"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from typing import LiteralString
 from uuid import UUID
 
 import psycopg
@@ -21,8 +20,6 @@ from domain.events import (
     AnyEvent,
     ChildEnrolled,
     EventId,
-    Head,
-    HeadsNoted,
     NodeOpened,
     StreamId,
     Unit,
@@ -36,10 +33,11 @@ from gateway.clock import Clock, SharedClock, SystemClock
 from gateway.config import NodeConfig
 from gateway.denunciations import Denunciations
 from gateway.desk import Desk
+from gateway.head_notes import HeadNotes
 from gateway.ids import uuid7
 from gateway.links import Links
 from gateway.numbers import Numbers
-from gateway.postgres_server import PostgresServer
+from gateway.postgres_server import PostgresServer, PostgresServerError
 from gateway.probation import Probation
 from gateway.readings import Readings
 from gateway.receipts import Receipts
@@ -50,33 +48,20 @@ from gateway.steward import Hands, Steward
 from gateway.surroundings import OFFICE, Surroundings
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
-from sync.append import Append, Appended, NewEvent
+from sync.append import Append, Appended, LedgerError, NewEvent
 from sync.connections import open_pool
 from sync.custody import Custody
 from sync.custody_postgres import PostgresCases
 from sync.keys import NodeKeys, load_keys
 from sync.ledger import Reader, Tip, register_log
 from sync.migrations import migrate
-from sync.note import encode64
 from sync.sealing import Recipient
 from sync.tree import OWN_LOG
 from sync.trust import read_certificate
 from sync.writer import Writer
 
 POOL_SIZE = 6
-HEADS_A_LEAF = 300
-"""So many heads fit a leaf of 64 KiB, however long their origins."""
-
-_NEWS_FROM_BELOW: LiteralString = """
-select 1 from ledger where via = 1 and topic <> 'node.heads.v0' and pos > (
-    select coalesce(max(pos), 0) from ledger where topic = 'node.heads.v0' and via = 0
-) limit 1"""
-
-_ACCEPTED: LiteralString = """
-select origin, tree.size, root from tree join log on log.id = tree.log_id
-join checkpoint on checkpoint.log_id = tree.log_id and checkpoint.size = tree.size
-where tree.log_id <> 1 and tree.size > 0 order by origin"""
-
+DATABASE_LOOK_S = 1.0
 _log = structlog.get_logger("node")
 
 
@@ -92,8 +77,8 @@ class FolderInUse(RuntimeError):
 class Node:
     """One running node. Made by `build`, started and stopped by whoever serves it.
 
-    `failed` is set when a part of it met a fault that it cannot mend: whoever serves the node then ends the process,
-    and a service manager starts it again from what is on disk.
+    `failed` is set when a part of it met a fault that it cannot mend, and `failure` names it: whoever serves the node
+    then ends the process, and a service manager starts it again from what is on disk.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -102,10 +87,12 @@ class Node:
         self.config: NodeConfig = config.load(folder)
         self.here: Division = self.config.node.division
         self.failed = threading.Event()
+        self.failure: str | None = None
         self.metrics = CollectorRegistry()
         self._enrolment = founding.enrolment(folder)
         self._keys: NodeKeys = load_keys(folder / founding.KEYS)
         self._resources = ExitStack()
+        self._server: PostgresServer | None = None
         self._threads: list[tuple[threading.Thread, Callable[[], None]]] = []
         self._resources.callback(hold_folder(folder))
         self.clock: Clock = (
@@ -128,11 +115,14 @@ class Node:
         """Open, and start everything that follows the ledger; after a restore, only once the superior agrees."""
         self.open()
         stopping = threading.Event()
+        if self._server is not None:
+            server, ending = self._server, threading.Event()
+            self._thread("database", lambda: _keep_alive(server, ending), ending.set)
         self.views.prepare()  # their tables are there before the first question
         self._thread("projections", lambda: self.views.run(stopping), stopping.set)
         if self.probation.is_on:
             self.links.seal_all()
-            self.links.start(self.failed.set, may_send=False)
+            self.links.start(self.fail, may_send=False)
             over = threading.Event()
             self._thread("probation", lambda: self._await_superior(over), over.set)
         else:
@@ -147,7 +137,7 @@ class Node:
 
     def _go(self) -> None:
         self._thread("steward", self.steward.run, self.steward.stop)
-        self.links.start(self.failed.set)
+        self.links.start(self.fail)
 
     def stop(self) -> None:
         """Stop what follows the ledger, write what waits, let everything go. Safe to call twice."""
@@ -169,7 +159,7 @@ class Node:
         with self.pool.connection() as conn:
             log_id = register_log(conn, self.config.origin, self.here, self.config.node.shard)
         tip = Tip()
-        self.writer = Writer(dsn, log_id, self.clock.now_us, tip)
+        self.writer = Writer(dsn, log_id, self.clock.now_us, tip, on_failure=lambda error: self.fail("writer", error))
         self.writer.start()
         self._resources.callback(self.writer.close)
         self.reader = Reader(dsn, tip)
@@ -202,7 +192,8 @@ class Node:
             self.denunciations,
             around.forget_calendar,
             self.admit,
-            self.note_heads,
+            HeadNotes(self.reader, self.append, self._own_envelope, self.clock).look,
+            self.clock.now_us,
             connect,
         )
         self.steward = Steward(self.here, hands)
@@ -217,6 +208,7 @@ class Node:
         server.start()
         self._resources.callback(server.stop)
         server.create_database(NODE_DATABASE)
+        self._server = server
         return server.dsn(NODE_DATABASE)
 
     def _thread(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
@@ -224,12 +216,18 @@ class Node:
             try:
                 run()
             except Exception as error:
-                _log.error("stopped", part=name, error=type(error).__name__, frames=logs.frames(error))
-                self.failed.set()
+                self.fail(name, error)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append((thread, stop))
         thread.start()
+
+    def fail(self, part: str, error: BaseException) -> None:
+        """A part has met what it cannot mend: say so, stop being ready, and have the process ended."""
+        reason = str(error) if isinstance(error, LedgerError | PostgresServerError) else type(error).__name__
+        _log.error("stopped", part=part, reason=reason, frames=logs.frames(error))
+        self.failure = f"{part}: {reason}"
+        self.failed.set()
 
     def _log_opening(self) -> None:
         """The first leaves of a new log: who this is, and its first office."""
@@ -303,25 +301,6 @@ class Node:
         enrolment = self.links.admit(request, self.clock.now_us() + founding.VALIDITY_US, event_of)
         return founding.Bundle(enrolment, founding.escrow_text(self.folder))
 
-    def note_heads(self) -> None:
-        """Log which heads of the nodes below were accepted, if anything was learned since that was last logged.
-
-        What comes from below and is itself only such a note is no news: two tiers would note each other for ever.
-        """
-        if not self.reader.fetch(_NEWS_FROM_BELOW):
-            return
-        heads = [
-            Head(log=str(origin), size=int(size), root=encode64(bytes(root)))
-            for origin, size, root in self.reader.fetch(_ACCEPTED)
-        ]
-        new: list[NewEvent] = []
-        for at in range(0, len(heads), HEADS_A_LEAF):
-            now_us = self.clock.now_us()
-            id_ = EventId(uuid7(now_us))
-            event = HeadsNoted(**self._own_envelope(id_, now_us), heads=tuple(heads[at : at + HEADS_A_LEAF]))
-            new.append(NewEvent(event.stream, 1, tag_of(event), None, encode(event)))
-        self.append(Append(new)).result(60)  # together: after the first alone, the rest would be no news
-
     def status(self) -> NodeStatus:
         """How the node is now."""
         stands = self.links.status()
@@ -345,6 +324,14 @@ class Node:
     def secured(self, log_id: int, seq: int) -> bool:
         """Whether this leaf is cosigned one tier above its author; what came from another node already is."""
         return log_id != OWN_LOG or self.links.cosigned_size() > seq
+
+
+def _keep_alive(server: PostgresServer, stopping: threading.Event) -> None:
+    """The node brought its database along, so nobody else starts it again when it dies. Raises PostgresServerError."""
+    while not stopping.wait(DATABASE_LOOK_S):
+        if not server.answers():
+            _log.warning("database does not answer, started again")
+            server.start()
 
 
 def hold_folder(folder: Path) -> Callable[[], None]:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,11 +85,18 @@ class PostgresServer:
             except BlockingIOError:
                 pass
             else:
-                if self._answers():
+                if self.answers():
                     self._pg_ctl(self._programs(), "stop", "-m", "fast")
             finally:
                 self._use_lock.close()
                 self._use_lock = None
+
+    def kill(self) -> None:
+        """End the server on the spot, whoever uses it; it recovers at its next start. Waits for nothing."""
+        if self._server_stands_in_data():
+            with contextlib.suppress(OSError, ValueError):
+                pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+                os.kill(pid, signal.SIGQUIT)
 
     def __enter__(self) -> "PostgresServer":
         self.start()
@@ -115,7 +123,7 @@ class PostgresServer:
         programs = self._programs()
         if not self.data.exists():
             self._create_cluster(programs)
-        if self._answers():
+        if self.answers():
             return
         _private_folder(self._socket_folder, self._owner)
         self._write_settings()
@@ -174,7 +182,8 @@ class PostgresServer:
         log = self.data / "server.log"
         return log.exists() and b"is still in use" in log.read_bytes()[-2000:]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it takes a connection now."""
         try:
             psycopg.connect(self.dsn(), connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -183,7 +192,7 @@ class PostgresServer:
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
-        while not self._answers():
+        while not self.answers():
             if time.monotonic() > deadline:
                 raise PostgresServerError(
                     f"数据库在 {START_LIMIT_S} 秒内没有应答,请查看 {self.data}/server.log / "
@@ -210,7 +219,15 @@ class PostgresServer:
             way_in = _way_in(self._owner, [Path(command[0]), self.folder])
             command = [*way_in, *command]
             who = {} if way_in else _identity(self._owner)
-        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **who)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,  # a Ctrl-C at the terminal is for who called, not for a database half made
+            **who,
+        )
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise PostgresServerError(

@@ -1,11 +1,11 @@
 """What a node does by itself: opens the legs it is given, answers directives, ends silent objections, destroys keys.
 
 It follows the ledger. Every act is a command under an id made from its cause, so a steward that dies and begins
-again from an earlier position does nothing twice.
+again from an earlier position does nothing twice. Where an event of a newer version stands in the way, it tries again
+when the node has been started anew, such as with the version that understands it.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
@@ -36,7 +36,7 @@ from domain.events import (
     read,
 )
 from domain.parts import node_of
-from domain.refusals import ObjectionRuns
+from domain.refusals import ObjectionRuns, UpgradeNeeded
 from gateway.denunciations import Denunciations
 from gateway.desk import Desk
 from gateway.founding import Bundle
@@ -51,9 +51,7 @@ from sync.trust import CertificateRefused
 _ACTS: Final = UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21")
 _PAGE: Final = 500
 _LOOK_AGAIN_S: Final = 1.0
-
-HEADS_EVERY_S: Final = 60.0
-"""How often a node looks whether it has learned anything since it last logged the heads it had accepted."""
+_UPGRADE_LOOK_US: Final = 3_600_000_000
 
 _PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError)
 
@@ -70,6 +68,7 @@ class Hands(NamedTuple):
     forget_calendar: Callable[[], None]
     admit: Callable[[str], Bundle]
     note_heads: Callable[[], None]
+    now_us: Callable[[], int]
     connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 
@@ -81,7 +80,7 @@ class Steward:
         self._hands = hands
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = threading.Event()
-        self._noted_s = time.monotonic()
+        self._put_off_before: list[int] | None = None
 
     def stop(self) -> None:
         """Let `run` return after what it is doing."""
@@ -97,29 +96,39 @@ class Steward:
                 self._stopping.wait(_LOOK_AGAIN_S)
 
     def _step(self) -> None:
+        self._try_again()
         pos = self._position()
         rows = self._hands.reader.read(pos, _PAGE)
         for row in rows:
-            self._attend(row)
+            if not self._attend(row):
+                self._put_off(row.pos)
         if rows:
             pos = rows[-1].pos
             self._move(pos)
         self._end_silent_objections()
         self._admit_children()
-        self._note_heads()
+        self._hands.note_heads()
         if len(rows) < _PAGE:
             self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
-    def _attend(self, row: Row) -> None:
+    def _attend(self, row: Row) -> bool:
+        """Do what the event asks for; False where only a newer version of this program can."""
         if row.topic == UNREADABLE:
-            return  # proven, a fault on the board, and without effect
+            return True  # proven, a fault on the board, and without effect
         event = read(row.body)
-        if isinstance(event, SealedItem):
-            self._offer_to_organ(event, row)
-        elif isinstance(event, HolidaysNoticed):
-            self._hands.forget_calendar()
-        elif not isinstance(event, Unknown) and event.case is not None:
-            self._act_on(event, event.case)
+        if isinstance(event, Unknown):
+            return False
+        try:
+            if isinstance(event, SealedItem):
+                self._offer_to_organ(event, row)
+            elif isinstance(event, HolidaysNoticed):
+                self._hands.forget_calendar()
+                self._look_at_all_objections()
+            elif event.case is not None:
+                self._act_on(event, event.case)
+        except UpgradeNeeded:
+            return False
+        return True
 
     def _act_on(self, event: AnyEvent, case: CaseId) -> None:
         match event:
@@ -185,6 +194,8 @@ class Steward:
         act = uuid5(_ACTS, f"{type(command).__name__}/{cause}")
         try:
             self._hands.desk.do(command, self._actor, act, beside or [])
+        except UpgradeNeeded:
+            raise
         except DomainError as refusal:
             # The rules had the last word: another event, learned since, made the act unlawful or needless.
             _log.warning("left undone", act=type(command).__name__, cause=str(cause), code=refusal.code)
@@ -193,28 +204,66 @@ class Steward:
 
     def _watch(self, case: CaseId, objection: EventId) -> None:
         with self._hands.connect() as conn:
-            conn.execute("insert into web.objection_watch values (%s, %s) on conflict do nothing", (objection, case))
+            conn.execute(
+                "insert into web.objection_watch (objection, case_id) values (%s, %s) on conflict do nothing",
+                (objection, case),
+            )
 
     def _end_silent_objections(self) -> None:
+        """Those whose time has run out, each once; of a new one, first find out when that will be."""
         with self._hands.connect() as conn:
-            watched = conn.execute("select objection, case_id from web.objection_watch").fetchall()
-        for objection, case in watched:
-            act = uuid5(_ACTS, f"lapse/{objection}")
-            command = LapseObjection(case=CaseId(case), objection=EventId(objection))
-            try:
-                self._hands.desk.do(command, self._actor, act)
-            except ObjectionRuns:
-                continue
-            except DomainError as refusal:
-                _log.warning("left undone", act="lapse", cause=str(objection), code=refusal.code)
+            due = conn.execute(
+                "select objection, case_id from web.objection_watch where look_us <= %s", (self._hands.now_us(),)
+            ).fetchall()
+        for objection, case in due:
+            look_us = self._lapse(CaseId(case), EventId(objection))
             with self._hands.connect() as conn:
-                conn.execute("delete from web.objection_watch where objection = %s", (objection,))
+                if look_us is None:
+                    conn.execute("delete from web.objection_watch where objection = %s", (objection,))
+                else:
+                    conn.execute(
+                        "update web.objection_watch set look_us = %s where objection = %s", (look_us, objection)
+                    )
 
-    def _note_heads(self) -> None:
-        """Now and then, make provable what this node had accepted by then."""
-        if time.monotonic() - self._noted_s >= HEADS_EVERY_S:
-            self._noted_s = time.monotonic()
-            self._hands.note_heads()
+    def _lapse(self, case: CaseId, objection: EventId) -> int | None:
+        """When to look again, UTC microseconds; None where the objection has ended, now or before."""
+        act = uuid5(_ACTS, f"lapse/{objection}")
+        try:
+            self._hands.desk.do(LapseObjection(case=case, objection=objection), self._actor, act)
+        except ObjectionRuns as runs:
+            return runs.until_us
+        except UpgradeNeeded:
+            return self._hands.now_us() + _UPGRADE_LOOK_US
+        except DomainError as refusal:
+            _log.warning("left undone", act="lapse", cause=str(objection), code=refusal.code)
+        return None
+
+    def _look_at_all_objections(self) -> None:
+        """A notice of holidays moves the days on which they end."""
+        with self._hands.connect() as conn:
+            conn.execute("update web.objection_watch set look_us = 0")
+
+    # What needs a newer version of this program
+
+    def _put_off(self, pos: int) -> None:
+        _log.warning("put off until the node is upgraded", pos=pos)
+        with self._hands.connect() as conn:
+            conn.execute("insert into web.steward_later values (%s) on conflict do nothing", (pos,))
+
+    def _try_again(self) -> None:
+        """Once in the life of a process, which is one version: attend to what an earlier one had to put off."""
+        if self._put_off_before is None:
+            self._look_at_all_objections()
+            with self._hands.connect() as conn:
+                found = conn.execute("select pos from web.steward_later order by pos desc").fetchall()
+            self._put_off_before = [int(pos) for (pos,) in found]
+        while self._put_off_before:
+            pos = self._put_off_before[-1]
+            (row,) = self._hands.reader.read(pos - 1, 1)
+            if self._attend(row):
+                with self._hands.connect() as conn:
+                    conn.execute("delete from web.steward_later where pos = %s", (pos,))
+            self._put_off_before.pop()
 
     # Requests that the command line left
 

@@ -11,9 +11,10 @@ from sync.exchange import Standing
 from sync.note import NoteInvalid, parse_vkey
 from sync.store_postgres import PostgresStore
 from sync.tree import OWN_LOG
-from sync.witness import question, take_answer
+from sync.witness import Question, contradiction, question, take_answer
 
 TIMEOUT_S: Final = 10.0
+_CONTRADICTIONS: Final = ("behind", "differs_above")
 
 
 class WitnessClient:
@@ -26,6 +27,7 @@ class WitnessClient:
         self._now_us = now_us
         self._held_size: int | None = None
         self._answered_size: int | None = None
+        self._standing: Standing = "unanswered"
         self._http = httpx2.Client(timeout=TIMEOUT_S)
 
     @property
@@ -39,7 +41,8 @@ class WitnessClient:
 
     def ask(self) -> bool:
         """Ask once, if there is anything to cosign; the first time in any case. False, too, where it has to be asked
-        again, so that a witness that holds something else is not asked without a pause. Raises ChannelDown.
+        again with the size that it has named. A witness that holds something else is a fault, kept with its evidence
+        and over once it cosigns. Raises ChannelDown, so that the next question waits.
         """
         with self._store.transaction() as tx:
             asked = question(tx, self._key, self._held_size, again=self._answered_size is None)
@@ -47,19 +50,29 @@ class WitnessClient:
             return False
         try:
             answer = self._http.post(f"{self._url}/add-checkpoint", content=asked.body)
-            with self._store.transaction() as tx:
-                self._held_size = take_answer(tx, asked, answer.status_code, answer.content, self._key, self._now_us())
+            self._take(asked, answer.status_code, answer.content)
         except (httpx2.HTTPError, NoteInvalid) as error:
             raise ChannelDown(f"witness {self._url}: {error}") from error
-        if self._held_size is not None:
-            return False
-        self._answered_size = asked.checkpoint.size
-        return True
+        return self._held_size is None
+
+    def _take(self, asked: Question, status: int, body: bytes) -> None:
+        origin, now_us = asked.checkpoint.origin, self._now_us()
+        against = contradiction(asked, status, body)
+        with self._store.transaction() as tx:
+            if against is not None:
+                tx.fault([against], now_us)
+            else:
+                self._held_size = take_answer(tx, asked, status, body, self._key, now_us)
+                if self._held_size is None:
+                    tx.heal(_CONTRADICTIONS, [origin], now_us)
+        if against is not None:
+            self._standing = "behind" if against.kind == "behind" else "differs"
+            raise ChannelDown(f"witness {self._url}: {against.detail}")
+        if self._held_size is None:
+            self._answered_size = asked.checkpoint.size
 
     def standing(self) -> Standing:
         """Whether the witness has, since this process began, cosigned the own log as it stands here."""
         with self._store.transaction() as tx:
             size = tx.tree(OWN_LOG).size
-        if self._held_size is not None and self._held_size > size:
-            return "behind"
-        return "agrees" if self._answered_size == size else "unanswered"
+        return "agrees" if self._answered_size == size else self._standing

@@ -62,10 +62,15 @@ class Waiting:
             self._changed.notify()
         return item.future
 
-    def take(self) -> list[Item]:
-        """Sleep until something is there: the appends in front up to the limits, or one job. [] at the end."""
+    def take(self, idle_s: float) -> list[Item] | None:
+        """Sleep until something is there: the appends in front up to the limits, or one job.
+
+        [] after `idle_s` without anything; None at the end.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._items or not self.is_open)
+            self._changed.wait_for(lambda: self._items or not self.is_open, idle_s)
+            if not self._items and not self.is_open:
+                return None
             items: list[Item] = []
             events = size_bytes = 0
             while self._items:

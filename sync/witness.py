@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from sync.faults import Fault
 from sync.merkle import EMPTY_ROOT, HASH_BYTES, ProofInvalid, Prover, verify_consistency
 from sync.note import (
     Checkpoint,
@@ -94,9 +95,10 @@ def add_checkpoint(
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A request to a witness, and what its answer is checked against."""
+    """A request to a witness, and what its answer is checked against. old_size: what it is taken to hold."""
 
     checkpoint: Checkpoint
+    old_size: int
     body: bytes
 
 
@@ -128,7 +130,26 @@ def question(
     if (cosigned >= checkpoint.size and not again) or old_size > checkpoint.size:
         return None
     proof = Prover(store.hashes(OWN_LOG), checkpoint.size).consistency(old_size)
-    return Question(checkpoint, _request(old_size, proof, note))
+    return Question(checkpoint, old_size, _request(old_size, proof, note))
+
+
+def contradiction(asked: Question, status: int, body: bytes) -> Fault | None:
+    """What the answer says against the own log, in the words a parent's would have: `behind` or `differs_above`.
+
+    differs_above: the witness holds this very size under another root (409), or a smaller tree that this one does not
+    continue (422). behind: it has cosigned more than is signed here. Evidence: the question, with the own signed
+    checkpoint and the proof that failed, and the answer. None for every other answer. Raises NoteInvalid.
+    """
+    origin, size = asked.checkpoint.origin, asked.checkpoint.size
+    if status == 422:
+        kind, detail = "differs_above", f"the witness holds another tree of {asked.old_size} leaves"
+    elif status == 409 and (held := _size(body)) > size:
+        kind, detail = "behind", f"{held} leaves are cosigned by the witness, {size} are signed here"
+    elif status == 409 and held == size == asked.old_size:
+        kind, detail = "differs_above", f"the witness has cosigned another root at {size} leaves"
+    else:
+        return None
+    return Fault(kind, origin, "", detail, asked.body + f"\n{status}\n".encode() + body)
 
 
 def take_answer(
@@ -139,7 +160,7 @@ def take_answer(
     Raises NoteInvalid for an answer that is none, and for every other status: show it to the operator.
     """
     if status == 409:
-        return parse_decimal(body.decode("ascii", "replace").removesuffix("\n"))
+        return _size(body)
     if status != 200:
         raise NoteInvalid(
             f"见证方答复{status}", f"the witness answered {status}: {body[:200].decode(errors='replace')}"
@@ -149,6 +170,10 @@ def take_answer(
     verify(Note(text, tuple(lines)), [witness])
     store.keep_cosignatures(witness.name, [(OWN_LOG, asked.checkpoint.size, str(lines[0]))], now_us)
     return None
+
+
+def _size(body: bytes) -> int:
+    return parse_decimal(body.decode("ascii", "replace").removesuffix("\n"))
 
 
 def _parse(request: bytes) -> tuple[int, list[bytes], Note, Checkpoint]:

@@ -18,6 +18,9 @@ from sync.waiting import Item, Waiting, settle
 
 T = TypeVar("T")
 
+IDLE_LOOK_S: Final = 1.0
+"""So often a writer that has nothing to do looks whether it still is the node's writer."""
+
 _STREAMS_HELD: Final = 100_000  # about 20 MB; the others are asked for when they come
 
 # The head row is lock, fence (epoch) and source of positions in one. It stays locked until commit, so positions become
@@ -54,6 +57,8 @@ with h as (
         with ordinality as u (g, q, s, v, t, c, b, l, n)
 )
 select 1 from h"""
+
+_STILL_MINE: Final = "select 1 from head where epoch = %b"
 
 _END_JOB: Final = "update head set turn = turn + 1 where epoch = %b and pos = %b returning 1"
 
@@ -130,17 +135,20 @@ class Writer:
         *,
         queue_bytes: int = 16 << 20,
         reconnect_s: float = ANSWER_S,
+        on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         """log_id: of the node's own log. now_us: UTC microseconds; a clock that steps back is held at its maximum.
 
         queue_bytes: above this many waiting, callers get Busy. reconnect_s: how long a lost database is waited for
         before callers are told; the next one makes the writer look again.
+        on_failure: told, in the writer's thread, why it has stopped by itself: Fenced, or a fault of the program.
         """
         self.tip = Tip() if tip is None else tip
         self._dsn = dsn
         self._log_id = log_id
         self._now_us = now_us
         self._reconnect_s = reconnect_s
+        self._on_failure = on_failure
         self._waiting = Waiting(queue_bytes)
         self._last_versions = LastVersions(_STREAMS_HELD)
         self._in_flight: _InFlight | None = None
@@ -195,19 +203,28 @@ class Writer:
         future: Future[T] = self._waiting.put(Item(job, lazy=lazy))
         return future
 
-    @property
-    def failure(self) -> BaseException | None:
-        """Why the writer stopped by itself: Fenced, or a fault of the program; None as long as it has not."""
-        return self._waiting.failure
-
     def _main(self) -> None:
-        while items := self._waiting.take():
+        while (items := self._waiting.take(IDLE_LOOK_S)) is not None:
             try:
-                self._do(items)
+                if items:
+                    self._do(items)
+                else:
+                    self._look()
             except BaseException as failure:  # whatever it is, no caller may wait for ever
                 self._waiting.give_up(failure)
                 self._fail(items, failure)
+                self._on_failure(failure)
                 return
+
+    def _look(self) -> None:
+        """Nobody asks for anything, and still the node must learn that another has taken its place. Raises Fenced."""
+        try:
+            mine = self._conn.execute(_STILL_MINE, (self._head.epoch,), binary=True).fetchone()
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self._reconnect()
+        else:
+            if mine is None:
+                raise Fenced
 
     def _do(self, items: list[Item]) -> None:
         for is_last_try in (False, True):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from queue import Queue
 from uuid import UUID, uuid4
 
 import psycopg
@@ -214,6 +215,13 @@ def test_a_second_writer_fences_the_first(database: str, writer: Writer, reader:
             writer.append(one())
         assert second.append(one()).result(LIMIT_S).positions == range(2, 3)
     assert_whole(reader.read(0, 10))
+
+
+def test_an_idle_writer_learns_that_it_was_fenced_and_tells(database: str) -> None:
+    told: Queue[BaseException] = Queue()
+    with Writer(database, 1, now_us, on_failure=told.put), Writer(database, 1, now_us) as second:
+        assert isinstance(told.get(timeout=LIMIT_S), Fenced)
+        assert second.append(one()).result(LIMIT_S)
 
 
 def test_a_fenced_writer_can_run_no_job_either(database: str, writer: Writer) -> None:

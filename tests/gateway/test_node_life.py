@@ -1,0 +1,205 @@
+"""What a node does by itself, and how it ends: named, and not ready before that."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import psycopg
+import pytest
+
+from domain.clocks import due, shanghai_date
+from domain.commands import AnyCommand
+from domain.divisions import tier_of
+from domain.events import Actor, HandedOver, LegOpened, Objected, ObjectionLapsed, Role, read
+from domain.limits import rule_on
+from gateway import config, founding
+from gateway.clock import SharedClock
+from gateway.desk import Recorded
+from gateway.health import health
+from gateway.node import FolderInUse, Node
+from gateway.outside_witness import WitnessConfig, found_witness
+from gateway.postgres_server import PostgresServer
+from gateway.web import build_app
+from sync.append import LedgerUnavailable
+from sync.writer import Writer
+from tests.gateway.conftest import COUNTY, Office, wait_until
+from tests.gateway.test_api import registration
+
+OFFICE = f"{COUNTY}.office"
+ROADS = f"{COUNTY}.roads"
+NOON_US = 1_795_406_400_000_000
+
+
+def founded(folder: Path, database: config.Database) -> Path:
+    """The folder of a root on the test's clock; nobody listens where its witness should be."""
+    SharedClock(folder / "clock", NOON_US)
+    key = found_witness(folder / "witness", WitnessConfig(name="audit.test.example/witness", port=9))
+    settings = config.NodeConfig(
+        node=config.Identity(
+            division=COUNTY, name="杞县信访局", tier=tier_of(COUNTY), trust_domain="test.example", parent=None
+        ),
+        database=database,
+        clock=config.ClockChoice(kind="shared", path=str(folder / "clock")),
+        witness=config.OutsideWitness(url="http://127.0.0.1:9", key=key),
+    )
+    founding.found_root(folder / "node", settings, NOON_US)
+    return folder / "node"
+
+
+@pytest.fixture
+def folder(postgres: PostgresServer, tmp_path: Path) -> Path:
+    name = f"life_{uuid4().hex[:12]}"
+    postgres.create_database(name)
+    return founded(tmp_path, config.Database(dsn=postgres.dsn(name)))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Node]:
+    node = Node(folder)
+    node.open()
+    try:
+        yield node
+    finally:
+        node.stop()
+
+
+@contextmanager
+def tended(node: Node) -> Iterator[None]:
+    """While its steward runs."""
+    steward = threading.Thread(target=node.steward.run, daemon=True)
+    steward.start()
+    yield
+    node.steward.stop()
+    steward.join(timeout=20)
+
+
+def do(node: Node, role: Role, unit: str = OFFICE, **command: Any) -> Recorded:
+    person = Actor(account=UUID(int=1), role=role, unit=unit)
+    return node.desk.do(msgspec.convert(command, AnyCommand), person, uuid4())
+
+
+def handed_to_roads(node: Node) -> tuple[str, str]:
+    """A case that its office has transferred to another of the same node, and the leg that is to be opened there."""
+    recorded = do(node, "clerk", **registration(issue_region=COUNTY, received_on="2026-11-20"))
+    leg = next(event.leg for event in recorded.events if isinstance(event, LegOpened))
+    moved = do(
+        node,
+        "handler",
+        command="hand_over",
+        case=str(recorded.case),
+        leg=str(leg),
+        to=ROADS,
+        mode="transfer",
+        reason="道路归其管理",
+    )
+    handed = next(event for event in moved.events if isinstance(event, HandedOver))
+    return str(recorded.case), str(handed.next_leg)
+
+
+def openings(node: Node, leg: str) -> int:
+    events = [read(row.body) for row in node.reader.read(0, 10_000)]
+    return sum(isinstance(event, LegOpened) and str(event.leg) == leg for event in events)
+
+
+def rename(node: Node, was: bytes, becomes: bytes) -> None:
+    """Stands for another version of this program: the same leaf, read under a name that is known, or is not."""
+    with node.pool.connection() as conn:
+        conn.execute(
+            "update ledger set body = decode(replace(encode(body, 'escape'), %s, %s), 'escape')"
+            " where topic = 'leg.handed_over.v0'",
+            (was.decode(), becomes.decode()),
+        )
+
+
+def put_off(node: Node) -> int:
+    with node.pool.connection() as conn:
+        ((count,),) = conn.execute("select count(*) from web.steward_later").fetchall()
+    return int(count)
+
+
+def test_what_an_older_version_could_not_read_is_attended_to_after_the_upgrade(folder: Path) -> None:
+    with opened(folder) as node:
+        _, leg = handed_to_roads(node)
+        rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
+        with tended(node):
+            wait_until(lambda: put_off(node) == 1)
+        rename(node, b"leg.handed_over.v9", b"leg.handed_over.v0")
+        assert openings(node, leg) == 0
+    with opened(folder) as node, tended(node):
+        wait_until(lambda: openings(node, leg) == 1)
+        wait_until(lambda: put_off(node) == 0)
+
+
+def test_a_silent_objection_is_looked_at_when_it_can_end_and_not_before(folder: Path) -> None:
+    with opened(folder) as node:
+        case, leg = handed_to_roads(node)
+        with tended(node):
+            wait_until(lambda: openings(node, leg) == 1)
+            objection = do(node, "handler", ROADS, command="object", case=case, leg=leg, reason="不归本单位")
+            (raised,) = (event for event in objection.events if isinstance(event, Objected))
+            wait_until(lambda: look_us(node) > 0)
+            rule = rule_on("objection_ruling", shanghai_date(raised.recorded_us))
+            end_us = due(rule, raised.recorded_us, node.around.calendar()).due_us
+            assert look_us(node) == end_us
+
+            SharedClock(folder.parent / "clock").advance_to(end_us + 1)
+
+            wait_until(lambda: any(isinstance(read(row.body), ObjectionLapsed) for row in node.reader.read(0, 10_000)))
+            wait_until(lambda: look_us(node) == 0)
+
+
+def look_us(node: Node) -> int:
+    """When the steward will look at the one objection; 0 where there is none, or it does not know yet."""
+    with node.pool.connection() as conn:
+        found = conn.execute("select look_us from web.objection_watch").fetchall()
+    return int(found[0][0]) if found else 0
+
+
+def test_an_idle_node_that_was_fenced_is_no_longer_ready_and_ends_with_the_reason(folder: Path) -> None:
+    node = Node(folder)
+    node.start()
+    try:
+        visitor = Office(node, build_app(node)).client()
+        assert visitor.get("/readyz").status_code == 200
+        with Writer(node.dsn, 1, node.clock.now_us):
+            assert node.failed.wait(10)
+        answer = visitor.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "node_stopped")
+        assert "another process has become this node's writer" in answer.json()["en"]
+        assert health(node).failure == node.failure
+        assert visitor.get("/healthz").status_code == 200
+    finally:
+        node.stop()
+
+
+def test_a_folder_has_one_node(folder: Path) -> None:
+    with opened(folder), pytest.raises(FolderInUse):
+        Node(folder)
+
+
+def test_a_node_that_brought_its_database_brings_it_back_when_it_is_killed(tmp_path: Path) -> None:
+    node = Node(founded(tmp_path, config.Database()))
+    node.start()
+    try:
+        visitor = Office(node, build_app(node)).client()
+        wait_until(lambda: visitor.get("/readyz").status_code == 200)
+        server = int((node.folder / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(server, signal.SIGKILL)
+
+        def records_again() -> bool:
+            try:
+                handed_to_roads(node)
+            except (psycopg.OperationalError, LedgerUnavailable):
+                return False
+            return visitor.get("/readyz").status_code == 200
+
+        wait_until(records_again, 60)
+        assert not node.failed.is_set()
+    finally:
+        node.stop()
