@@ -38,12 +38,12 @@ def main() -> None:
 
 @contextmanager
 def _refusals_told() -> Iterator[None]:
-    from gateway.named import NAMED
+    from gateway.named import NAMED, sentence_of
 
     try:
         yield
     except NAMED as refusal:
-        typer.echo(str(refusal), err=True)
+        typer.echo(sentence_of(refusal), err=True)
         sys.exit(1)
 
 
@@ -85,8 +85,8 @@ def node_init(
     if root:
         from gateway.clock import SystemClock
 
-        founding.found_root(folder, settings, SystemClock().now_us())
-        typer.echo(f"{folder}：已建立根节点 / founded the root")
+        log_key = founding.found_root(folder, settings, SystemClock().now_us())
+        typer.echo(f"{folder}：已建立根节点，日志公钥 / founded the root; the key of its log: {log_key}")
     else:
         founding.found(folder, settings)
         typer.echo(f"{folder / founding.REQUEST}：请交上级登记 / have the superior enrol this request")
@@ -196,6 +196,28 @@ def account_add(
 
     add_account(folder, login, role, unit, _secret("口令 / password"), discipline=discipline)
     typer.echo(f"{login}：已添加 / added")
+
+
+@witness.command("init")
+def witness_init(
+    folder: Folder,
+    name: Annotated[str, typer.Option(help="见证名称 / its name, such as audit.example/witness")],
+    port: Annotated[int, typer.Option(help="监听端口 / where it listens")] = 8420,
+) -> None:
+    """建立外部见证：生成密钥 / make a witness's folder and key."""
+    from gateway.outside_witness import WitnessConfig, found_witness
+
+    key = found_witness(folder, WitnessConfig(name=name, port=port))
+    typer.echo(f"{folder}：见证公钥 / the witness's key: {key}")
+
+
+@witness.command("watch")
+def witness_watch(folder: Folder, key: Annotated[str, typer.Argument(help="日志公钥 / the key of a log")]) -> None:
+    """由见证会签此日志，下次启动起生效 / have the witness cosign this log from its next start."""
+    from gateway.outside_witness import watch
+
+    watch(folder, key)
+    typer.echo(f"{folder}：将会签 / will cosign {key}")
 
 
 @witness.command("run")

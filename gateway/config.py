@@ -117,6 +117,20 @@ def load(folder: Path) -> NodeConfig:
         raise ConfigInvalid(f"{path}: {error}；请改正后重试 / correct it and start again") from error
 
 
+def require_links(config: NodeConfig) -> None:
+    """Raises ConfigInvalid where nobody would ever cosign this node's log: it would run, and be heard by no one."""
+    if config.node.parent is not None and config.channel.up is None:
+        raise ConfigInvalid(
+            f"有上级的节点须在 {FILE_NAME} 中写明 [channel.up] 的 dsn / a node below another one needs the dsn of its "
+            f"[channel.up] in {FILE_NAME}"
+        )
+    if config.node.parent is None and config.witness is None:
+        raise ConfigInvalid(
+            f"根节点须在 {FILE_NAME} 中写明 [witness] 的 url 和 key / a root needs the url and the key of its outside "
+            f"[witness] in {FILE_NAME}"
+        )
+
+
 def write(folder: Path, config: NodeConfig) -> None:
     """Write `config` as TOML, leaving out what stands at its default."""
     text = "".join(_section(name, value) for name, value in _plain(config).items())

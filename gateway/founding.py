@@ -30,7 +30,7 @@ from sync.trust import (
 )
 
 VALIDITY_US = 20 * 366 * 24 * 3_600_000_000
-"""How long a certificate is good for: the default of `huiyin node enrol`."""
+"""How long a certificate is good for."""
 
 ENROLMENT = Path("trust/enrolment.json")
 ESCROW = Path("trust/escrow.key")
@@ -75,13 +75,17 @@ def found(folder: Path, config: NodeConfig) -> str:
     return text
 
 
-def found_root(folder: Path, config: NodeConfig, now_us: int) -> None:
-    """Make the folder of a root, which signs its own certificate, and the escrow's two shares for two persons."""
+def found_root(folder: Path, config: NodeConfig, now_us: int) -> str:
+    """Make the folder of a root, which signs its own certificate, and the escrow's two shares for two persons.
+
+    Returns the vkey of its log, which its outside witness has to know.
+    """
     found(folder, config)
     keys = load_keys(folder / KEYS)
     text = make_root(request_of(config, keys), keys.log, now_us, now_us + VALIDITY_US)
     escrow = base64.b64encode(found_escrow(folder)).decode()
     install(folder, Bundle(Enrolment(fingerprint(text), [text]), escrow))
+    return keys.log.verifier.vkey
 
 
 def request_of(config: NodeConfig, keys: NodeKeys) -> Request:

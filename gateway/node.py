@@ -85,6 +85,7 @@ class Node:
         """Read the folder and take hold of it. Raises ConfigInvalid, NotEnrolled, KeyFileRefused, FolderInUse."""
         self.folder = folder
         self.config: NodeConfig = config.load(folder)
+        config.require_links(self.config)
         self.here: Division = self.config.node.division
         self.failed = threading.Event()
         self.failure: str | None = None

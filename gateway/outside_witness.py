@@ -55,6 +55,14 @@ def write_config(folder: Path, config: WitnessConfig) -> None:
     (folder / _CONFIG).write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def watch(folder: Path, log_key: str) -> None:
+    """Have the witness of `folder` cosign this log, too, from its next start. Raises ConfigInvalid, KeyInvalid."""
+    parse_vkey(log_key)
+    config = load_config(folder)
+    if log_key not in config.logs:
+        write_config(folder, msgspec.structs.replace(config, logs=(*config.logs, log_key)))
+
+
 def load_config(folder: Path) -> WitnessConfig:
     """Raises ConfigInvalid."""
     try:
