@@ -5,7 +5,7 @@ written by its holder's node alone, and where a directive took a leg away, what 
 and changes nothing about who answers (ADR-0003).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import msgspec
@@ -53,6 +53,7 @@ from domain.events import (
     Unknown,
     Withdrawn,
 )
+from domain.keys import LAST_COPY_US, custodians, entitled, founder_of, is_second_person
 from domain.parts import Claim, Directive, Erasure, Leg, LegEvent, Objection, Order, Paper, node_of
 
 
@@ -60,8 +61,9 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     """One case as this node knows it; a value, never changed in place. `evolve` makes it.
 
     registered: null where only later parts were sent here. orders: by id; directives: by event id. versions: how far
-    each stream is known. unknown: streams in which an event of a newer version stands. custodians: who holds a
-    wrapped key, per subject. papers: what is served on the petitioner, by the event it was rendered from.
+    each stream is known. unknown: streams in which an event of a newer version stands. grants: of each subject's
+    key, as said; custodians: who was given it by those that count. papers: what is served on the petitioner, by the
+    event it was rendered from.
     """
 
     case: CaseId
@@ -78,6 +80,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: Withdrawn | None = None
     rated: Rated | None = None
     custodians: Mapping[str, frozenset[Division]] = {}
+    grants: Mapping[str, tuple[KeyGranted, ...]] = {}
     erasures: Mapping[UUID, Erasure] = {}
     versions: Mapping[StreamId, int] = {}
     unknown: frozenset[StreamId] = frozenset()
@@ -162,9 +165,41 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
         final = (OpinionIssued, Replied, Declined)
         return any(paper.leg == leg.id and isinstance(paper, final) for paper in self.papers.values())
 
+    def readers(self, subject: str) -> frozenset[Division]:
+        """The custodians who were given the subject's key to read with it, which an escrow is not."""
+        counted = entitled(self.grants.get(subject, ()), self.founder(subject))
+        return frozenset(one.custodian for grant in counted for one in grant.grants if one.purpose != "escrow")
+
+    def agreed_erasure(self, subject: str) -> Erasure | None:
+        """The erasure of a subject that two persons of one custodian have agreed on; from then on nothing may stay."""
+        holders = self.custodians.get(subject, frozenset())
+        return next(
+            (
+                one
+                for one in self.erasures.values()
+                if one.confirmed is not None and one.ordered.subject == subject and one.ordered.node in holders
+            ),
+            None,
+        )
+
+    def unsigned(self, erasure: Erasure) -> frozenset[Division]:
+        """The custodians known here who have not signed the destruction, also those who became it meanwhile."""
+        named = erasure.confirmed.custodians if erasure.confirmed else ()
+        return self.custodians.get(erasure.ordered.subject, frozenset()).union(named) - erasure.destroyed_by
+
+    def complete_us(self, erasure: Erasure) -> int | None:
+        """From when on nothing of it is left anywhere, backups included; null while anybody has still to sign."""
+        if erasure.confirmed is None or self.unsigned(erasure):
+            return None
+        return max(erasure.destroyed_us, erasure.confirmed.recorded_us) + LAST_COPY_US
+
     def version_of(self, stream: UUID) -> int:
         """How many events of the stream are known here."""
         return self.versions.get(StreamId(stream), 0)
+
+    def founder(self, subject: str) -> Division | None:
+        """Who made the subject's key, where the registration tells."""
+        return founder_of(self.registered, subject) if self.registered else None
 
     def _precedence(self, leg: Leg) -> tuple[str, str]:
         directive = self.directives.get(leg.named_by) if leg.named_by else None
@@ -227,7 +262,7 @@ def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line 
     change = msgspec.structs.replace
     match event:
         case Registered():
-            return _with_claims(change(file, registered=event), event.claims)
+            return _with_custodians(_with_claims(change(file, registered=event), event.claims), file.grants)
         case RegistrationCorrected():
             return change(file, corrected=event)
         case ClaimAmended():
@@ -370,15 +405,23 @@ def _paper(file: CaseFile, event: Paper) -> CaseFile:
 def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed) -> CaseFile:
     change = msgspec.structs.replace
     if isinstance(event, KeyGranted):
-        holders = file.custodians.get(event.subject, frozenset()) | {grant.custodian for grant in event.grants}
-        return change(file, custodians={**file.custodians, event.subject: holders})
+        known = (*file.grants.get(event.subject, ()), event)
+        return _with_custodians(change(file, grants={**file.grants, event.subject: known}), [event.subject])
     if isinstance(event, ErasureOrdered):
         return change(file, erasures={event.erasure: Erasure(ordered=event), **file.erasures})
-    known = file.erasures.get(event.erasure)
-    if known is None:
+    erasure = file.erasures.get(event.erasure)
+    if erasure is None:
         return file
     if isinstance(event, ErasureConfirmed):
-        known = change(known, confirmed=known.confirmed or event)
+        if is_second_person(erasure.ordered, event):
+            erasure = change(erasure, confirmed=erasure.confirmed or event)
     elif event.custodian == event.node:
-        known = change(known, destroyed_by=known.destroyed_by | {event.custodian})
-    return change(file, erasures={**file.erasures, event.erasure: known})
+        last_us = max(erasure.destroyed_us, event.recorded_us)
+        erasure = change(erasure, destroyed_by=erasure.destroyed_by | {event.custodian}, destroyed_us=last_us)
+    return change(file, erasures={**file.erasures, event.erasure: erasure})
+
+
+def _with_custodians(file: CaseFile, subjects: Iterable[str]) -> CaseFile:
+    """The file after it learned more of who was given these subjects' keys, or who made them."""
+    found = {subject: custodians(file.grants[subject], file.founder(subject)) for subject in subjects}
+    return msgspec.structs.replace(file, custodians={**file.custodians, **found}) if found else file

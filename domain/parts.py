@@ -15,6 +15,8 @@ from domain.events import (
     EventId,
     Extended,
     HandedOver,
+    KeyDestroyed,
+    KeyGranted,
     LegEnded,
     LegId,
     Objected,
@@ -35,6 +37,8 @@ Paper = Accepted | Declined | Extended | OpinionIssued | Replied
 """The events that a paper for the petitioner is rendered from."""
 Directive = ObjectionRuled | TakenOver | OrderIssued
 """What the node of the leg it names answers exactly once."""
+CustodyEvent = KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed
+"""Who holds a subject's data key, and its destruction."""
 LegEvent = HandedOver | Objected | ObjectionLapsed | LegEnded | Paper | Served | Reported | Closed
 """What only the holder of a leg writes, into the leg's own stream."""
 
@@ -106,13 +110,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure on its way: complete once every custodian confirmed in it has signed the destruction."""
+    """An erasure on its way. destroyed_by: who has signed the destruction, `destroyed_us` the last one's moment."""
 
     ordered: ErasureOrdered
     confirmed: ErasureConfirmed | None = None
     destroyed_by: frozenset[Division] = frozenset()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nobody named by the second person still has to sign."""
-        return self.confirmed is not None and self.destroyed_by.issuperset(self.confirmed.custodians)
+    destroyed_us: int = 0

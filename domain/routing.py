@@ -33,7 +33,7 @@ from domain.events import (
     TakenOver,
     Withdrawn,
 )
-from domain.parts import node_of
+from domain.parts import CustodyEvent, node_of
 
 
 def addressees(file: CaseFile, event: AnyEvent, here: Division, topology: Topology) -> frozenset[Division]:
@@ -43,7 +43,7 @@ def addressees(file: CaseFile, event: AnyEvent, here: Division, topology: Topolo
     knows the case, superiors in between included, so that none of them shows a duty that has passed to another.
     A division that the topology does not know is left out.
     """
-    if isinstance(event, KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed):
+    if isinstance(event, CustodyEvent):
         nodes = frozenset(_custodians(file, event))
     else:
         nodes = _with_superiors(_concerned(file, event), topology)
@@ -56,6 +56,16 @@ def file_receivers(event: AnyEvent, here: Division, topology: Topology) -> froze
     receiver = _receiver(event)
     nodes = [] if receiver is None else [receiver]
     return frozenset(node for node in _with_superiors(nodes, topology) if _is_below(topology, node, here))
+
+
+def key_receivers(event: AnyEvent, here: Division, topology: Topology) -> frozenset[Division]:
+    """The divisions strictly below `here` that `event` makes custodians: each needs what was said of the key before.
+
+    So every custodian knows every other, and whichever of them erases knows who has to sign.
+    """
+    grants = event.grants if isinstance(event, KeyGranted) else ()
+    nodes = {grant.custodian for grant in grants if grant.custodian != event.node}
+    return frozenset(node for node in nodes if _is_below(topology, node, here))
 
 
 def opens_file(event: AnyEvent) -> bool:
@@ -97,18 +107,17 @@ def _concerned(file: CaseFile, event: AnyEvent) -> Iterator[Division]:
             return
 
 
-def _custodians(
-    file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed
-) -> Iterator[Division]:
+def _custodians(file: CaseFile, event: CustodyEvent) -> Iterator[Division]:
+    """Every custodian hears of every other; of an erasure, too, whoever may hold ciphertexts without a key."""
+    yield from file.custodians.get(event.subject, ())
     match event:
         case KeyGranted():
             yield from (grant.custodian for grant in event.grants)
-        case ErasureOrdered():  # a confirmation says nothing to who does not know the order
-            yield from file.custodians.get(event.subject, ())
-        case ErasureConfirmed():
-            yield from event.custodians
-        case KeyDestroyed() if event.erasure in file.erasures:
-            yield file.erasures[event.erasure].ordered.node
+        case ErasureOrdered() | ErasureConfirmed():
+            yield from (leg.node for leg in file.legs.values())
+            yield from _filer(file)
+        case KeyDestroyed():
+            return
 
 
 def _filer(file: CaseFile) -> Iterator[Division]:

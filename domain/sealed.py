@@ -27,13 +27,24 @@ class SubjectErased(Refusal):
 
 
 class RetentionHolds(Refusal):
-    """The file must be kept while the matter is open. Erase after it has ended."""
+    """The file must be kept while the matter is open, whatever the ground. Correct what is wrong, erase at the end."""
 
     code = "retention_holds"
     says = (
-        "本件未办结，负有保存义务，办结后方可销毁",
-        "the matter is open and its file must be kept; erase after it has ended",
+        "本件未办结，负有保存义务；登记有误的请先更正，办结后方可销毁",
+        "the matter is open and its file must be kept; correct what was recorded in error, erase after the end",
     )
+
+
+class KeyNotHere(Refusal):
+    """Only who holds a subject's key can have it destroyed. Ask an office that handles or handled the case."""
+
+    code = "key_not_here"
+    says = (
+        "本机关不持有该当事人的密钥，请由持有密钥的机关办理",
+        "this office holds no key of this person; have an office that holds one order it",
+    )
+    about = "subject"
 
 
 class ErasureUnknown(Refusal):
@@ -80,20 +91,21 @@ def note_reading(file: CaseFile, command: NoteReading, context: Context) -> list
 
 
 def may_order_erasure(file: CaseFile, here: Situation) -> None:
-    """The first person orders once the matter has ended; `order_erasure` lets an error be erased before."""
+    """The first person orders once the matter has ended: until then the duty to keep its file holds."""
     here.require("leader", "supervisor")
-    if not file.is_ended:
-        raise RetentionHolds
+    _check_retention(file)
 
 
 def order_erasure(file: CaseFile, command: OrderErasure, context: Context) -> list[AnyEvent]:
     """The order of the first person; nothing while one for this subject is on its way."""
     context.require("leader", "supervisor")
-    if any(one.ordered.subject == command.subject for one in file.erasures.values()):
+    holders = file.custodians.get(command.subject, frozenset())
+    if any(one.ordered.subject == command.subject and one.ordered.node in holders for one in file.erasures.values()):
         return []
     _check_subject(file, command.subject, context)
-    if command.ground != "recorded_in_error":
-        may_order_erasure(file, context)
+    if context.node not in holders:
+        raise KeyNotHere
+    may_order_erasure(file, context)
     envelope = Pen(file, command, context).main()
     return [ErasureOrdered(**envelope, erasure=envelope["id"], subject=command.subject, ground=command.ground)]
 
@@ -106,6 +118,8 @@ def may_confirm_erasure(file: CaseFile, erasure_id: UUID | None, here: Situation
         raise ErasureElsewhere(node=erasure.ordered.node)
     if erasure.ordered.actor.account == here.actor.account:
         raise SecondPersonNeeded
+    if erasure.confirmed is None:
+        _check_retention(file)  # the matter may have been opened again since the order
     return erasure
 
 
@@ -121,13 +135,16 @@ def confirm_erasure(file: CaseFile, command: ConfirmErasure, context: Context) -
 
 
 def note_destruction(file: CaseFile, command: NoteDestruction, context: Context) -> list[AnyEvent]:
-    """A custodian's signature that its wrapped key and ciphertexts are gone; nothing where it signed before."""
+    """A custodian's signature that its wrapped key and ciphertexts are gone; nothing where it signed before.
+
+    Who was given the key while the erasure was under way signs, too, though the confirmation does not name it.
+    """
     context.require("system")
     erasure = _erasure(file, command.erasure)
-    if erasure.confirmed is None or context.node not in erasure.confirmed.custodians:
-        raise NotCustodian
     if context.node in erasure.destroyed_by:
         return []
+    if erasure.confirmed is None or context.node not in file.unsigned(erasure):
+        raise NotCustodian
     envelope = Pen(file, command, context).main(cause=(erasure.confirmed.id,))
     subject = erasure.ordered.subject
     return [KeyDestroyed(**envelope, erasure=command.erasure, subject=subject, custodian=context.node)]
@@ -139,6 +156,11 @@ def _check_subject(file: CaseFile, subject: str, here: Situation) -> None:
     destroyed = (one for one in file.erasures.values() if one.ordered.subject == subject)
     if any(here.node in erasure.destroyed_by for erasure in destroyed):
         raise SubjectErased
+
+
+def _check_retention(file: CaseFile) -> None:
+    if not file.is_ended:
+        raise RetentionHolds
 
 
 def _erasure(file: CaseFile, erasure_id: UUID | None) -> Erasure:

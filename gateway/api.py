@@ -21,6 +21,7 @@ from gateway.event_view import EventView, event_view
 from gateway.model import REFUSALS, answer, body, gives, takes
 from gateway.moments import Day, When, point_of_view
 from gateway.node import Node
+from gateway.readings import WITHHELD, Withheld
 from gateway.refusals import InputInvalid, RoleForbidden
 from gateway.remit import OVERSEERS, require_staff
 from gateway.supervising import BoardView, UnitCases, board_view, unit_cases
@@ -87,10 +88,20 @@ class WantedTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     purpose: ReadingPurpose
 
 
+class WithheldText(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of which some or all texts cannot be shown, and why, as a word and in both languages."""
+
+    event: EventId
+    why: Withheld
+    zh: str
+    en: str
+
+
 class Texts(msgspec.Struct, frozen=True, kw_only=True):
-    """Opened texts by event and path; an event that this node has no key to is left out."""
+    """Opened texts by event and path, and what of the events asked for cannot be read here."""
 
     texts: dict[EventId, dict[str, str]]
+    withheld: tuple[WithheldText, ...]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,7 +297,12 @@ def read_texts(
     """Open sealed texts. That it was done, by whom and why, is recorded before they are answered."""
     node: Node = request.app.state.node
     reading = CaseReading.for_account(node, CaseId(case), visitor.account)
-    return answer(Texts(texts=reading.open(wanted.events, visitor.account, wanted.purpose, key)))
+    opened = reading.open(wanted.events, visitor.account, wanted.purpose, key)
+    withheld = (
+        WithheldText(event=event, why=why, zh=WITHHELD[why][0], en=WITHHELD[why][1])
+        for event, why in opened.withheld.items()
+    )
+    return answer(Texts(texts=opened.texts, withheld=tuple(withheld)))
 
 
 @router.get(

@@ -11,6 +11,7 @@ from gateway.case_files import CaseInHand, Place
 from gateway.case_view import CaseView, ClockView, case_view, running_clocks
 from gateway.following import Followed, followed
 from gateway.node import Node
+from gateway.readings import Opened
 from gateway.refusals import NotFound
 from gateway.remit import may_see
 from gateway.units import Names
@@ -92,10 +93,8 @@ class CaseReading:
         """The events of the case that have sealed text beside them."""
         return tuple(event.id for event in self.events if event.sealed)
 
-    def open(
-        self, events: Iterable[EventId], account: Account, purpose: ReadingPurpose, key: UUID
-    ) -> dict[EventId, dict[str, str]]:
-        """Their sealed texts by path, once the reading stands in the ledger. NotFound for an event of another case."""
+    def open(self, events: Iterable[EventId], account: Account, purpose: ReadingPurpose, key: UUID) -> Opened:
+        """Their sealed texts, once the reading stands in the ledger. NotFound for an event of another case."""
         wanted = tuple(events)
         if not {event.id for event in self.events}.issuperset(wanted):
             raise NotFound

@@ -25,7 +25,7 @@ from domain.events import (
     Unit,
 )
 from domain.limits import RuleId, rule_on
-from domain.parts import Claim
+from domain.parts import Claim, Erasure
 
 ClaimState = Literal["open", "accepted", "answered", "closed", "dropped"]
 
@@ -71,6 +71,16 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
 
 
+class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure and who has still to sign it. complete_us: from when on no backup holds it either; null until then."""
+
+    erasure: UUID
+    ordered_us: int
+    confirmed_us: int | None
+    waiting_for: tuple[Division, ...]
+    complete_us: int | None
+
+
 class CaseView(msgspec.Struct, frozen=True, kw_only=True):
     """A case without anything that was sealed."""
 
@@ -91,6 +101,7 @@ class CaseView(msgspec.Struct, frozen=True, kw_only=True):
     legs: tuple[LegView, ...]
     clocks: tuple[ClockView, ...]
     papers: tuple[EventId, ...]
+    erasures: tuple[ErasureView, ...]
 
 
 def case_view(file: CaseFile, clocks: tuple[ClockView, ...], name: Callable[[str], str]) -> CaseView:
@@ -126,6 +137,17 @@ def case_view(file: CaseFile, clocks: tuple[ClockView, ...], name: Callable[[str
         ),
         clocks=clocks,
         papers=tuple(file.papers),
+        erasures=tuple(_erasure(file, erasure) for erasure in file.erasures.values()),
+    )
+
+
+def _erasure(file: CaseFile, erasure: Erasure) -> ErasureView:
+    return ErasureView(
+        erasure=erasure.ordered.erasure,
+        ordered_us=erasure.ordered.recorded_us,
+        confirmed_us=erasure.confirmed.recorded_us if erasure.confirmed else None,
+        waiting_for=tuple(sorted(file.unsigned(erasure))),
+        complete_us=file.complete_us(erasure),
     )
 
 
@@ -186,7 +208,8 @@ def targets(file: CaseFile, command: str) -> tuple[tuple[str, UUID | str], ...]:
         open_orders = [id_ for id_, order in file.orders.items() if not (order.judged and order.judged.accepted)]
         found["order"] = open_orders[-1] if open_orders else None
     if command == "order_erasure":
-        found["subject"] = next(iter(file.custodians), None)
+        ordered = {erasure.ordered.subject for erasure in file.erasures.values()}
+        found["subject"] = next((subject for subject in file.custodians if subject not in ordered), None)
     if command == "confirm_erasure":
         waiting = [id_ for id_, erasure in file.erasures.items() if erasure.confirmed is None]
         found["erasure"] = waiting[-1] if waiting else None

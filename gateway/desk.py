@@ -15,7 +15,8 @@ from domain.commands import AnyCommand, Register, TakeOver
 from domain.context import Context, Situation
 from domain.decisions import decide
 from domain.divisions import Division
-from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, decode, encode, tag_of
+from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, TakenOver, decode, encode, tag_of
+from domain.parts import node_of
 from domain.refusals import CaseUnknown
 from domain.steps import Step, lawful_steps
 from gateway.case_files import CaseFiles, CaseInHand
@@ -108,17 +109,21 @@ class Desk:
                         raise
         raise AssertionError
 
-    def hand_on_keys(self, case: CaseId, reader: Division, cause: EventId, actor: Actor, command_id: UUID) -> None:
-        """Give `reader` every key of the case that this node holds, once: what a take-over asks of the old holder."""
+    def hand_on_keys(self, case: CaseId, taken: TakenOver, actor: Actor, command_id: UUID) -> None:
+        """Give who took the case over every key of it that this node holds, once; any custodian below it does so."""
+        reader, tree = node_of(taken.unit), self._around.topology()
         with self._turn(case):
             known = self._files.get(case)
+            leg = known.file.legs.get(taken.leg) if known else None
+            if known is None or leg is None:
+                return
             # Only a superior takes a matter over; who merely says so is not given the keys.
-            if known is None or not self._around.topology().is_below(self._here, reader):
+            if not all(node in tree.parents and tree.is_below(node, reader) for node in (self._here, leg.node)):
                 return
             with self._deciding:
-                log, seq = self._where(known, cause) or (None, None)
-                now_us = self._clock.now_us()
-                grants = self._sealer.hand_on(known.file, reader, Cause(id=cause, log=log, seq=seq), actor, now_us)
+                log, seq = self._where(known, taken.id) or (None, None)
+                cause, now_us = Cause(id=taken.id, log=log, seq=seq), self._clock.now_us()
+                grants = self._sealer.hand_on(known.file, reader, cause, actor, now_us)
                 if not grants:
                     return
                 future = self._append([], grants, command_id, b"hand on", [])

@@ -176,7 +176,13 @@ class Node:
         self.files = CaseFiles(self.reader)
         custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
         escrow = founding.escrow_key(self.folder)
-        sealer = Sealer(self.here, custody, Recipient(around.root(), escrow) if escrow else None, around.recipient)
+        sealer = Sealer(
+            self.here,
+            custody,
+            Recipient(around.root(), escrow) if escrow else None,
+            around.recipient,
+            around.is_known,
+        )
         numbers = Numbers(self.here, connect)
         self.desk = Desk(self.here, self.clock, self.files, self.append, self.reader, sealer, numbers, around)
         self.readings = Readings(self.desk, self.files, custody)

@@ -195,6 +195,7 @@ _STATUS: Final = {
     "stale_version": 409,
     "command_reused": 409,
     "body_too_large": 413,
+    "texts_too_long": 413,
     "busy": 503,
     "ledger_unavailable": 503,
     "fenced": 503,

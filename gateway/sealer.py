@@ -1,6 +1,5 @@
 """What of a command is sealed under whose key, and who must be given that key for what the command decided."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -53,12 +52,17 @@ class Sealer:
         custody: Custody,
         escrow: Recipient | None,
         recipient: Callable[[Division], Recipient],
+        is_known: Callable[[Division], bool],
     ) -> None:
-        """escrow: whom every new key is wrapped to once more. recipient: whom to wrap for, by division."""
+        """escrow: whom every new key is wrapped to once more. recipient: whom to wrap for, by division.
+
+        is_known: whether there is a recipient for a division.
+        """
         self._here = here
         self._custody = custody
         self._escrow = escrow
         self._recipient = recipient
+        self._is_known = is_known
 
     def seal(self, command: AnyCommand, file: CaseFile | None, main: EventId) -> Seal | None:
         """The texts of a command sealed for its main event; None where it has none."""
@@ -77,11 +81,11 @@ class Sealer:
         if case is None:
             return []
         wrapped = [seal.wrapped] if seal and seal.wrapped else []
-        for reader in _new_readers(events) - {self._here}:
-            if seal is not None and seal.wrapped is not None:
-                wrapped.append(grant_key(seal.key, [(self._recipient(reader), "handle")]))
-            if file is not None:
-                wrapped += self._known_keys(file, reader)
+        readers = _new_readers(events) - {self._here}
+        if seal is not None and seal.wrapped is not None:
+            wrapped += [self._wrapped_for(reader, seal.key) for reader in readers | self._who_reads_along(file)]
+        if file is not None:
+            wrapped += [one for reader in readers for one in self._known_keys(file, reader)]
         cause = Cause(id=events[0].id, log=None, seq=None)
         return [self._granted(one, case, cause, actor, now_us) for one in wrapped]
 
@@ -90,15 +94,29 @@ class Sealer:
         return [self._granted(one, file.case, cause, actor, now_us) for one in self._known_keys(file, reader)]
 
     def _key(self, command: AnyCommand, file: CaseFile | None, case: CaseId) -> tuple[DataKey, Wrapped | None]:
+        """A new key where the fitting one is not here, is destroyed or is damaged: what the law demands goes on."""
         for subject in _fitting_subjects(command, file):
-            with contextlib.suppress(NotCustodian):
+            try:
                 return self._custody.key(case, subject), None
+            except (NotCustodian, Erased):
+                continue
+            except (OpeningMissing, RecipientKeyMissing, SealBroken) as error:
+                _log.warning("sealed under a new key", error=type(error).__name__)
         return self._custody.new_subject(case, self._escrow)
+
+    def _who_reads_along(self, file: CaseFile | None) -> set[Division]:
+        """Who would have read it under the case's first key: who holds the case, and where it was filed."""
+        leg = file.present_leg if file else None
+        nodes = {leg.node if leg else None, file.filed_at if file else None}
+        return {node for node in nodes if node is not None and node != self._here and self._is_known(node)}
+
+    def _wrapped_for(self, reader: Division, key: DataKey) -> Wrapped:
+        return grant_key(key, [(self._recipient(reader), "handle")])
 
     def _known_keys(self, file: CaseFile, reader: Division) -> list[Wrapped]:
         found = []
-        for subject, holders in file.custodians.items():
-            if reader not in holders:
+        for subject in file.custodians:
+            if reader not in file.readers(subject):
                 try:
                     found.append(self._custody.grant(file.case, subject, self._recipient(reader)))
                 except (NotCustodian, Erased):

@@ -15,8 +15,7 @@ import msgspec
 import psycopg
 import structlog
 
-from domain.case import CaseFile
-from domain.commands import AnswerDirective, AnyCommand, LapseObjection, NoteDestruction, OpenLeg
+from domain.commands import AnswerDirective, AnyCommand, LapseObjection, OpenLeg
 from domain.divisions import Division
 from domain.errors import DomainError
 from domain.events import (
@@ -39,10 +38,10 @@ from domain.parts import node_of
 from domain.refusals import ObjectionRuns, UpgradeNeeded
 from gateway.denunciations import Denunciations
 from gateway.desk import Desk
+from gateway.erasing import Erasing
 from gateway.founding import Bundle
 from sync.append import StaleVersion
 from sync.custody import Custody
-from sync.custody_postgres import destruction
 from sync.leaf import UNREADABLE
 from sync.ledger import Reader, Row
 from sync.pump import TROUBLE
@@ -78,6 +77,7 @@ class Steward:
     def __init__(self, here: Division, hands: Hands) -> None:
         self._here = here
         self._hands = hands
+        self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, hands.connect)
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = threading.Event()
         self._put_off_before: list[int] | None = None
@@ -103,6 +103,7 @@ class Steward:
             if not self._attend(row):
                 self._put_off(row.pos)
         if rows:
+            self._erasing.learned({row.case_id for row in rows if row.case_id is not None})
             pos = rows[-1].pos
             self._move(pos)
         self._end_silent_objections()
@@ -149,7 +150,7 @@ class Steward:
             case Objected() if event.node == self._here:
                 self._watch(case, event.id)
             case ErasureConfirmed():
-                self._destroy(case, event)
+                self._erasing.confirmed(case)
             case _:
                 return
 
@@ -161,26 +162,9 @@ class Steward:
             self._do(AnswerDirective(case=case, directive=directive), directive)
 
     def _hand_on(self, case: CaseId, event: TakenOver) -> None:
-        file = self._hands.desk.file(case)
-        leg = file.legs.get(event.leg) if file else None
-        if leg is not None and leg.node == self._here:
-            act = uuid5(_ACTS, f"hand_on/{event.id}")
-            self._hands.desk.hand_on_keys(case, node_of(event.unit), event.id, self._actor, act)
-
-    def _destroy(self, case: CaseId, event: ErasureConfirmed) -> None:
-        """Everywhere the parts go; only a custodian signs that they are gone."""
-        file = self._hands.desk.file(case)
-        if file is None or not _is_agreed(file, event):
-            _log.warning("erasure without effect", cause=str(event.id))
-            return
-        self._hands.custody.forget(case, event.subject)
-        statement = destruction(case, event.subject)
-        if self._here in event.custodians:
-            self._do(NoteDestruction(case=case, erasure=event.erasure), event.id, [statement])
-        else:
-            with self._hands.connect() as conn:
-                conn.execute(*statement)
-        self._hands.custody.forget(case, event.subject)
+        """Whoever holds a key, so that a silent holder keeps nothing from who took the case."""
+        act = uuid5(_ACTS, f"hand_on/{event.id}")
+        self._hands.desk.hand_on_keys(case, event, self._actor, act)
 
     def _offer_to_organ(self, event: SealedItem, row: Row) -> None:
         with self._hands.connect() as conn:
@@ -288,13 +272,3 @@ class Steward:
     def _move(self, pos: int) -> None:
         with self._hands.connect() as conn:
             conn.execute("update web.steward set pos = greatest(pos, %s)", (pos,))
-
-
-def _is_agreed(file: CaseFile, event: ErasureConfirmed) -> bool:
-    """Whether two persons of a node that holds the subject's key have said so; one leaf alone destroys nothing."""
-    erasure = file.erasures.get(event.erasure)
-    if erasure is None or event.node not in file.custodians.get(event.subject, ()):
-        return False
-    ordered = erasure.ordered
-    is_second_person = ordered.actor.account != event.actor.account
-    return is_second_person and (ordered.node, ordered.subject) == (event.node, event.subject)

@@ -55,6 +55,10 @@ class Surroundings:
             raise LookupError(f"no certificate of {division} is known here")
         return Recipient(division, base64.b64decode(known.certificate.keys.recipient))
 
+    def is_known(self, division: Division) -> bool:
+        """Whether the division has a certificate here."""
+        return self.directory().division(division) is not None
+
     def held(self, division: Division) -> tuple[str, int]:
         """A lower node's log and the size of it that this node has cosigned."""
         rows = self._reader.fetch(

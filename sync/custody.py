@@ -6,7 +6,7 @@ that event. Which grants count follows from the events alone, and a confirmed er
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -19,11 +19,10 @@ from domain.events import (
     CaseId,
     ErasureConfirmed,
     ErasureOrdered,
-    EventId,
     Grant,
     KeyGranted,
-    Sealed,
 )
+from domain.keys import entitled, founder_of, is_second_person
 from sync.commitment import Opening
 from sync.keys import RecipientKey
 from sync.sealing import (
@@ -36,7 +35,6 @@ from sync.sealing import (
     grant_key,
     new_subject,
     open_texts,
-    seal_texts,
 )
 
 CACHED_KEYS = 1_024
@@ -95,11 +93,10 @@ class RecipientKeyMissing(Exception):
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """An event with its place: which log (local id), which leaf, and the division whose log it is."""
+    """An event with its place: which log (local id), which leaf."""
 
     log_id: int
     seq: int
-    author: Division
     event: AnyEvent
 
 
@@ -107,7 +104,7 @@ class CaseReader(Protocol):
     """What custody reads of the ledger; committed rows only."""
 
     def custody_events(self, case: CaseId) -> Sequence[Placed]:
-        """All KeyGranted, ErasureOrdered and ErasureConfirmed of the case, in the order this node learned them."""
+        """All Registered, KeyGranted, ErasureOrdered and ErasureConfirmed of the case, in the order learned here."""
 
     def part(self, log_id: int, seq: int, part: int) -> bytes | None:
         """What travels beside a leaf, or None where it is not (any more) here."""
@@ -126,27 +123,34 @@ class SubjectCustody(msgspec.Struct, frozen=True):
 
 
 def subject_custody(history: Iterable[Placed], subject: str) -> SubjectCustody:
-    """Fold the custody events of a case, in order, for one subject.
+    """What the events of a case say of one subject's key; see `domain.keys` for the grants that count.
 
-    The subject's first grant founds custody; a later grant or an erasure counts only by whoever is a custodian
-    then, so that no stranger can slip in a key of his own or cover a theft by erasing. An erasure is confirmed by
-    another account than ordered it.
+    An erasure counts by a custodian alone, so that no stranger covers a theft by erasing, and only when another
+    account of the node that ordered it has confirmed it.
     """
-    grants: list[tuple[Placed, int, Grant]] = []
-    custodians: set[Division] = set()
-    ordered: dict[UUID, UUID] = {}
+    known = list(history)
+    founder = next((found for placed in known if (found := founder_of(placed.event, subject))), None)
+    given = [one.event for one in known if isinstance(one.event, KeyGranted) and one.event.subject == subject]
+    counted = {event.id for event in entitled(given, founder)}
+    grants = tuple(
+        (placed, part, grant)
+        for placed in known
+        if isinstance(placed.event, KeyGranted) and placed.event.id in counted
+        for part, grant in enumerate(placed.event.grants)
+    )
+    return SubjectCustody(grants, _agreed_erasure(known, subject, {grant.custodian for _, _, grant in grants}))
+
+
+def _agreed_erasure(history: Iterable[Placed], subject: str, holders: Container[Division]) -> UUID | None:
+    ordered: dict[UUID, ErasureOrdered] = {}
     for placed in history:
-        event = placed.event
-        match event:
-            case KeyGranted() if event.subject == subject and (not grants or placed.author in custodians):
-                grants += [(placed, part, grant) for part, grant in enumerate(event.grants)]
-                custodians.update(grant.custodian for grant in event.grants)
-            case ErasureOrdered() if event.subject == subject and placed.author in custodians:
-                ordered.setdefault(event.erasure, event.actor.account)
-            case ErasureConfirmed() if event.subject == subject and placed.author in custodians:
-                if ordered.get(event.erasure, event.actor.account) != event.actor.account:
-                    return SubjectCustody(tuple(grants), event.erasure)
-    return SubjectCustody(tuple(grants), None)
+        match placed.event:
+            case ErasureOrdered() as order if order.subject == subject and order.node in holders:
+                ordered.setdefault(order.erasure, order)
+            case ErasureConfirmed() as agreed if agreed.erasure in ordered:
+                if is_second_person(ordered[agreed.erasure], agreed):
+                    return agreed.erasure
+    return None
 
 
 class Custody:
@@ -185,10 +189,6 @@ class Custody:
         """The subject's key wrapped once more, for the node that takes over a duty to read. Raises as `key`."""
         return grant_key(self.key(case, subject), [(recipient, purpose)])
 
-    def seal(self, case: CaseId, subject: str, event: EventId, texts: Mapping[str, str]) -> tuple[Sealed, bytes]:
-        """Seal more texts of a known subject: as `sync.sealing.seal_texts`. Raises as `key`, too."""
-        return seal_texts(self.key(case, subject), event, texts, self._random)
-
     def open(self, case: CaseId, placed: Placed, index: int = 0) -> list[Opening]:
         """The texts of `event.sealed[index]` with their salts. The caller has noted the reading before (SealedRead).
 
@@ -217,16 +217,6 @@ class Custody:
         key = self._unwrap(case, subject, custody)
         self._cache.put(key, generation)
         return key
-
-    def may_read(self, case: CaseId, subject: str) -> bool:
-        """Whether this node was granted the subject's key; True, too, for one that was erased since."""
-        try:
-            self.key(case, subject)
-        except NotCustodian:
-            return False
-        except Erased:
-            return True
-        return True
 
     def forget(self, case: CaseId, subject: str) -> None:
         """Drop the cached key: called once an erasure is confirmed, and again after its destruction committed."""

@@ -7,14 +7,15 @@ from uuid import UUID
 
 import psycopg
 
-from domain.divisions import Division
-from domain.events import TAGS, CaseId, ErasureConfirmed, ErasureOrdered, KeyGranted, decode
+from domain.events import TAGS, CaseId, ErasureConfirmed, ErasureOrdered, KeyGranted, Registered, decode
 from sync.custody import Placed
 
 Statement = tuple[LiteralString, Sequence[object]]
 """SQL and its parameters, as `sync.append.Append.beside` takes it."""
 
-_CUSTODY_TOPICS = [str(shape.__struct_config__.tag) for shape in (KeyGranted, ErasureOrdered, ErasureConfirmed)]
+_CUSTODY_TOPICS = [
+    str(shape.__struct_config__.tag) for shape in (Registered, KeyGranted, ErasureOrdered, ErasureConfirmed)
+]
 
 # A part is put to its own event by stream and version, because the writer gives the leaf index later.
 _KEEP: LiteralString = """
@@ -51,11 +52,10 @@ class PostgresCases:
         """See sync.custody.CaseReader."""
         with self._connect() as conn:
             rows = conn.execute(
-                "select log_id, seq, division, body from ledger join log on log.id = log_id"
-                " where case_id = %s and topic = any(%s) order by pos",
+                "select log_id, seq, body from ledger where case_id = %s and topic = any(%s) order by pos",
                 (case, _CUSTODY_TOPICS),
             ).fetchall()
-        return [Placed(log_id, seq, Division(division), decode(body)) for log_id, seq, division, body in rows]
+        return [Placed(log_id, seq, decode(body)) for log_id, seq, body in rows]
 
     def part(self, log_id: int, seq: int, part: int) -> bytes | None:
         """See sync.custody.CaseReader."""

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from domain.case import CaseFile, evolve
 from domain.divisions import Division
-from domain.events import AnyEvent, Unknown, read
-from domain.routing import addressees, file_receivers
+from domain.events import AnyEvent, KeyGranted, NotCanonical, Unknown, read
+from domain.parts import CustodyEvent
+from domain.routing import addressees, file_receivers, key_receivers
 from sync.downlink import pack
 from sync.faults import Fault
 from sync.inbox_store import Part
@@ -147,6 +148,8 @@ class Dispatch:
         to = page.not_served_below(row, wanted)
         if to:
             page.send(row, to)
+        if isinstance(event, KeyGranted) and (newcomers := key_receivers(event, here, topology)):
+            page.send_custody(page.store.read_case(case_id, row.pos - 1), event.subject, newcomers)
 
 
 class _Page:
@@ -169,12 +172,7 @@ class _Page:
         """
         author = self._author(row.log_id)
         named = self._named(row)
-        topology = self.directory.topology
-        return sorted(
-            code
-            for code in wanted
-            if code not in named and not self._is_within(author, topology.next_hop(self._here, code))
-        )
+        return sorted(code for code in wanted if code not in named and not self._is_within(author, self._hop(code)))
 
     def send(self, row: Row, to: list[Division]) -> None:
         """One event."""
@@ -188,6 +186,19 @@ class _Page:
             if to:
                 self._sendings.append(_Sending(row, to))
 
+    def send_custody(self, rows: Iterable[Row], subject: str, newcomers: Iterable[Division]) -> None:
+        """What was said of a key before, to those who were now given it, as far as no node between is to do so.
+
+        What came from above is left to who sent it: that node learns of the newcomers, too.
+        """
+        for row in rows:
+            if row.via == FROM_ABOVE or not _is_of_key(row, subject):
+                continue
+            author = self._author(row.log_id)
+            to = [code for code in newcomers if not self._is_within(author, self._hop(code))]
+            if to:
+                self._sendings.append(_Sending(row, to))
+
     def items(self) -> dict[Division, list[Item]]:
         """By the child that leads there, in the order decided."""
         spans = {(row.log_id, row.seq, row.seq + 1) for row, _ in self._sendings}
@@ -197,7 +208,7 @@ class _Page:
             parts = [part for part in beside.get(row.log_id, []) if part.seq == row.seq]
             by_child: dict[Division, list[Division]] = {}
             for code in to:
-                by_child.setdefault(self.directory.topology.next_hop(self._here, code), []).append(code)
+                by_child.setdefault(self._hop(code), []).append(code)
             for child, codes in by_child.items():
                 enclosure = self._enclose(row, codes, parts)
                 if enclosure is not None:
@@ -240,6 +251,18 @@ class _Page:
     def _author(self, log_id: int) -> Division | None:
         return self.directory.division_of(self._origin(log_id))
 
+    def _hop(self, code: Division) -> Division:
+        """The child that leads to a division below."""
+        return self.directory.topology.next_hop(self._here, code)
+
     def _is_within(self, code: Division | None, top: Division) -> bool:
         """Whether a division is `top` or stands below it."""
         return code is not None and (code == top or top in self.directory.topology.path_up(code))
+
+
+def _is_of_key(row: Row, subject: str) -> bool:
+    try:
+        event = read(row.body)
+    except NotCanonical:
+        return False
+    return isinstance(event, CustodyEvent) and event.subject == subject

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from domain.divisions import Division
+from domain.keys import LAST_COPY_US
 from sync.append import Append, NewEvent
 from sync.arrivals import receive_down
 from sync.channel import Channel, Delivered, LaneReset, down_lane, up_lane
@@ -30,7 +31,7 @@ BATCH_RECORDS: Final = 256
 BATCH_EVENTS: Final = 1_000
 """At most so much, and one frame more, is taken in by one transaction."""
 
-KEEP_DOWN_US: Final = 30 * 86_400 * 1_000_000
+KEEP_DOWN_US: Final = LAST_COPY_US
 """So long a child that was restored from a backup can have its downward sequence again."""
 
 _TRIM_EVERY_S: Final = 10.0

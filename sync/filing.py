@@ -39,7 +39,7 @@ def file_frame(opened: OpenFrame, tree: Tree, sparse: dict[tuple[int, int], byte
             filed.faults.append(Fault("undecodable", where, opened.child, leaf.fault))
         elif (text := certificate_in(leaf.event)) is not None:
             filed.certificates.append((seq, text))
-    _file_parts(opened, tree, filed)
+    _file_parts(opened, tree, filed, sparse)
     return filed
 
 
@@ -51,18 +51,19 @@ def enrolled(directory: Directory, log: str, text: str) -> tuple[Certificate, Di
     return certificate, directory.adding(text)
 
 
-def _file_parts(opened: OpenFrame, tree: Tree, filed: Filed) -> None:
+def _file_parts(opened: OpenFrame, tree: Tree, filed: Filed, held: dict[tuple[int, int], bytes]) -> None:
+    """held: leaves that came from above with their parts, which may have been erased since: those stay as they are."""
     frame = opened.frame
     skipped = tree.size - frame.first
+    new = {seq for seq in range(tree.size, opened.head.size) if (tree.log_id, seq) not in held}
     missing = {
         (seq, part)
         for seq, leaf in enumerate(opened.leaves[skipped:], tree.size)
         for part in range(parts_expected(leaf.event))
+        if seq in new
     }
     for beside in frame.beside:
-        if tree.size <= beside.seq < opened.head.size and is_part_of(
-            opened.leaves[beside.seq - frame.first].event, beside.part, beside.body
-        ):
+        if beside.seq in new and is_part_of(opened.leaves[beside.seq - frame.first].event, beside.part, beside.body):
             filed.parts.append(Part(tree.log_id, beside.seq, beside.part, beside.body))
             missing.discard((beside.seq, beside.part))
     for seq, part in sorted(missing):

@@ -45,6 +45,7 @@ from domain.events import (
     ClaimId,
     Ending,
     EventId,
+    KeyGranted,
     LegId,
     MatterClass,
     Outcome,
@@ -52,8 +53,9 @@ from domain.events import (
     TransferMode,
     Unit,
 )
+from domain.parts import CustodyEvent
 from domain.refusals import ObjectionRuns
-from domain.routing import addressees, file_receivers
+from domain.routing import addressees, file_receivers, key_receivers
 
 CITY = Division("410200000000")
 QI = Division("410221000000")
@@ -182,7 +184,8 @@ class City:
             for target in addressees(node.files[case], event, node.division, self.topology) | receivers
             if not self._is_within(event.node, self.topology.next_hop(node.division, target))
         }
-        if any(hop in self.cut for target in targets for hop in self._way(node.division, target)):
+        newcomers = key_receivers(event, node.division, self.topology)
+        if any(hop in self.cut for target in targets | newcomers for hop in self._way(node.division, target)):
             return False
         for target in sorted(targets):
             sent = [event]
@@ -190,6 +193,11 @@ class City:
                 sent = [known for known, _ in node.ledger[: node.dispatched] if known.case == case] + sent
             for enclosed in sent:
                 self.nodes[target].learns(enclosed, from_above=True)
+        for target in sorted(newcomers):
+            for earlier, from_above in node.ledger[: node.dispatched]:
+                is_due = not self._is_within(earlier.node, self.topology.next_hop(node.division, target))
+                if is_due and not from_above and _is_of_the_same_key(earlier, event):
+                    self.nodes[target].learns(earlier, from_above=True)
         return True
 
     def _way(self, above: Division, below: Division) -> tuple[Division, ...]:
@@ -320,3 +328,7 @@ def refused(why: type[DomainError], act: Callable[[], object]) -> DomainError:
     assert any("一" <= sign <= "鿿" for sign in error.zh)
     assert error.en.isascii()
     return error
+
+
+def _is_of_the_same_key(earlier: AnyEvent, event: AnyEvent) -> bool:
+    return isinstance(earlier, CustodyEvent) and isinstance(event, KeyGranted) and earlier.subject == event.subject

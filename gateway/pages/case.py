@@ -8,14 +8,16 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from domain.clocks import shanghai_date
 from domain.errors import DomainError
-from domain.events import CaseId, EventId, ReadingPurpose
+from domain.events import CaseId, ReadingPurpose
 from domain.steps import Step
 from gateway import labels
 from gateway.accounts import Account
 from gateway.api import carry_out
 from gateway.case_reading import CaseReading
-from gateway.case_view import targets
+from gateway.case_view import ErasureView, targets
+from gateway.languages import chosen
 from gateway.moments import point_of_view
 from gateway.node import Node
 from gateway.pages.command_forms import CLAIM_FIELDS, FORMS, command_of
@@ -24,7 +26,8 @@ from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_
 from gateway.pages.papers import printable
 from gateway.pages.registering import key_of
 from gateway.pages.render import page, translator
-from gateway.pages.texts import detail_of, in_order, text_name
+from gateway.pages.texts import Words, detail_of, in_order, text_name
+from gateway.readings import WITHHELD, Opened
 from gateway.remit import OVERSEERS
 from gateway.units import known_units
 from gateway.visits import visitor_or_none
@@ -37,8 +40,6 @@ FRESH_S: Final = 2.0
 
 _OF_ANOTHER: Final = frozenset({"role_not_allowed", "unit_not_here"})
 """Refusals that say only that a step is another person's: no news on a case page."""
-
-Opened = Mapping[EventId, Mapping[str, str]]
 
 
 class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,9 +103,9 @@ def _page(
     query = request.query_params
     entries = reading.timeline(point_of_view(node, query.get("as_of"), query.get("known_by")))
     numbers = {str(claim): number for number, claim in enumerate(file.claims, start=1)}
-    texts = opened or {}
-    said = {path: text for found in texts.values() for path, text in found.items()}
-    lines = [_line(reading, entry, texts, numbers, request) for entry in entries]
+    shown = opened or Opened({}, {})
+    said = {path: text for found in shown.texts.values() for path, text in found.items()}
+    lines = [_line(reading, entry, shown, numbers, request) for entry in entries]
     steps, papers = reading.steps(account), printable(reading)
     return page(
         request,
@@ -148,7 +149,8 @@ def _line(
     reading: CaseReading, entry: Entry, opened: Opened, numbers: Mapping[str, int], request: Request
 ) -> dict[str, Any]:
     _, name = translator(request), reading.names.unit
-    texts = in_order(opened.get(entry.event.id, {})) if entry.event else {}
+    texts = in_order(opened.texts.get(entry.event.id, {})) if entry.event else {}
+    withheld = opened.withheld.get(entry.event.id) if entry.event else None
     role = _(labels.ROLES.get(entry.role, entry.role)) if entry.role else ""
     return {
         "id": entry.event.id if entry.event else None,
@@ -158,6 +160,7 @@ def _line(
         "by": name(entry.unit) + _("（%s）") % role if entry.unit else "",
         "law": entry.law,
         "secured": reading.secured(entry.log_id, entry.seq),
+        "withheld": WITHHELD[withheld][0 if chosen(request) == "zh" else 1] if withheld else "",
         "texts": [(text_name(path, numbers, _), text) for path, text in texts.items()],
     }
 
@@ -190,8 +193,17 @@ def _facts(request: Request, reading: CaseReading) -> list[tuple[str, str]]:
         (_("人数"), str(view.person_count or "")),
         (_("登记节点"), reading.node.around.name_of(view.filed_at) if view.filed_at else ""),
         (_("诉求"), _claims(view.claims, _)),
+        (_("个人信息删除"), "；".join(_erasure(one, reading, _) for one in view.erasures)),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _erasure(one: ErasureView, reading: CaseReading, _: Words) -> str:
+    if one.confirmed_us is None:
+        return _("待另一人确认")
+    if one.complete_us is None:
+        return _("待销毁：%s") % "、".join(map(reading.node.around.name_of, one.waiting_for))
+    return _("均已销毁，备份最迟%s清除") % shanghai_date(one.complete_us)
 
 
 def _claims(claims: Any, _: Any) -> str:

@@ -26,6 +26,7 @@ from gateway.pages.desk import staff
 from gateway.pages.forms import SentForm, visitor_of
 from gateway.pages.render import page
 from gateway.papers import Desk, Printable, name_of, paper
+from gateway.readings import TextWithheld
 from gateway.refusals import NotFound
 
 router = APIRouter()
@@ -60,7 +61,9 @@ def show(request: Request, case: UUID, event: UUID, form: SentForm) -> Response:
     wanted = [one.id for one in reading.events if isinstance(one, Registered | ClaimAmended) and one.sealed]
     wanted += [found.id] if found.sealed else []
     opened = reading.open(wanted, account, "serve", uuid4())
-    texts = {path: text for found_texts in opened.values() for path, text in found_texts.items()}
+    if opened.withheld:
+        raise TextWithheld(next(iter(opened.withheld.values())))
+    texts = {path: text for found_texts in opened.texts.values() for path, text in found_texts.items()}
     node = reading.node
     desk = Desk(
         unit_name=reading.names.unit,

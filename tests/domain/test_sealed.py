@@ -2,13 +2,27 @@
 
 from uuid import UUID
 
+import msgspec
+
 from domain.case import CaseFile, evolve
-from domain.commands import ConfirmErasure, NoteDestruction, NoteReading, OrderErasure
-from domain.events import CaseId, EventId, Grant, KeyDestroyed, KeyGranted, StreamId
+from domain.commands import AmendClaim, ConfirmErasure, NoteDestruction, NoteReading, OrderErasure
+from domain.divisions import Division
+from domain.events import (
+    Actor,
+    CaseId,
+    ClaimId,
+    ErasureOrdered,
+    EventId,
+    Grant,
+    KeyDestroyed,
+    KeyGranted,
+    StreamId,
+)
 from domain.refusals import RoleNotAllowed
 from domain.sealed import (
     ErasureElsewhere,
     ErasureUnknown,
+    KeyNotHere,
     NotCustodian,
     RetentionHolds,
     SecondPersonNeeded,
@@ -16,33 +30,45 @@ from domain.sealed import (
     SubjectUnknown,
 )
 from tests.domain.examples import SUBJECT
-from tests.given import GAOYANG, LIUZHUANG, QI, City, office, refused
+from tests.given import CITY, GAOYANG, LIUZHUANG, QI, City, office, refused
 
 
 def sealed_case(city: City) -> CaseId:
     """A case whose one subject's key is held by village and county."""
     case = city.at(office(LIUZHUANG), "clerk").registers()
-    opened = city.history[-1]
-    grants = tuple(Grant(custodian=node, recipient_key="k", purpose="handle") for node in (LIUZHUANG, QI))
+    city.node(LIUZHUANG).learns(granted(city, case, LIUZHUANG, LIUZHUANG, QI))
+    city.syncs()
+    return case
+
+
+def granted(city: City, case: CaseId, author: Division, *to: Division) -> KeyGranted:
     id_ = EventId(city.fresh())
-    granted = KeyGranted(
+    return KeyGranted(
         id=id_,
         stream=StreamId(id_),
         version=1,
         case=case,
-        node=LIUZHUANG,
-        actor=opened.actor,
+        node=author,
+        actor=Actor(account=city.fresh(), role="system", unit=office(author)),
         occurred_us=city.now_us,
         recorded_us=city.now_us,
         cause=(),
         law=None,
         sealed=(),
         subject=SUBJECT,
-        grants=grants,
+        grants=tuple(Grant(custodian=node, recipient_key="k", purpose="handle") for node in to),
     )
-    city.node(LIUZHUANG).learns(granted)
-    city.syncs()
-    return case
+
+
+def unsigned(city: City, case: CaseId, node: Division = CITY) -> frozenset[Division]:
+    """Who has still to sign, as a node knows."""
+    file = city.file(case, node)
+    (erasure,) = file.erasures.values()
+    return file.unsigned(erasure)
+
+
+def with_node(ordered: ErasureOrdered, node: Division) -> ErasureOrdered:
+    return msgspec.structs.replace(ordered, node=node)
 
 
 def ended(city: City, case: CaseId) -> None:
@@ -83,20 +109,78 @@ def test_erasure_takes_two_persons_and_every_custodians_signature() -> None:
     city.at(office(LIUZHUANG), "system").does(destroy)
     assert city.at(office(LIUZHUANG), "system").does(destroy) == []
     city.syncs()
-    assert not city.file(case).erasures[ordered.id].is_complete
+    assert unsigned(city, case) == {QI}
     city.at(office(QI), "system").does(destroy)
     city.syncs()
     for node in (QI, LIUZHUANG):
-        assert city.file(case, node).erasures[ordered.id].is_complete
+        assert unsigned(city, case, node) == set()
     refused(NotCustodian, lambda: city.at(office(GAOYANG), "system").does(destroy))
     reading = NoteReading(case=case, subject=SUBJECT, events=(city.history[0].id,), purpose="handle")
     refused(SubjectErased, lambda: first.does(reading))
 
 
-def test_what_was_recorded_in_error_may_be_erased_before_the_end() -> None:
+def test_what_was_recorded_in_error_is_kept_until_the_end_like_the_rest() -> None:
     city = City.of()
     case = sealed_case(city)
     order = OrderErasure(case=case, subject=SUBJECT, ground="recorded_in_error")
+    leader = city.at(office(LIUZHUANG), "leader")
+    refused(RetentionHolds, lambda: leader.does(order))
+    ended(city, case)
+    assert len(leader.does(order)) == 1
+
+
+def test_an_erasure_waits_again_when_the_matter_was_opened_again_before_the_second_person() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    claim = ClaimId(city.fresh())
+    city.at(office(CITY), "clerk").does(AmendClaim(case=case, change="added", claim=claim, text="另有一事"))
+    city.at(office(LIUZHUANG)).accepts(case)
+    city.at(office(LIUZHUANG)).closes(case, "agreement")
+    order = OrderErasure(case=case, subject=SUBJECT, ground="subject_request")
+    (ordered,) = city.at(office(LIUZHUANG), "leader", "first").does(order)
+    city.syncs()
+    second = city.at(office(LIUZHUANG), "leader", "second")
+    refused(RetentionHolds, lambda: second.does(ConfirmErasure(case=case, erasure=ordered.id)))
+
+
+def test_only_a_custodian_orders_an_erasure_and_who_merely_says_so_erases_nothing() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    ended(city, case)
+    order = OrderErasure(case=case, subject=SUBJECT, ground="subject_request")
+    refused(KeyNotHere, lambda: city.at(office(CITY), "leader").does(order))
+    (ordered,) = city.at(office(LIUZHUANG), "leader", "first").does(order)
+    city.at(office(LIUZHUANG), "leader", "second").does(ConfirmErasure(case=case, erasure=ordered.id))
+    city.syncs()
+    file = city.file(case)
+    assert file.agreed_erasure(SUBJECT) is not None
+    by_a_stranger = msgspec.structs.replace(file.erasures[ordered.id], ordered=with_node(ordered, GAOYANG))
+    strange = msgspec.structs.replace(file, erasures={ordered.id: by_a_stranger})
+    assert strange.agreed_erasure(SUBJECT) is None
+
+
+def test_who_is_given_the_key_while_it_is_being_erased_signs_too() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    ended(city, case)
+    order = OrderErasure(case=case, subject=SUBJECT, ground="subject_request")
+    (ordered,) = city.at(office(LIUZHUANG), "leader", "first").does(order)
+    (confirmed,) = city.at(office(LIUZHUANG), "leader", "second").does(ConfirmErasure(case=case, erasure=ordered.id))
+    assert GAOYANG not in confirmed.custodians
+    city.node(QI).learns(granted(city, case, QI, GAOYANG))
+    city.syncs()
+    assert unsigned(city, case, LIUZHUANG) == {LIUZHUANG, QI, GAOYANG}
+    for node in (LIUZHUANG, QI, GAOYANG):
+        city.at(office(node), "system").does(NoteDestruction(case=case, erasure=ordered.id))
+    city.syncs()
+    assert unsigned(city, case, LIUZHUANG) == set()
+
+
+def test_both_persons_sign_on_one_node() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    ended(city, case)
+    order = OrderErasure(case=case, subject=SUBJECT, ground="subject_request")
     (ordered,) = city.at(office(LIUZHUANG), "leader").does(order)
     city.syncs()
     elsewhere = ConfirmErasure(case=case, erasure=ordered.id)

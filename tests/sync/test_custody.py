@@ -51,7 +51,7 @@ class Memory:
 
     def learn(self, author: Division, event: AnyEvent, parts: Sequence[bytes] = ()) -> Placed:
         """Take an event in, whoever wrote it."""
-        placed = Placed(int(author) % 1000, len(self.history), author, event)
+        placed = Placed(int(author) % 1000, len(self.history), event)
         self.history.append(placed)
         self.parts |= {(placed.log_id, placed.seq, number): part for number, part in enumerate(parts)}
         return placed
@@ -82,6 +82,12 @@ class Story:
             | {"id": event}
         )
         return self.memory.learn(author, shape, [part])
+
+    def sealed(self, author: Division, subject: str, texts: dict[str, str]) -> Placed:
+        """A custodian adds texts under the subject's key."""
+        event = EventId(self.chance.uuid())
+        key = self.node(author).key(CASE, subject)
+        return self.material(author, *seal_texts(key, event, texts, self.chance), event)
 
     def registered(self) -> tuple[DataKey, Placed]:
         """The village registers: it founds custody and seals the texts."""
@@ -125,8 +131,7 @@ def test_another_node_reads_only_after_it_was_granted_the_key(story: Story) -> N
 def test_a_new_custodian_seals_more_and_the_first_one_reads_it(story: Story) -> None:
     key, _ = story.registered()
     story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, story.recipient(TOWNSHIP)))
-    event = EventId(story.chance.uuid())
-    placed = story.material(TOWNSHIP, *story.node(TOWNSHIP).seal(CASE, key.subject, event, {"note": "已受理"}), event)
+    placed = story.sealed(TOWNSHIP, key.subject, {"note": "已受理"})
     assert values(story.node(VILLAGE).open(CASE, placed)) == {"note": "已受理"}
 
 
@@ -190,7 +195,7 @@ def test_a_stranger_cannot_slip_in_a_key_of_his_own(story: Story) -> None:
     )
     story.granted(CITY, plant)
     with pytest.raises(NotCustodian):
-        story.node(COUNTY).seal(CASE, key.subject, EventId(story.chance.uuid()), {"note": NAME})
+        story.sealed(COUNTY, key.subject, {"note": NAME})
     story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, story.recipient(COUNTY)))
     assert values(story.node(COUNTY).open(CASE, placed)) == TEXTS
 

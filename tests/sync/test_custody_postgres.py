@@ -73,7 +73,7 @@ class Village:
         ]
         kept = [statement for event, parts in events for statement in keep_parts(event.stream, event.version, parts)]
         done = self.writer.append(Append(rows, beside=[*kept, *beside])).result()
-        return [Placed(self.log_id, seq, VILLAGE, event) for (event, _), seq in zip(events, done.seqs, strict=True)]
+        return [Placed(self.log_id, seq, event) for (event, _), seq in zip(events, done.seqs, strict=True)]
 
     def register(self, escrow: Recipient | None = None) -> tuple[str, Placed]:
         key, wrapped = self.custody.new_subject(CASE, escrow)
@@ -140,9 +140,7 @@ def everything(village: Village) -> bytes:
 def test_a_registration_is_read_back_from_the_database(village: Village) -> None:
     subject, placed = village.register()
     assert values(village.custody.open(CASE, placed)) == TEXTS
-    sealed, part = village.custody.seal(CASE, subject, EventId(village.chance.uuid()), {"note": "补充"})
-    assert sealed.subject == subject
-    assert part
+    assert village.custody.key(CASE, subject).subject == subject
 
 
 def test_nothing_that_is_kept_holds_a_name_or_a_data_key(village: Village) -> None:
@@ -210,7 +208,7 @@ def test_an_erasure_leaves_the_other_subjects_of_the_case_alone(village: Village
     other_key, wrapped = village.custody.new_subject(CASE, None)
     fields = village.fields(material=CASE, digest=None, size_bytes=1)
     both = [seal_texts(other_key, fields["id"], {"note": "证人的话"}, village.chance)]
-    both.append(village.custody.seal(CASE, subject, fields["id"], {"note": NAME}))
+    both.append(seal_texts(village.custody.key(CASE, subject), fields["id"], {"note": NAME}, village.chance))
     shared = MaterialAdded(**(fields | {"sealed": tuple(sealed for sealed, _ in both)}))
     granted = KeyGranted(**village.fields(subject=wrapped.subject, grants=wrapped.grants))
     placed, _ = village.append((shared, [part for _, part in both]), (granted, wrapped.parts))
@@ -255,4 +253,4 @@ def test_texts_opened_with_the_wrong_event_are_refused(village: Village) -> None
     _, placed = village.register()
     other = msgspec.structs.replace(placed.event, id=EventId(village.chance.uuid()))
     with pytest.raises(SealBroken):
-        village.custody.open(CASE, Placed(placed.log_id, placed.seq, VILLAGE, other))
+        village.custody.open(CASE, Placed(placed.log_id, placed.seq, other))

@@ -8,10 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from domain.case import evolve
 from domain.divisions import Division
 from domain.events import (
     Accepted,
     ClaimId,
+    ErasureConfirmed,
+    ErasureOrdered,
     Grant,
     HandedOver,
     KeyGranted,
@@ -20,6 +23,7 @@ from domain.events import (
     Registered,
     Sealed,
     SealedItem,
+    decode,
     encode,
 )
 from gateway.postgres_server import PostgresServer
@@ -145,6 +149,64 @@ def test_a_file_that_came_from_above_goes_further_down_with_its_first_proofs(nod
     assert {row.via for row in last.ledger() if row.case_id == CASE} == {2}
     assert SECRET in parts(last)
     assert last.faults() == {}
+
+
+def give_key(node: Node, *to: Division) -> KeyGranted:
+    grants = tuple(Grant(custodian=one, recipient_key="0" * 32, purpose="handle") for one in to)
+    stream = node.chance.uuid()
+    given = node.say(KeyGranted, CASE, stream, parts=[WRAPPED] * len(to), subject="ab" * 16, grants=grants)
+    assert isinstance(given, KeyGranted)
+    return given
+
+
+def custodians(node: Node) -> set[Division]:
+    """Who holds the key, as far as the node knows: whoever would have to sign an erasure."""
+    file = None
+    for row in node.ledger():
+        if row.case_id == CASE:
+            file = evolve(file, decode(row.body))
+    assert file is not None
+    return set(file.custodians["ab" * 16])
+
+
+def test_every_custodian_of_a_key_knows_every_other(nodes: Hierarchy) -> None:
+    register(nodes[VILLAGE])
+    give_key(nodes[VILLAGE], VILLAGE)
+    give_key(nodes[VILLAGE], OTHER_TOWNSHIP)
+    nodes.settle()
+    give_key(nodes[OTHER_TOWNSHIP], OTHER_VILLAGE)
+    give_key(nodes[OTHER_TOWNSHIP], NEIGHBOUR)  # whose own superior has the first grants from its other child
+    nodes.settle()
+    holding = {VILLAGE, OTHER_TOWNSHIP, OTHER_VILLAGE, NEIGHBOUR}
+    assert {division: custodians(nodes[division]) for division in holding} == dict.fromkeys(holding, holding)
+
+
+def test_two_who_give_a_key_on_at_the_same_time_learn_of_each_others_custodians(nodes: Hierarchy) -> None:
+    register(nodes[VILLAGE])
+    give_key(nodes[VILLAGE], VILLAGE)
+    give_key(nodes[VILLAGE], OTHER_TOWNSHIP)
+    nodes.settle()
+    give_key(nodes[VILLAGE], NEIGHBOUR)
+    give_key(nodes[OTHER_TOWNSHIP], OTHER_VILLAGE)
+    nodes.settle()
+    holding = {VILLAGE, OTHER_TOWNSHIP, OTHER_VILLAGE, NEIGHBOUR}
+    assert {division: custodians(nodes[division]) for division in holding} == dict.fromkeys(holding, holding)
+
+
+def test_who_is_given_a_key_after_its_erasure_learns_of_the_erasure(nodes: Hierarchy) -> None:
+    register(nodes[VILLAGE])
+    give_key(nodes[VILLAGE], VILLAGE)
+    give_key(nodes[VILLAGE], OTHER_TOWNSHIP)
+    nodes.settle()
+    erasure, village = UUID(int=200), nodes[VILLAGE]
+    village.say(ErasureOrdered, CASE, erasure, erasure=erasure, subject="ab" * 16, ground="subject_request")
+    agreed = {"erasure": erasure, "subject": "ab" * 16, "custodians": (VILLAGE, OTHER_TOWNSHIP)}
+    village.say(ErasureConfirmed, CASE, erasure, **agreed)
+    give_key(nodes[OTHER_TOWNSHIP], OTHER_VILLAGE)  # it has not heard of it yet
+    nodes.settle()
+    for division in (OTHER_TOWNSHIP, OTHER_VILLAGE):
+        assert set(topics(nodes[division])) >= {"erasure.ordered.v0", "erasure.confirmed.v0"}, division
+    assert OTHER_VILLAGE in custodians(village)
 
 
 def test_what_the_holder_does_comes_back_to_the_node_where_the_case_was_filed(nodes: Hierarchy) -> None:

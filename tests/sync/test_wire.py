@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.events import MAX_LEAF_BYTES
+from sync.sealing import MAX_SEALED_BYTES
 from sync.wire import (
+    MAX_EVENT_BYTES,
     MAX_RECORD_BYTES,
     Acknowledge,
     AskDown,
@@ -101,6 +104,16 @@ def test_any_other_bytes_are_refused_by_name(data: bytes) -> None:
     for decode in (decode_record, decode_up, decode_down):
         with pytest.raises(WireInvalid):
             decode(data)
+
+
+def test_the_largest_event_with_the_largest_sealed_text_fits_one_record_upward_and_downward() -> None:
+    body, text, note = b"x" * MAX_LEAF_BYTES, b"y" * MAX_SEALED_BYTES, "n" * 8_192
+    assert len(body) + len(text) <= MAX_EVENT_BYTES
+    beside = [Beside(0, 0, text)]
+    assert len(encode(Frame("l" * 200, 0, note, [body], beside))) <= MAX_RECORD_BYTES
+    enclosure = Enclosure(["410221100201"] * 64, "l" * 200, 0, body, [b"h" * 32] * 63, note, beside)
+    letter = encode(Down(1, 0, [Introduction(["c" * 2_000] * 8), enclosure]))
+    assert len(encode(Letter("410221100201", "410221100000", letter, b"s" * 64))) <= MAX_RECORD_BYTES
 
 
 def test_a_signature_over_a_letter_is_good_for_one_reader_only() -> None:

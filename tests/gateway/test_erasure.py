@@ -1,0 +1,187 @@
+"""What two persons erase is gone at every custodian, stays gone, and leaves a case that can still be worked on."""
+
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+from domain.divisions import Division
+from domain.events import Actor, CaseId, EventId, KeyGranted, StreamId, encode, tag_of
+from gateway.ids import uuid7
+from sync.append import Append, NewEvent
+from sync.custody_postgres import keep_parts
+from sync.sealing import DataKey, grant_key
+from tests.gateway.conftest import COUNTY, VILLAGE, Api, Office, Town, wait_until
+from tests.gateway.test_api import Filed, file_case, registration
+
+
+def read(api: Api, case: str, *events: str) -> Any:
+    answer = api.http.post(
+        f"/api/cases/{case}/read",
+        json={"events": events, "purpose": "handle"},
+        headers={"Idempotency-Key": str(uuid4())},
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def end(office: Office, case: str, leg: str) -> None:
+    handler = office.api("handler")
+    assert handler.give({"command": "accept", "case": case, "leg": leg}).status_code == 201
+    closed = handler.give({"command": "close", "case": case, "leg": leg, "ending": "agreement"})
+    assert closed.status_code == 201, closed.text
+
+
+def subject_of(office: Office, filed: Filed) -> str:
+    known = office.node.desk.file(CaseId(UUID(filed.case)))
+    assert known is not None
+    assert known.registered is not None
+    return known.registered.sealed[0].subject
+
+
+def erase(office: Office, filed: Filed) -> str:
+    subject = subject_of(office, filed)
+    order = {"command": "order_erasure", "case": filed.case, "subject": subject, "ground": "subject_request"}
+    ordered = office.api("leader").give(order)
+    assert ordered.status_code == 201, ordered.text
+    erasure = ordered.json()["events"][0]["erasure"]
+    agreed = office.api("supervisor").give({"command": "confirm_erasure", "case": filed.case, "erasure": erasure})
+    assert agreed.status_code == 201, agreed.text
+    return subject
+
+
+def kept(office: Office, case: str, subject: str) -> int:
+    """Keys and ciphertexts of a subject that lie at a node."""
+    query = (
+        "select count(*) from ledger join beside using (log_id, seq)"
+        " where case_id = %b and position(%b::text in convert_from(ledger.body, 'UTF8')) > 0"
+    )
+    return int(office.node.reader.fetch(query, (UUID(case), subject))[0][0])
+
+
+def erasures(office: Office, case: str) -> Any:
+    return office.api("leader").get(f"/api/cases/{case}").json()["erasures"]
+
+
+def learned(office: Office, case: str) -> bool:
+    return office.api("leader").get(f"/api/cases/{case}").status_code == 200
+
+
+def test_an_erasure_is_complete_when_every_custodian_above_and_below_has_signed(town: Town) -> None:
+    filed = file_case(town.village.api("clerk"))
+    end(town.village, filed.case, filed.leg)
+    wait_until(lambda: learned(town.county, filed.case))
+    subject = erase(town.village, filed)
+    for office in town:
+        wait_until(lambda office=office: kept(office, filed.case, subject) == 0)
+        wait_until(lambda office=office: erasures(office, filed.case)[0]["waiting_for"] == [])
+    (erasure,) = erasures(town.village, filed.case)
+    assert erasure["complete_us"] > time.time_ns() // 1000, "the longest kept backup has its time, too"
+
+
+def test_a_key_that_is_given_on_after_the_erasure_stays_nowhere(town: Town) -> None:
+    filed = file_case(town.village.api("clerk"))
+    end(town.village, filed.case, filed.leg)
+    subject = erase(town.village, filed)
+    for office in town:
+        wait_until(lambda office=office: learned(office, filed.case) and kept(office, filed.case, subject) == 0)
+    give_on(town.village, filed.case, subject, COUNTY)
+    number = town.village.node.reader.head().pos
+    wait_until(lambda: steward_at(town.village) >= number)
+    assert kept(town.village, filed.case, subject) == 0
+    granted = "select count(*) from ledger where case_id = %b and topic = 'key.granted.v0'"
+    wait_until(lambda: town.county.node.reader.fetch(granted, (UUID(filed.case),))[0][0] == 2)
+    wait_until(lambda: kept(town.county, filed.case, subject) == 0)
+
+
+def test_one_erased_person_does_not_close_the_texts_of_the_others(town: Town) -> None:
+    clerk, leader = town.village.api("clerk"), town.village.api("leader")
+    filed = file_case(clerk)
+    end(town.village, filed.case, filed.leg)
+    erase(town.village, filed)
+    wait_until(lambda: erasures(town.village, filed.case)[0]["waiting_for"] in ([], [str(COUNTY)]))
+    rated = clerk.give({"command": "withdraw", "case": filed.case, "reason": "已解决"})
+    note = clerk.give({"command": "add_material", "case": filed.case, "note": "补充说明"})
+    later = next(answer for answer in (rated, note) if answer.status_code == 201).json()["events"][0]["id"]
+    found = read(leader, filed.case, filed.registered, later)
+    assert list(found["texts"]) == [later]
+    (withheld,) = found["withheld"]
+    assert (withheld["event"], withheld["why"]) == (filed.registered, "erased")
+    browser = town.village.browser("leader")
+    csrf = browser.get(f"/cases/{filed.case}").text.partition('name="csrf" value="')[2].partition('"')[0]
+    opened = browser.post(f"/cases/{filed.case}/read", {"csrf": csrf})
+    assert opened.status_code == 200
+    assert withheld["zh"] in opened.text
+
+
+def test_a_superior_works_on_a_case_of_a_silent_village_and_gets_its_keys_when_it_speaks_again(town: Town) -> None:
+    filed = file_case(town.village.api("clerk"))
+    county = town.county.api("leader")
+    wait_until(lambda: learned(town.county, filed.case))
+    town.village.node.links.stop()
+    try:
+        unit = f"{COUNTY}.office"
+        taken = {"command": "take_over", "case": filed.case, "leg": filed.leg, "unit": unit, "reason": "久无回音"}
+        answer = county.give(taken)
+        assert answer.status_code == 201, answer.text
+        leg = answer.json()["events"][0]["next_leg"]
+        found = read(county, filed.case, filed.registered)
+        assert found["texts"] == {}
+        assert found["withheld"][0]["why"] == "no_key"
+        wait_until(lambda: any(one["leg"] == leg and one["opened_us"] for one in legs(town.county, filed.case)))
+        end(town.county, filed.case, leg)
+    finally:
+        town.village.node.links.start(town.village.node.failed.set)
+    wait_until(lambda: bool(read(county, filed.case, filed.registered)["texts"]))
+    assert read(county, filed.case, filed.registered)["texts"][filed.registered]["petitioner.name"] == "张桂兰"
+
+
+def test_texts_too_large_to_travel_are_refused_before_anything_is_written(town: Town) -> None:
+    clerk, handler = town.village.api("clerk"), town.village.api("handler")
+    claims = [{"claim": str(uuid4()), "text": "诉求"} for _ in range(20)]
+    filed = clerk.give(registration(claims=claims)).json()
+    on = {"case": filed["case"], "leg": filed["events"][1]["leg"]}
+    assert handler.give({"command": "accept"} | on).status_code == 201
+    long = {"outcome": "explain", "law": "第一条", "text": "长" * 15_000}
+    answers = [{"claim": one["claim"]} | long for one in claims]
+    issue = {"command": "issue_opinion", "facts": "事实", "answers": answers} | on
+    before = own_size(town.village)
+    refused = handler.give(issue)
+    assert (refused.status_code, refused.json()["code"]) == (413, "texts_too_long"), refused.text
+    assert own_size(town.village) == before
+
+
+def legs(office: Office, case: str) -> Any:
+    return office.api("leader").get(f"/api/cases/{case}").json()["legs"]
+
+
+def own_size(office: Office) -> int:
+    return office.node.reader.head().own_size
+
+
+def steward_at(office: Office) -> int:
+    return int(office.node.reader.fetch("select pos from web.steward")[0][0])
+
+
+def give_on(office: Office, case: str, subject: str, to: Division) -> None:
+    """A grant that was under way when the erasure came: it is in the log, and the wrapped key lies beside it."""
+    node = office.node
+    now_us = node.clock.now_us()
+    id_ = EventId(uuid7(now_us))
+    wrapped = grant_key(DataKey(CaseId(UUID(case)), subject, bytes(32)), [(node.around.recipient(to), "handle")])
+    event = KeyGranted(
+        id=id_,
+        stream=StreamId(id_),
+        version=1,
+        case=CaseId(UUID(case)),
+        node=VILLAGE,
+        actor=Actor(account=UUID(int=0), role="system", unit=f"{VILLAGE}.office"),
+        occurred_us=now_us,
+        recorded_us=now_us,
+        cause=(),
+        law=None,
+        sealed=(),
+        subject=subject,
+        grants=wrapped.grants,
+    )
+    new = NewEvent(event.stream, 1, tag_of(event), event.case, encode(event))
+    node.append(Append([new], beside=keep_parts(event.stream, 1, wrapped.parts))).result(60)
