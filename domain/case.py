@@ -1,8 +1,8 @@
 """What a node knows of one case, folded from the events it has learned, in whatever order they reached it.
 
-Nothing here refuses anything: a fact that came is a fact. Whether it moves custody is another matter: a leg is
-written by its holder's node alone, and where a directive took a leg away, what the old holder did meanwhile is kept
-and changes nothing about who answers (ADR-0003).
+Nothing here refuses anything: a fact that came is a fact. Whether it has effect is another matter, which
+`domain.authority` decides: what its author had no right to write, or wrote on a leg that a directive had taken away
+without having seen it, changes nothing (ADR-0003).
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.authority import Standing, judged, owns_stream
 from domain.divisions import Division
 from domain.events import (
     Accepted,
@@ -54,7 +55,7 @@ from domain.events import (
     Withdrawn,
 )
 from domain.keys import LAST_COPY_US, custodians, entitled, founder_of, is_second_person
-from domain.parts import Claim, Directive, Erasure, Leg, LegEvent, Objection, Order, Paper, node_of
+from domain.parts import Claim, Directive, Erasure, Leg, LegEvent, Objection, Order, Paper
 
 
 class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +64,11 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     registered: null where only later parts were sent here. orders: by id; directives: by event id. versions: how far
     each stream is known. unknown: streams in which an event of a newer version stands. grants: of each subject's
     key, as said; custodians: who was given it by those that count. papers: what is served on the petitioner, by the
-    event it was rendered from.
+    event it was rendered from. standing: who may write what.
     """
 
     case: CaseId
+    standing: Standing = Standing()
     registered: Registered | None = None
     corrected: RegistrationCorrected | None = None
     claims: Mapping[ClaimId, Claim] = {}
@@ -77,6 +79,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     orders: Mapping[OrderId, Order] = {}
     papers: Mapping[EventId, Paper] = {}
     served: Mapping[EventId, Served] = {}
+    closings: tuple[Closed, ...] = ()
     withdrawn: Withdrawn | None = None
     rated: Rated | None = None
     custodians: Mapping[str, frozenset[Division]] = {}
@@ -99,10 +102,8 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def present_leg(self) -> Leg | None:
         """The one leg whose unit answers now: from the first leg along every lawful succession."""
-        leg = next((leg for leg in self.legs.values() if leg.from_leg not in self.legs), None)
-        while leg is not None and (after := self.successor(leg)) is not None:
-            leg = after
-        return leg
+        path = self.standing.path
+        return self.legs.get(path[-1]) if path else None
 
     @property
     def accountable(self) -> Unit | None:
@@ -143,17 +144,9 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
         return next((o for o in self.objections.values() if o.stands and leg and o.raised.leg == leg.id), None)
 
     def successor(self, leg: Leg) -> Leg | None:
-        """The leg that took custody from `leg`, or null while `leg` itself has it.
-
-        A directive comes before a hand-over, whichever was learned first. Of two directives that crossed, the one
-        of the smaller code holds: a superior's code is smaller than those below it (GB/T 2260), and where codes do
-        not tell, all nodes still choose alike.
-        """
-        named = [other for other in self.legs.values() if other.from_leg == leg.id and other.named_by]
-        directed = [other for other in named if other.named_by in self.directives]
-        if directed:
-            return min(directed, key=self._precedence)
-        return next((other for other in named if other.opened is not None), None)
+        """The leg that took custody from `leg`, or null while `leg` itself has it: see `Standing.successor`."""
+        after = self.standing.successor(leg.id)
+        return self.legs.get(after) if after else None
 
     def has_accepted(self, leg: Leg) -> bool:
         """Whether this leg accepted a living claim in substance."""
@@ -201,52 +194,33 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
         """Who made the subject's key, where the registration tells."""
         return founder_of(self.registered, subject) if self.registered else None
 
-    def _precedence(self, leg: Leg) -> tuple[str, str]:
-        directive = self.directives.get(leg.named_by) if leg.named_by else None
-        return (directive.node if directive else leg.node, str(leg.named_by))
-
 
 def evolve(file: CaseFile | None, event: AnyEvent | Unknown) -> CaseFile:
     """The file after `event`, which concerns this case. Events of one stream come in order, streams in any order.
 
-    An event that the file has already, or that its author had no right to write into that stream, changes nothing.
-    An Unknown one marks its stream, so that nothing is decided on a leg that is only half understood.
+    An event that the file has already, or that has no effect, changes nothing; but the versions of a leg go on, as its
+    own node counts them. An Unknown one marks its stream, so that nothing is decided on a leg only half understood.
     """
     if event.case is None or event.stream is None or event.version is None:
         raise ValueError("an event that concerns no case has no place in a case file")
     file = file or CaseFile(case=event.case)
     if event.version <= file.version_of(event.stream) or isinstance(event, SealedRead):
         return file
+    standing, has_effect = judged(file.standing, event)
+    if not has_effect:
+        is_in_own_leg = event.stream in file.legs and owns_stream(standing, event)
+        return _advance(file, event) if is_in_own_leg else file
     if isinstance(event, Unknown):
         return _advance(msgspec.structs.replace(file, unknown=file.unknown | {event.stream}), event)
-    if not _is_writer(file, event):
-        return file
-    return _advance(_fold(_note_subjects(file, event), event), event)
+    changed = _fold(msgspec.structs.replace(_note_subjects(file, event), standing=standing), event)
+    if standing is not file.standing and standing.path != file.standing.path:
+        changed = _without_overtaken(changed)
+    return _advance(changed, event)
 
 
-def _is_writer(file: CaseFile, event: AnyEvent) -> bool:
-    """Whether the author's node may say this: about a leg, its holder's; of a new leg, the one that it was given to."""
-    match event:
-        case LegOpened():
-            leg = file.legs.get(event.leg)
-            return event.node == node_of(event.unit) and (leg is None or leg.unit == event.unit)
-        case TakenOver():
-            return event.node == node_of(event.unit) and event.next_leg not in file.legs
-        case RegistrationCorrected():
-            return file.registered is None or event.node == file.registered.node
-        case OrderReplied() | OrderJudged():
-            order = file.orders.get(event.order)
-            if order is None:
-                return True
-            return event.node == (node_of(order.issued.unit) if isinstance(event, OrderReplied) else order.issued.node)
-        case DirectiveAnswered():
-            leg = file.legs.get(event.leg)
-            return leg is None or event.node == leg.node
-        case _ if isinstance(event, LegEvent):
-            leg = file.legs.get(event.leg)
-            return event.stream == event.leg and (leg is None or event.node == leg.node)
-        case _:
-            return True
+def has_effect(file: CaseFile | None, event: AnyEvent | Unknown) -> bool:
+    """Whether `event`, which comes next, has any: see `domain.authority`."""
+    return judged(file.standing if file else Standing(), event)[1]
 
 
 def _advance(file: CaseFile, event: AnyEvent | Unknown) -> CaseFile:
@@ -287,22 +261,17 @@ def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line 
             return _leg(file, event.leg, ended_by=event.directive)
         case Accepted(kind="procedural"):
             return _paper(_leg(file, event.leg, procedural=event.id), event)
-        case Accepted():
-            file = _with_claims(file, event.claims, accepted=event.id, accepted_us=event.occurred_us)
-            return _paper(_moved(file, event), event)
         case Extended():
-            return _paper(_with_claims(file, event.claims, extra_days=event.days), event)
-        case Declined() | Replied():
-            return _paper(_moved(_with_claims(file, event.claims, answer=event.id), event), event)
-        case OpinionIssued():
-            answered = [answer.claim for answer in event.answers]
-            return _paper(_moved(_with_claims(file, answered, answer=event.id), event), event)
+            return _paper(_settled(file, event), event)
+        case Accepted() | Declined() | Replied() | OpinionIssued():
+            return _paper(_moved(_settled(file, event), event), event)
         case Served():
             return change(file, served={event.paper: event, **file.served})
         case Reported():
             return _leg(file, event.leg, report=event.id)
         case Closed():
-            return _moved(_with_claims(file, event.claims, is_closed=True), event, closed=event)
+            file = _moved(_settled(file, event), event, closed=event)
+            return change(file, closings=(*file.closings, event))
         case OrderIssued():
             orders = {**file.orders, event.order: Order(issued=event)}
             return change(_directive(file, event), orders=orders)
@@ -316,6 +285,37 @@ def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line 
             return _keys(file, event)
         case _:
             return file
+
+
+def _settled(file: CaseFile, event: Paper | Closed) -> CaseFile:
+    """The file with the claims that a paper or a closing is about marked by it."""
+    match event:
+        case Accepted(kind="substantive"):
+            return _with_claims(file, event.claims, accepted=event.id, accepted_us=event.occurred_us)
+        case Extended():
+            return _with_claims(file, event.claims, extra_days=event.days)
+        case Declined() | Replied():
+            return _with_claims(file, event.claims, answer=event.id)
+        case OpinionIssued():
+            return _with_claims(file, [answer.claim for answer in event.answers], answer=event.id)
+        case Closed():
+            return _with_claims(file, event.claims, is_closed=True)
+        case _:
+            return file
+
+
+def _without_overtaken(file: CaseFile) -> CaseFile:
+    """The file without what a leg's node did on it after the point that the directive which took it had seen."""
+    lasting = [paper for paper in file.papers.values() if not file.standing.is_overtaken(paper)]
+    closings = [closed for closed in file.closings if not file.standing.is_overtaken(closed)]
+    if (len(lasting), len(closings)) == (len(file.papers), len(file.closings)):
+        return file
+    claims = {claim.id: Claim(id=claim.id, is_dropped=claim.is_dropped) for claim in file.claims.values()}
+    papers = {paper.id: paper for paper in lasting}
+    file = msgspec.structs.replace(file, claims=claims, papers=papers, closings=tuple(closings))
+    for event in (*lasting, *closings):
+        file = _settled(file, event)
+    return file
 
 
 def _with_claims(file: CaseFile, ids: "tuple[ClaimId, ...] | list[ClaimId]", **changes: object) -> CaseFile:
@@ -354,8 +354,6 @@ def _named(file: CaseFile, event: HandedOver | ObjectionRuled | TakenOver, unit:
 
 def _opened(file: CaseFile, event: LegOpened) -> CaseFile:
     named = file.legs.get(event.leg)
-    if named is not None and named.opened is not None:
-        return file
     leg = Leg(
         id=event.leg,
         unit=event.unit,
@@ -372,9 +370,6 @@ def _opened(file: CaseFile, event: LegOpened) -> CaseFile:
 
 
 def _ruled(file: CaseFile, event: ObjectionRuled) -> CaseFile:
-    objection = file.objections.get(event.objection)
-    if objection is not None and event.node != objection.raised.ruler:
-        return file
     mode: OpeningMode = "returned" if event.by == "sender" else "ruled"
     file = _objection(_directive(file, event), event.objection, ruling=event)
     return _named(file, event, event.holder, mode)
@@ -415,7 +410,7 @@ def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed 
     if isinstance(event, ErasureConfirmed):
         if is_second_person(erasure.ordered, event):
             erasure = change(erasure, confirmed=erasure.confirmed or event)
-    elif event.custodian == event.node:
+    else:
         last_us = max(erasure.destroyed_us, event.recorded_us)
         erasure = change(erasure, destroyed_by=erasure.destroyed_by | {event.custodian}, destroyed_us=last_us)
     return change(file, erasures={**file.erasures, event.erasure: erasure})

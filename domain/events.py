@@ -520,6 +520,7 @@ _envelope_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 class _Place(msgspec.Struct):
     case: CaseId | None
+    node: Division
     stream: StreamId
     version: Annotated[int, msgspec.Meta(ge=1)]
 
@@ -530,12 +531,13 @@ _place_decoder = msgspec.json.Decoder(_Place)
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     """An event of a type that this version does not know: stored, proven, forwarded and shown, never dropped.
 
-    case, stream, version: as the envelope says, where it still opens every event as `Event` does; else null.
+    case, node, stream, version: as the envelope says, where it still opens every event as `Event` does; else null.
     """
 
     tag: str
     body: bytes
     case: CaseId | None = None
+    node: Division | None = None
     stream: StreamId | None = None
     version: int | None = None
 
@@ -584,7 +586,7 @@ def _unknown(tag: str, body: bytes) -> Unknown:
         known = _place_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return Unknown(tag=tag, body=body)
-    return Unknown(tag=tag, body=body, case=known.case, stream=known.stream, version=known.version)
+    return Unknown(tag=tag, body=body, case=known.case, node=known.node, stream=known.stream, version=known.version)
 
 
 def _tag_in(body: bytes) -> str | None:

@@ -147,6 +147,16 @@ class UpgradeNeeded(Refusal):
     )
 
 
+class NotHandledHere(Refusal):
+    """What the petitioner says is written down where the case was registered or handled. Have it recorded there."""
+
+    code = "not_handled_here"
+    says = (
+        "本件不在本节点登记或办理，请由{holder}记录",
+        "the case was neither registered nor handled on this node; have {holder} record it",
+    )
+
+
 class NotRegistrar(Refusal):
     """Only the unit that registered the case corrects its registration. Ask it to."""
 

@@ -28,6 +28,7 @@ from domain.refusals import (
     ClaimUnknown,
     InFuture,
     LastClaim,
+    NotHandledHere,
     NotRegistrar,
     RatedAlready,
 )
@@ -101,6 +102,7 @@ def correct(file: CaseFile, command: CorrectRegistration, context: Context) -> l
 def may_amend(file: CaseFile, here: Situation) -> None:
     """The petitioner changes claims for as long as the matter is open; a clerk writes it down for them."""
     here.require("citizen", "clerk", "handler")
+    _check_place(file, here)
     _may_still_change(file)
 
 
@@ -123,9 +125,10 @@ def amend_claim(file: CaseFile, command: AmendClaim, context: Context) -> list[A
     return [ClaimAmended(**envelope, claim=command.claim, change=command.change)]
 
 
-def may_add_material(_: CaseFile, here: Situation) -> None:
+def may_add_material(file: CaseFile, here: Situation) -> None:
     """Material is taken at any time, also after the answer."""
     here.require("citizen", "clerk", "handler")
+    _check_place(file, here)
 
 
 def add_material(file: CaseFile, command: AddMaterial, context: Context) -> list[AnyEvent]:
@@ -138,6 +141,7 @@ def add_material(file: CaseFile, command: AddMaterial, context: Context) -> list
 def may_withdraw(file: CaseFile, here: Situation) -> None:
     """The petitioner withdraws while the matter is open; nobody else decides that."""
     here.require("citizen", "clerk")
+    _check_place(file, here)
     if file.withdrawn is None and file.is_ended:
         raise CaseEnded
 
@@ -153,6 +157,7 @@ def withdraw(file: CaseFile, command: Withdraw, context: Context) -> list[AnyEve
 def may_rate(file: CaseFile, here: Situation) -> None:
     """The petitioner rates once, whenever they like; closing never waits for it."""
     here.require("citizen")
+    _check_place(file, here)
     if file.rated is not None:
         raise RatedAlready
 
@@ -165,6 +170,11 @@ def rate(file: CaseFile, command: Rate, context: Context) -> list[AnyEvent]:
     may_rate(file, context)
     envelope = Pen(file, command, context).main(_stream(file, context), law=articles.EVALUATE)
     return [Rated(**envelope, office=command.office, unit=command.unit)]
+
+
+def _check_place(file: CaseFile, here: Situation) -> None:
+    if not file.standing.meets_petitioner(here.node):
+        raise NotHandledHere(holder=file.accountable)
 
 
 def _may_still_change(file: CaseFile) -> None:

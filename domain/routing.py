@@ -68,11 +68,6 @@ def key_receivers(event: AnyEvent, here: Division, topology: Topology) -> frozen
     return frozenset(node for node in nodes if _is_below(topology, node, here))
 
 
-def opens_file(event: AnyEvent) -> bool:
-    """Whether the whole case file goes along, to `file_receivers`."""
-    return _receiver(event) is not None
-
-
 def _receiver(event: AnyEvent) -> Division | None:
     match event:
         case HandedOver():
@@ -88,18 +83,13 @@ def _concerned(file: CaseFile, event: AnyEvent) -> Iterator[Division]:
         case Registered() | RegistrationCorrected() | ClaimAmended() | MaterialAdded() | Withdrawn() | Rated():
             yield from (leg.node for leg in (file.present_leg, file.pending_leg) if leg is not None)
             yield from _filer(file)
-        case LegOpened() | HandedOver() | ObjectionRuled() | TakenOver() | LegEnded():
+        case LegOpened() | HandedOver() | Objected() | ObjectionLapsed() | ObjectionRuled() | TakenOver() | LegEnded():
+            # Who learns a ruling must have learned the objection, which says whose ruling counts.
             yield from (leg.node for leg in file.legs.values())
             yield from _filer(file)
         case Accepted() | Declined() | Extended() | OpinionIssued() | Replied() | Served() | Closed():
             yield from (leg.node for leg in file.legs.values())
             yield from _filer(file)
-        case Objected():
-            yield from (event.ruler, node_of(event.sender))
-        case ObjectionLapsed():
-            objection = file.objections.get(event.objection)
-            if objection is not None:
-                yield from (objection.raised.ruler, node_of(objection.raised.sender))
         case OrderIssued() | OrderJudged():
             yield node_of(event.unit)
         case _:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from domain.case import CaseFile, evolve
+from domain.case import CaseFile, evolve, has_effect
 from domain.divisions import Division
 from domain.events import AnyEvent, KeyGranted, NotCanonical, Unknown, read
 from domain.parts import CustodyEvent
@@ -119,17 +119,18 @@ class Dispatch:
                 self._fold(page, row, row.case_id)
 
     def _fold(self, page: "_Page", row: Row, case_id: UUID) -> AnyEvent | Unknown | None:
-        """Bring the case file up to `row`; its event, or None where it cannot be folded."""
+        """Bring the case file up to `row`; its event, or None where it cannot be folded or has no effect."""
         file = self._cases.pop(case_id, None)
         try:
             event = read(row.body)
             self._cases[case_id] = evolve(file, event)
+            is_heard = has_effect(file, event)
         except Exception as error:  # whatever one event holds must not stop all the others
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
             if file is not None:
                 self._cases[case_id] = file
             return None
-        return event
+        return event if is_heard else None
 
     def _decide(self, page: "_Page", row: Row, case_id: UUID) -> None:
         event = self._fold(page, row, case_id)

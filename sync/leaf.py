@@ -59,7 +59,7 @@ def read_leaf(body: bytes, log: str, directory: Directory) -> Leaf:
     except NotCanonical as error:
         return _unreadable(str(error))
     if isinstance(event, Unknown):
-        return _read_unknown(event)
+        return _read_unknown(event, log)
     fault = _overreach(event, log, directory)
     if fault is not None:
         return _unreadable(fault)
@@ -69,9 +69,11 @@ def read_leaf(body: bytes, log: str, directory: Directory) -> Leaf:
     return Leaf(event.stream, _fitting(event.version), tag_of(event), event.case, causes, event, None)
 
 
-def _read_unknown(event: Unknown) -> Leaf:
+def _read_unknown(event: Unknown, log: str) -> Leaf:
     if not _TAG.fullmatch(event.tag):  # any other text may be one that no column holds
         return _unreadable("the tag is no event's name")
+    if event.node not in {None, _author_of(log)}:
+        return _unreadable(_speaks_for(str(event.node), log))
     return Leaf(event.stream or _NIL, _fitting(event.version or 0), event.tag, event.case, (), None, None)
 
 
@@ -81,22 +83,30 @@ def _unreadable(why: str) -> Leaf:
 
 def _overreach(event: AnyEvent, log: str, directory: Directory) -> str | None:
     """Why the author of `log` may not say this, or null. The certificate binds a log's name to its division."""
-    author = log.split("/")[1]
+    author = _author_of(log)
     if event.node != author or node_of(event.actor.unit) != author:
-        return f"it speaks for {event.node} in the log of {author}"
+        return _speaks_for(event.node, log)
     match event:
         case TakenOver():
-            subordinate = event.last_log.split("/")[1:2]
-        case OrderIssued():
-            subordinate = [node_of(event.unit)]
+            concerned = event.last_log.split("/")[1:2]
+        case OrderIssued() if node_of(event.unit) != author:  # its own units a node may order
+            concerned = [node_of(event.unit)]
         case _:
             return None
     tree = directory.topology
-    for code in subordinate:
+    for code in map(Division, concerned):
         # One that is not known here was enrolled in the very records that are being read: those above decide.
-        if code in tree.parents and not tree.is_below(Division(code), Division(author)):
+        if (code in tree.parents or code in tree.parents.values()) and not tree.is_below(code, author):
             return f"{author} is no superior of {code}"
     return None
+
+
+def _author_of(log: str) -> Division:
+    return Division(log.split("/")[1])
+
+
+def _speaks_for(node: str, log: str) -> str:
+    return f"it speaks for {node} in the log of {_author_of(log)}"
 
 
 def is_part_of(event: AnyEvent | None, part: int, body: bytes) -> bool:

@@ -250,11 +250,17 @@ class Somebody:
             **msgspec.structs.asdict(self.situation()),
             ids=self.city.ids(),
             number=lambda tag: f"{tag}/{self.city.fresh().int & 0xFFFF}",
-            last_known=("city.example/1", 7),
+            last_known=self._last_known(command),
         )
         case: CaseId | None = getattr(command, "case", None)
         file = self.node.files.get(case) if case else None
         return decide(file, command, msgspec.structs.replace(context, **changes))
+
+    def _last_known(self, command: AnyCommand) -> tuple[str, int] | None:
+        """The log of the holder that a take-over names, as its superior's witness keeps it."""
+        file = self.node.files.get(command.case) if isinstance(command, TakeOver) else None
+        leg = file.legs.get(command.leg) if file and isinstance(command, TakeOver) else None
+        return (f"city.example/{leg.node}/1", 7) if leg else None
 
     def does(self, command: AnyCommand) -> list[AnyEvent]:
         """Decide and keep the events on this node."""

@@ -85,7 +85,7 @@ def test_an_unknown_event_in_a_leg_stops_commands_on_it_until_the_upgrade() -> N
     case = city.at(office(GAOYANG), "clerk").registers()
     city.syncs()
     leg = city.leg(case)
-    newer = Unknown(tag="leg.heard.v1", body=b"{}", case=case, stream=StreamId(leg), version=2)
+    newer = Unknown(tag="leg.heard.v1", body=b"{}", case=case, node=GAOYANG, stream=StreamId(leg), version=2)
     for node in (GAOYANG, QI):
         city.node(node).files[case] = evolve(city.file(case, node), newer)
     error = refused(UpgradeNeeded, lambda: city.at(office(GAOYANG)).accepts(case))
@@ -98,7 +98,7 @@ def test_an_unknown_event_in_a_leg_stops_commands_on_it_until_the_upgrade() -> N
 def test_an_unknown_event_elsewhere_in_the_case_stops_nothing() -> None:
     city = City.of()
     case = city.at(office(GAOYANG), "clerk").registers()
-    aside = Unknown(tag="meeting.held.v1", body=b"{}", case=case, stream=StreamId(UUID(int=3)), version=1)
+    aside = Unknown(tag="meeting.held.v1", body=b"{}", case=case, node=GAOYANG, stream=StreamId(UUID(int=3)), version=1)
     city.node(GAOYANG).files[case] = evolve(city.file(case, GAOYANG), aside)
     assert len(city.at(office(GAOYANG)).accepts(case)) == 1
 

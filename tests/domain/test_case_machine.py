@@ -205,6 +205,7 @@ class CaseMachine(RuleBasedStateMachine):
         files = [node.files[self.case] for node in self.city.nodes.values() if self.case in node.files]
         assert len({file.accountable for file in files}) == 1
         assert len({file.present_leg.id for file in files if file.present_leg}) == 1
+        assert len({str(sorted(map(str, file.claims.values()))) for file in files}) == 1
         writable = Counter(place for place in self.city.nodes for unit in UNITS if self.writes(place, unit))
         top = self.city.file(self.case)
         assert writable.total() == (0 if top.is_ended else 1)

@@ -193,7 +193,8 @@ def test_a_receiver_that_opened_before_it_heard_of_the_take_over_loses_its_leg()
     assert {city.holder(case, node) for node in (CITY, QI, GAOYANG, LIUZHUANG)} == {office(CITY)}
     refused(NotHolder, lambda: city.at(office(GAOYANG)).answers(case))
     ended = [event.leg for event in city.history if isinstance(event, LegEnded)]
-    assert city.file(case).legs[ended[0]].unit == office(GAOYANG)
+    assert city.file(case, GAOYANG).legs[ended[0]].unit == office(GAOYANG)
+    assert city.file(case).claims == city.file(case, GAOYANG).claims  # its acceptance is without effect everywhere
 
 
 @pytest.mark.parametrize("order", [(CITY, QI), (QI, CITY)])

@@ -2,7 +2,7 @@
 
 from domain.commands import AddMaterial, IssueOrder
 from domain.events import CaseId, DirectiveAnswered, KeyGranted, OrderReplied, SealedItem, SealedRead
-from domain.routing import addressees, file_receivers, opens_file
+from domain.routing import addressees, file_receivers
 from tests.domain.examples import examples
 from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, NODES, QI, WANGZHAI, WEISHI, YUWANG, City, office
 
@@ -23,7 +23,6 @@ def test_a_hand_over_takes_the_whole_file_to_the_receiver_and_its_superiors() ->
     city = City.of()
     case = filed_in_the_village_held_in_the_other_town(city)
     handed = city.history[-2]
-    assert opens_file(handed)
     assert file_receivers(handed, CITY, city.topology) == {QI, YUWANG}
     assert file_receivers(handed, QI, city.topology) == {YUWANG}
     assert city.file(case, YUWANG).registered is not None

@@ -1,0 +1,232 @@
+"""What another node's signed event may change: of every kind, only what its author has the right to."""
+
+from datetime import timedelta
+from typing import get_args
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain import events
+from domain.authority import AUTHORITY, Standing, judged
+from domain.case import CaseFile, evolve
+from domain.commands import (
+    Accept,
+    AddMaterial,
+    AmendClaim,
+    CorrectRegistration,
+    Extend,
+    IssueOrder,
+    JudgeOrder,
+    Rate,
+    ReplyOrder,
+    Withdraw,
+)
+from domain.events import AnyEvent, CaseId, ClaimId, EventId, LegId, StreamId
+from domain.refusals import NotHandledHere
+from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WEISHI, YUWANG, City, office, refused
+
+OF_NO_CASE = {events.SealedItem, events.NodeOpened, events.ChildEnrolled, events.UnitOpened, events.HeadsNoted}
+UUID_OF_FORGERY = UUID("01900000-0000-7000-9000-00000000000f")
+MOVES_NOTHING = {events.KeyGranted, events.SealedRead, events.ErasureOrdered, events.HolidaysNoticed}
+
+
+def a_long_story() -> tuple[City, CaseId]:
+    """Village, county, township, which objects in vain and is ordered to hurry; the city takes it over and closes."""
+    city = City.of()
+    village = city.at(office(LIUZHUANG), "clerk")
+    case = village.registers(claims=2)
+    village.does(
+        CorrectRegistration(
+            case=case, matter_class="claim_petition", category="010204", issue_region=LIUZHUANG, reason="更正"
+        )
+    )
+    village.hands_over(case, office(QI))
+    city.syncs()
+    city.at(office(QI)).hands_over(case, office(GAOYANG), MONDAY + timedelta(days=40))
+    city.syncs()
+    town = city.at(office(GAOYANG))
+    town.objects(case)
+    city.syncs()
+    city.at(office(QI)).rules(case, agreed=False)
+    city.syncs()
+    town.accepts(case)
+    leg = city.leg(case, GAOYANG)
+    city.at(office(GAOYANG), "leader").does(Extend(case=case, leg=leg, days=20, reason="复杂"))
+    citizen = city.at(office(LIUZHUANG), "citizen")
+    citizen.does(AmendClaim(case=case, claim=ClaimId(city.fresh()), change="added", text="还有"))
+    citizen.does(AddMaterial(case=case, note="材料"))
+    supervisor = city.at(office(QI), "supervisor")
+    city.syncs()
+    day = MONDAY + timedelta(days=30)
+    (order,) = supervisor.does(IssueOrder(case=case, leg=leg, trigger="delay", reply_by=day, demand="尽快"))
+    city.syncs()
+    town.does(ReplyOrder(case=case, order=events.OrderId(order.id), text="在办"))
+    city.syncs()
+    supervisor.does(JudgeOrder(case=case, order=events.OrderId(order.id), accepted=False, reply_by=day, comment="再办"))
+    city.at(office(CITY), "leader").takes_over(case)
+    city.syncs()
+    bureau = city.at(office(CITY))
+    bureau.accepts(case)
+    (opinion,) = bureau.answers(case)
+    bureau.serves(case, opinion.id)
+    bureau.closes(case)
+    citizen.does(Rate(case=case, office="satisfied", unit="satisfied"))
+    city.syncs()
+    return city, case
+
+
+def forged(event: AnyEvent, stream: StreamId | None = None) -> AnyEvent:
+    """The same said by a stranger, with an id of its own, and further on in the stream than anybody is."""
+    id_ = EventId(UUID_OF_FORGERY)
+    actor = msgspec.structs.replace(event.actor, unit=office(WEISHI))
+    return msgspec.structs.replace(event, id=id_, node=WEISHI, actor=actor, stream=stream or event.stream, version=99)
+
+
+def test_every_event_of_a_case_stands_in_the_table() -> None:
+    assert set(AUTHORITY) == set(get_args(AnyEvent)) - OF_NO_CASE - {events.HolidaysNoticed}
+
+
+def test_whatever_a_stranger_signs_changes_nothing_about_a_case() -> None:
+    city, case = a_long_story()
+    file = city.file(case)
+    kinds = {type(event) for event in city.history}
+    assert len(kinds) >= 20
+    for event in city.history:
+        if type(event) in MOVES_NOTHING:
+            continue
+        for stream in (event.stream, StreamId(UUID_OF_FORGERY)):
+            assert evolve(file, forged(event, stream)) is file, event
+
+
+def test_no_lawful_event_is_without_effect_on_any_node_however_little_it_was_sent() -> None:
+    city, case = a_long_story()
+    for node in city.nodes.values():
+        standing = Standing()
+        for event, _ in node.ledger:
+            if event.case == case:
+                standing, has_effect = judged(standing, event)
+                assert has_effect, (node.division, event)
+
+
+def test_an_event_of_the_node_itself_that_names_a_case_has_no_effect_on_it() -> None:
+    city, case = a_long_story()
+    file = city.file(case)
+    heads = events.HeadsNoted(**{**envelope_of(city.history[0]), "version": 99}, heads=())
+    assert evolve(file, heads) is file
+
+
+def envelope_of(event: AnyEvent) -> dict[str, object]:
+    return {name: getattr(event, name) for name in events.Event.__struct_fields__}
+
+
+def test_a_stranger_cannot_push_a_stream_beyond_what_its_writer_wrote() -> None:
+    city, case = a_long_story()
+    file = city.file(case)
+    material = next(event for event in city.history if isinstance(event, events.MaterialAdded))
+    for stream in (case, *file.legs, *file.orders):
+        assert evolve(file, forged(material, StreamId(stream))) is file
+        newer = events.Unknown(
+            tag="leg.heard.v1", body=b"{}", case=case, node=WEISHI, stream=StreamId(stream), version=99
+        )
+        assert evolve(file, newer) is file
+
+
+def test_the_petitioner_is_heard_where_the_case_was_registered_or_handled_and_nowhere_else() -> None:
+    city = City.of()
+    village = city.at(office(LIUZHUANG), "clerk")
+    case = village.registers()
+    village.hands_over(case, office(GAOYANG))
+    city.syncs()
+    refused(NotHandledHere, lambda: city.at(office(QI), "clerk").does(Withdraw(case=case, reason="撤")))
+    city.at(office(GAOYANG), "clerk").does(Withdraw(case=case, reason="撤"))
+    city.syncs()
+    assert all(city.file(case, node).withdrawn for node in (CITY, QI, GAOYANG, LIUZHUANG))
+
+
+def handed_down() -> tuple[City, CaseId]:
+    city = City.of()
+    case = city.at(office(QI), "clerk").registers()
+    city.at(office(QI)).hands_over(case, office(GAOYANG))
+    city.syncs()
+    return city, case
+
+
+def test_who_handed_the_matter_on_does_not_go_on_handling_it() -> None:
+    city, case = handed_down()
+    file = city.file(case)
+    first = next(leg for leg in file.legs.values() if leg.node == QI)
+    (accepted,) = city.at(office(GAOYANG)).decides(Accept(case=case, leg=city.leg(case)))
+    late = msgspec.structs.replace(
+        accepted, node=QI, leg=first.id, stream=StreamId(first.id), version=file.version_of(first.id) + 1
+    )
+    assert claims_of(evolve(file, late)) == claims_of(file)
+
+
+def claims_of(file: CaseFile) -> list[object]:
+    return list(file.claims.values())
+
+
+def test_what_a_holder_did_beyond_what_a_take_over_had_seen_is_without_effect_on_every_node() -> None:
+    city, case = handed_down()
+    city.cut = {QI}
+    town = city.at(office(GAOYANG))
+    town.accepts(case)
+    town.answers(case)
+    city.syncs()
+    assert all(claim.answer for claim in city.file(case, QI).living_claims)
+    city.at(office(CITY), "leader").takes_over(case)
+    city.cut = set()
+    city.syncs()
+    for node in (CITY, QI, GAOYANG):
+        assert not any(claim.answer or claim.accepted for claim in city.file(case, node).living_claims), node
+        assert city.file(case, node).papers == {}
+    city.at(office(CITY)).accepts(case)
+
+
+@pytest.mark.parametrize("last_log", ["city.example/410223000000/1", "city.example/410221000000/1", "?", ""])
+def test_a_take_over_that_names_another_log_than_the_holders_takes_nothing(last_log: str) -> None:
+    city, case = handed_down()
+    (taken,) = city.at(office(QI), "leader").takes_over(case)
+    assert isinstance(taken, events.TakenOver)
+    wrong = msgspec.structs.replace(taken, last_log=last_log)
+    assert evolve(city.file(case), wrong) is city.file(case)
+    assert evolve(city.file(case), taken).accountable == office(QI)
+
+
+def test_a_take_over_from_below_does_not_take_back_what_was_handed_up_to_somebody_above() -> None:
+    city = City.of()
+    village = city.at(office(LIUZHUANG), "clerk")
+    case = village.registers()
+    city.syncs()
+    seen = city.file(case, QI)
+    village.hands_over(case, office(CITY))
+    city.syncs()
+    assert city.holder(case) == office(CITY)
+    city.node(QI).files[case] = seen  # it says that it had not heard
+    city.at(office(QI), "leader").takes_over(case)
+    city.node(QI).files[case] = city.file(case)
+    city.syncs()
+    assert {city.holder(case, node) for node in (CITY, GAOYANG, LIUZHUANG)} == {office(CITY)}
+
+
+def test_a_leg_that_nobody_gave_is_no_leg() -> None:
+    city, case = handed_down()
+    file = city.file(case)
+    opened = next(event for event in city.history if isinstance(event, events.LegOpened) and event.node == QI)
+    invented = LegId(UUID_OF_FORGERY)
+    for mode in ("registered", "transfer", "taken_over"):
+        claimed = msgspec.structs.replace(
+            forged(opened, StreamId(invented)), leg=invented, unit=office(WEISHI), mode=mode, version=1
+        )
+        assert evolve(file, claimed) is file
+
+
+def test_an_objection_cannot_name_its_own_judge() -> None:
+    city, case = handed_down()
+    (raised,) = city.at(office(GAOYANG)).objects(case)
+    file = city.file(case)
+    for wrong in ({"ruler": GAOYANG}, {"sender": office(YUWANG), "ruler": YUWANG}):
+        changed = evolve(file, msgspec.structs.replace(raised, **wrong))
+        assert not changed.objections
+    assert evolve(file, raised).objections
