@@ -8,7 +8,7 @@ that unit got the matter. Only where the registration itself went elsewhere (a s
 story) is the beginning missing; there, what rests on an unknown leg, objection or order is believed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -137,6 +137,21 @@ def judged(standing: Standing, event: AnyEvent | Unknown) -> tuple[Standing, boo
     if rule is None or not owns_stream(standing, event) or not rule(standing, event):
         return standing, False
     return _after(standing, event), True
+
+
+def effects(told: Sequence[AnyEvent | None]) -> list[bool]:
+    """Of each event of a case whether it has effect: when it came, and still after all that came later.
+
+    None stands for one that cannot be read; it is taken to have its effect where it can.
+    """
+    standing, heard = Standing(), []
+    for event in told:
+        standing, has_effect = (standing, True) if event is None else judged(standing, event)
+        heard.append(has_effect)
+    return [
+        has_effect and not (event is not None and standing.is_overtaken(event))
+        for event, has_effect in zip(told, heard, strict=True)
+    ]
 
 
 def owns_stream(standing: Standing, event: AnyEvent | Unknown) -> bool:

@@ -3,11 +3,12 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
+from domain.authority import effects
 from domain.case import CaseFile
 from domain.events import (
     Accepted,
@@ -92,9 +93,16 @@ def followed(
         holder_name=name(file.accountable) if file.accountable else None,
         ended=file.is_ended,
         may_rate=file.rated is None,
-        milestones=tuple(_milestone(event, name, is_secured) for event in events if isinstance(event, Shown)),
+        milestones=tuple(_milestone(event, name, is_secured) for event in _in_effect(events)),
         clocks=tuple(clock for clock in clocks if clock.rule in _SHOWN_RULES),
     )
+
+
+def _in_effect(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
+    told = list(events)
+    for event, has_effect in zip(told, effects(told), strict=True):
+        if has_effect and isinstance(event, Shown):
+            yield event
 
 
 def leaf_of_code(code: str) -> bytes:

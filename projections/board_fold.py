@@ -33,7 +33,7 @@ class Board:
     """See Projection."""
 
     name = "board"
-    edition = 1
+    edition = 2
     tables = (DISPUTE,)
     other_tables = ("heard", "origin")
 

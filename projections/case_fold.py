@@ -30,7 +30,7 @@ class Cases:
     """See Projection."""
 
     name = "cases"
-    edition = 1
+    edition = 2
     tables = (CASE_FILE, CLAIM, CUSTODY)
     other_tables = ("node", "unit")
 

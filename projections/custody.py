@@ -139,13 +139,15 @@ def _open(rows: Rows[CustodyRow], row: CustodyRow) -> CustodyRow | None:
 
 
 def _displaces(row: CustodyRow, followers: list[CustodyRow]) -> bool:
-    """Whether a leg comes before those that already follow the leg it was opened from."""
+    """Whether a leg comes before those that already follow the leg it was opened from: see `Standing.successor`."""
     if not followers:
         return True
+    standing = followers[0]
     if row.directed_by is None:
-        return False
-    standing = followers[0].directed_by
-    return standing is None or row.directed_by < standing
+        return standing.directed_by is not None and row.node < standing.directed_by[: len(row.node)]
+    if standing.directed_by is None:
+        return standing.node >= row.directed_by[: len(standing.node)]
+    return row.directed_by < standing.directed_by
 
 
 def _path(legs: list[CustodyRow]) -> list[CustodyRow]:

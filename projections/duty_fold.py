@@ -72,7 +72,7 @@ class Duties:
     """See Projection."""
 
     name = "duties"
-    edition = 1
+    edition = 2
     tables = (DUTY,)
     other_tables = ("notice",)
     topics = topics_of(shape for shape in get_args(events.AnyEvent) if shape not in _WITHOUT_CLOCK)
@@ -85,6 +85,8 @@ class Duties:
         for fact in batch:
             event = fact.event
             if isinstance(event, events.HolidaysNoticed):
+                if fact.is_from_below:
+                    continue  # no subordinate decides which days its superior works
                 deadlines = _Deadlines(deadlines.calendar.with_notice(_notice(event)))
                 _keep(store, fact.pos, event)
                 _recompute(store, fact.pos, event, deadlines)

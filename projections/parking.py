@@ -1,4 +1,4 @@
-"""One poison event parks its case with everything after it, by name; all other cases flow on."""
+"""One poison event parks its case with everything after it, by name; what cannot be read is parked alone."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from projections.projection import Fact, Projection, ReadAfter, decode
+from projections.authority import facts_for
+from projections.projection import Fact, Projection, ReadAfter
 from projections.store import LIVE, Store
 
 _REASON_LENGTH = 500
@@ -202,4 +203,4 @@ def _retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projecti
     own = sorted(pos for (pos,) in freed)
     shared = projection.shared_after(conn, LIVE, own[0])
     rows = [read_after(pos - 1, 1)[0] for pos in sorted({*own, *shared})]
-    fold_or_park(conn, LIVE, projection, decode(rows, projection.topics), only=key)
+    fold_or_park(conn, LIVE, projection, facts_for(conn, projection, rows), only=key)

@@ -42,13 +42,15 @@ ReadAfter = Callable[[int, int], Sequence[LedgerRow]]
 class Fact(msgspec.Struct, frozen=True, gc=False):
     """A ledger row, decoded once for all projections.
 
-    is_own: this node wrote it. key: what is parked together: the case, or the stream of an event that concerns
-    none. event: None where no projection reads events of this type. fault: why the body cannot be read, if so.
+    is_own: this node wrote it. is_from_below: a subordinate did. key: what is parked together: the case, the stream of
+    an event that concerns none, or one of its own for what cannot be read. event: None where no projection reads
+    events of this type, or where it has no effect. fault: why the body cannot be read, if so.
     """
 
     pos: int
     log_id: int
     is_own: bool
+    is_from_below: bool
     key: UUID
     case_id: UUID | None
     topic: str
@@ -88,14 +90,6 @@ def topics_of(shapes: Iterable[type[events.Event]]) -> frozenset[str]:
     return frozenset(str(shape.__struct_config__.tag) for shape in shapes)
 
 
-class _Envelope(msgspec.Struct):
-    case: UUID | None = None
-    stream: UUID | None = None
-
-
-_envelope = msgspec.json.Decoder(_Envelope)
-
-
 def decode(rows: Iterable[LedgerRow], topics: frozenset[str]) -> list[Fact]:
     """The rows as projections take them, their events decoded where the type is one of `topics`."""
     return [_fact_of(row, topics) for row in rows]
@@ -113,17 +107,7 @@ def _fact_of(row: LedgerRow, topics: frozenset[str]) -> Fact:
             fault = f"undecodable: {error}"
     elif row.topic not in events.TAGS:
         fault = "undecodable" if row.topic == "?" else f"unknown event type {row.topic}"
-    if row.topic == "?":
-        key = UUID(int=row.pos)  # whatever case its bytes name: its author need not have had a right to
-    elif fault is not None and case_id is None:
-        case_id, key = _named_in(row)
-    return Fact(row.pos, row.log_id, row.via == 0, key, case_id, row.topic, row.known_us, event, fault)
-
-
-def _named_in(row: LedgerRow) -> tuple[UUID | None, UUID]:
-    """Case and key that the body of an unknown type still names; else a key of its own, which holds up nothing else."""
-    try:
-        named = _envelope.decode(row.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        named = _Envelope()
-    return named.case, named.case or named.stream or UUID(int=row.pos)
+    if fault is not None:
+        key = UUID(int=row.pos)  # whatever case its bytes name: what is not understood has no effect on the others
+    is_own, is_from_below = row.via == 0, row.via == 1
+    return Fact(row.pos, row.log_id, is_own, is_from_below, key, case_id, row.topic, row.known_us, event, fault)

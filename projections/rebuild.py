@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from projections.authority import Authority, facts_for
 from projections.parking import Gate, fold_or_park, is_poison, skipped
-from projections.projection import LedgerRow, Projection, ReadAfter, decode
+from projections.projection import LedgerRow, Projection, ReadAfter
 from projections.runner import LedgerGap, batch_after, positions, prepare, table_names
 from projections.store import LIVE, Store, add_indexes, create
 
@@ -67,14 +68,14 @@ def check(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
 
 
 def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> Rebuilt:
-    """Build beside up to the ledger's end and put it in the place of the live one, in one transaction.
+    """Build beside as far as events are judged, and put it in the place of the live one, in one transaction.
 
     Raises RebuildBusy; psycopg.errors.LockNotAvailable where readers hold the live tables for longer than ten
     seconds: nothing has changed then, and calling it again is safe.
     """
     with _alone(conn):
         prepare(conn, [projection])
-        build(conn, read_after, projection)
+        build(conn, read_after, projection, _judged_pos(conn, projection))
         with conn.transaction():
             conn.execute(f"set local lock_timeout = '{_SWITCH_LIMIT}'")
             live_pos = positions(conn, [projection], lock=True)[projection.name]
@@ -140,7 +141,7 @@ def _fold_memory_full(
     try:
         for rows in _pages(read_after, start, upto):
             pos = rows[-1].pos
-            facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
+            facts = [fact for fact in facts_for(conn, projection, rows) if fact.pos not in left_out]
             if flowing := gate.flowing(facts):
                 projection.fold(flowing, store)
             if len(store) > MEMORY_ROWS:
@@ -178,9 +179,17 @@ def _catch_up(conn: psycopg.Connection, read_after: ReadAfter, projection: Proje
     while pos < upto:
         rows = [row for row in batch_after(read_after, pos) if row.pos <= upto]
         pos = rows[-1].pos
-        facts = [fact for fact in decode(rows, projection.topics) if fact.pos not in left_out]
+        facts = [fact for fact in facts_for(conn, projection, rows) if fact.pos not in left_out]
         fold_or_park(conn, BESIDE, projection, facts)
     _move(conn, pos)
+
+
+def _judged_pos(conn: psycopg.Connection, projection: Projection) -> int | None:
+    """How far it is known which events have effect; null for the projection that judges, and where none does."""
+    if projection.name == Authority.name:
+        return None
+    row = conn.execute(f"select pos from {LIVE}.position where projection = %s", (Authority.name,)).fetchone()
+    return int(row[0]) if row else None
 
 
 def _position(conn: psycopg.Connection) -> int:

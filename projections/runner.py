@@ -9,6 +9,8 @@ from itertools import accumulate
 import msgspec
 import psycopg
 
+from domain.events import TAGS
+from projections.authority import WITHOUT_EFFECT, Authority, in_effect
 from projections.parking import fold_or_park
 from projections.projection import LedgerRow, Projection, ReadAfter, decode
 from projections.store import LIVE, create, table_script
@@ -133,6 +135,8 @@ class Runner:
                 due = [fact for fact in batch if fact.pos > reached[projection.name]]
                 if due:
                     fold_or_park(conn, LIVE, projection, due)
+                if projection.name == Authority.name:
+                    batch = in_effect(conn, batch)
             conn.execute(
                 f"update {LIVE}.position set pos = %s where projection = any(%s) and pos < %s",
                 (last, list(reached), last),
@@ -149,7 +153,7 @@ def prepare(conn: psycopg.Connection, projections: Sequence[Projection]) -> None
     """Make the live tables that are missing; a projection that is new, or of another shape, starts at position 0."""
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtext('huiyin.projections'))")
-        for name in ("position", "parked", "skipped"):
+        for name in ("position", "parked", "skipped", WITHOUT_EFFECT.name):
             create(conn, LIVE, name)
         for projection in projections:
             _prepare(conn, projection)
@@ -171,9 +175,11 @@ def _prepare(conn: psycopg.Connection, projection: Projection) -> None:
 
 
 def shape_of(projection: Projection) -> str:
-    """What its stored rows depend on besides the ledger: the edition of its fold and the text of its tables, in hex."""
+    """What its stored rows depend on besides the ledger, in hex: the edition of its fold, the text of its tables, and
+    which events can be read at all, so that those of a newer version find their place after the upgrade."""
     tables = b"".join(map(table_script, table_names(projection)))
-    return sha256(b"%d\n%b" % (projection.edition, tables)).hexdigest()
+    readable = " ".join(sorted(TAGS)).encode()
+    return sha256(b"%d\n%b\n%b" % (projection.edition, readable, tables)).hexdigest()
 
 
 def table_names(projection: Projection) -> tuple[str, ...]:

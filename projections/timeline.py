@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from domain import events
+from domain.authority import effects
 from domain.events import AnyEvent, Role
 from projections.moment import Moment
 from projections.projection import LedgerRow, decode
@@ -19,7 +20,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     (log_id, seq): the leaf, by which the gateway says recorded or secured. via: 0 own, 1 from below, 2 from above.
     occurred_us: as claimed; recorded_us: its author's clock; known_us: when this node learned it. event: None for
-    a type that this version does not know, of which only tag and known_us are shown.
+    a type that this version does not know, of which only tag and known_us are shown. has_effect: false where the
+    author had no right to say it, or said it on a leg that a directive had taken away (see `domain.authority`).
     """
 
     pos: int
@@ -34,6 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     occurred_us: int | None
     recorded_us: int | None
     law: str | None
+    has_effect: bool
     event: AnyEvent | None
 
 
@@ -41,13 +44,14 @@ def timeline(read_case: ReadCase, case_id: UUID, at: Moment | None = None) -> li
     """Every event of the case in the order learned; at: only what had happened and was known by then."""
     rows = [row for row in read_case(case_id) if at is None or row.pos <= at.pos]
     facts = decode(rows, events.TAGS)
-    entries = [_entry(row, fact.event) for row, fact in zip(rows, facts, strict=True)]
+    heard = effects([fact.event for fact in facts])
+    entries = [_entry(row, fact.event, has_effect) for row, fact, has_effect in zip(rows, facts, heard, strict=True)]
     if at is None:
         return entries
     return [entry for entry in entries if (entry.occurred_us or entry.known_us) <= at.as_of_us]
 
 
-def _entry(row: LedgerRow, event: AnyEvent | None) -> Entry:
+def _entry(row: LedgerRow, event: AnyEvent | None, has_effect: bool) -> Entry:
     return Entry(
         pos=row.pos,
         log_id=row.log_id,
@@ -61,5 +65,6 @@ def _entry(row: LedgerRow, event: AnyEvent | None) -> Entry:
         occurred_us=event.occurred_us if event else None,
         recorded_us=event.recorded_us if event else None,
         law=event.law if event else None,
+        has_effect=has_effect,
         event=event,
     )

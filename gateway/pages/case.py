@@ -159,6 +159,7 @@ def _line(
         "at_us": entry.occurred_us or entry.known_us,
         "by": name(entry.unit) + _("（%s）") % role if entry.unit else "",
         "law": entry.law,
+        "has_effect": entry.has_effect,
         "secured": reading.secured(entry.log_id, entry.seq),
         "withheld": WITHHELD[withheld][0 if chosen(request) == "zh" else 1] if withheld else "",
         "texts": [(text_name(path, numbers, _), text) for path, text in texts.items()],

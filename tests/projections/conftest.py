@@ -12,6 +12,7 @@ from projections.runner import Runner
 from tests.projections.stories import Ledger, Story
 
 ALL = PROJECTIONS
+AUTHORITY, CASES, DUTIES = ALL[:3]
 
 
 class Follow(Protocol):

@@ -47,6 +47,9 @@ class Story:
     def leg(self, number: int) -> events.LegId:
         return events.LegId(an_id(self.name, "leg", number))
 
+    def version_of(self, stream: UUID) -> int:
+        return self._versions.get(stream, 0)
+
     def claim(self, number: int) -> events.ClaimId:
         return events.ClaimId(an_id(self.name, "claim", number))
 
@@ -199,7 +202,8 @@ def _a_life(chance: random.Random, story: Story) -> Story:
                 story.closed(chance.randint(1, leg), OFFICE)
             case 6:
                 taken = events.LegId(an_id(story.name, "taken", len(story.told)))
-                fields = {"leg_version": 1, "last_log": "x/1/1", "last_size": 3, "unit": BUREAU}
+                seen = story.version_of(story.leg(leg))
+                fields = {"leg_version": seen, "last_log": f"x/{unit[:12]}/1", "last_size": 3, "unit": BUREAU}
                 story.tell(events.TakenOver, BUREAU, taken, leg=story.leg(leg), next_leg=taken, **fields)
             case 7:
                 _fight(chance, story, leg, unit)

@@ -7,7 +7,7 @@ from projections import cases, rebuild
 from projections.cases import CaseFilter
 from projections.rebuild import RebuildBusy, check, switch
 from projections.runner import Runner, positions
-from tests.projections.conftest import ALL, Follow
+from tests.projections.conftest import ALL, AUTHORITY, CASES, DUTIES, Follow
 from tests.projections.stories import OFFICE, Ledger, Story, a_busy_office
 
 
@@ -34,7 +34,7 @@ def test_a_rebuild_of_any_memory_size_equals_the_live_one(
 def test_check_names_the_first_row_that_differs(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
     row = conn.execute("select case_id from views.case_file order by case_id limit 1").fetchone()
     conn.execute("update views.case_file set status = 'closed' where case_id = %s", row)
-    difference = check(conn, ledger.read, ALL[0]).difference
+    difference = check(conn, ledger.read, CASES).difference
     assert difference is not None
     assert difference.table == "case_file"
     assert difference.live is not None
@@ -45,7 +45,7 @@ def test_check_names_the_first_row_that_differs(busy: int, ledger: Ledger, conn:
 
 def test_a_row_that_only_the_live_one_has_is_a_difference(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
     conn.execute("delete from views.claim where ctid = (select min(ctid) from views.claim)")
-    difference = check(conn, ledger.read, ALL[0]).difference
+    difference = check(conn, ledger.read, CASES).difference
     assert difference is not None
     assert (difference.table, difference.live) == ("claim", None)
 
@@ -55,11 +55,11 @@ def test_switching_mends_the_live_tables_and_following_goes_on(
 ) -> None:
     before = cases.count(conn, CaseFilter())
     conn.execute("truncate views.case_file")
-    assert switch(conn, ledger.read, ALL[0]).pos == busy
+    assert switch(conn, ledger.read, CASES).pos == busy
     assert cases.count(conn, CaseFilter()) == before
     follow(Story("after").registered().accepted(1, OFFICE))
     assert cases.count(conn, CaseFilter()) == before + 1
-    assert check(conn, ledger.read, ALL[0]).difference is None
+    assert check(conn, ledger.read, CASES).difference is None
 
 
 def test_a_switched_table_keeps_every_index(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
@@ -81,32 +81,33 @@ def test_events_that_come_during_a_rebuild_are_in_it(
         follow(next(stories))
 
     monkeypatch.setattr(rebuild, "build", build_while_the_node_works)
-    checked = check(conn, ledger.read, ALL[0])
+    checked = check(conn, ledger.read, CASES)
     assert (checked.pos, checked.difference) == (busy + 2, None)
-    assert switch(conn, ledger.read, ALL[0]).pos == positions(conn, ALL)[ALL[0].name]
+    assert switch(conn, ledger.read, CASES).pos == positions(conn, ALL)[CASES.name]
 
 
 def test_two_rebuilds_at_once_do_not_mix(busy: int, ledger: Ledger, conn: psycopg.Connection, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as other:
         other.execute("select pg_advisory_lock(hashtext('huiyin.rebuild'))")
         with pytest.raises(RebuildBusy):
-            check(conn, ledger.read, ALL[0])
+            check(conn, ledger.read, CASES)
         other.execute("select pg_advisory_unlock(hashtext('huiyin.rebuild'))")
-    assert check(conn, ledger.read, ALL[0]).difference is None
+    assert check(conn, ledger.read, CASES).difference is None
 
 
 def test_a_switch_may_run_ahead_of_the_live_position_and_the_runner_goes_on_from_there(
     ledger: Ledger, conn: psycopg.Connection, follow: Follow
 ) -> None:
     last = ledger.append(a_busy_office(random.Random(5), cases=20))
-    assert switch(conn, ledger.read, ALL[1]).pos == last
+    assert switch(conn, ledger.read, AUTHORITY).pos == last
+    assert switch(conn, ledger.read, DUTIES).pos == last
     follow(Story("after").registered().accepted(1, OFFICE))
     assert set(positions(conn, ALL).values()) == {last + 3}
-    assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None, None, None]
+    assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None] * len(ALL)
 
 
 def test_what_a_broken_rebuild_left_behind_does_not_stop_the_next(
     busy: int, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
-    rebuild.build(conn, ledger.read, ALL[0])
-    assert check(conn, ledger.read, ALL[0]).difference is None
+    rebuild.build(conn, ledger.read, CASES)
+    assert check(conn, ledger.read, CASES).difference is None

@@ -1,0 +1,6 @@
+-- Who stands where in each case, by which an event is judged: the JSON text of a `domain.authority.Standing`.
+create table standing (
+    case_id uuid not null,
+    body text not null
+);
+create unique index standing_case on standing (case_id);
