@@ -19,14 +19,6 @@ Language = Literal["zh", "en"]
 Stage = Literal["running", "due_soon", "due", "overdue"]
 Colour = Literal["green", "yellow", "red"]
 
-# What the supervising tier does when a clock enters a stage, each once (临期提示提醒→到期催办督办→逾期问效问责).
-WARNINGS: Mapping[Stage, tuple[str, str]] = MappingProxyType(
-    {
-        "due_soon": ("临期提醒", "due-soon reminder"),
-        "due": ("到期催办", "chasing on the last day"),
-        "overdue": ("逾期问责", "accountability when overdue"),
-    }
-)
 COLOURS: Mapping[Stage, Colour] = MappingProxyType(
     {"running": "green", "due_soon": "yellow", "due": "yellow", "overdue": "red"}
 )

@@ -75,18 +75,6 @@ class ItemUnknown(DomainError):
         )
 
 
-class DeskClosed(DomainError):
-    """Only persons appointed to the confidential desk may open its letters. Ask the leader of the office."""
-
-    code = "confidential_desk"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "仅指定的保密岗位人员可以办理，请联系单位负责人",
-            "only persons appointed to the confidential desk may do this; ask the head of the office",
-        )
-
-
 class Waiting(NamedTuple):
     """A letter for this node's organ. received_us: when this node learned it."""
 

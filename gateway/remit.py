@@ -4,11 +4,9 @@ from typing import Final
 
 from domain.case import CaseFile
 from domain.divisions import Division
-from domain.events import CaseId
 from domain.parts import node_of
 from gateway.accounts import Account, AccountRole
-from gateway.node import Node
-from gateway.refusals import NotFound, RoleForbidden
+from gateway.refusals import RoleForbidden
 
 STAFF: Final[tuple[AccountRole, ...]] = ("clerk", "handler", "leader", "supervisor", "auditor")
 OVERSEERS: Final[tuple[AccountRole, ...]] = ("leader", "supervisor", "auditor")
@@ -30,11 +28,3 @@ def may_see(file: CaseFile, account: Account, here: Division) -> bool:
     is_held = any(leg.node == here for leg in file.legs.values())
     is_ordered = any(node_of(order.issued.unit) == here for order in file.orders.values())
     return file.filed_at == here or is_held or is_ordered
-
-
-def case_for(node: Node, case: CaseId, account: Account) -> CaseFile:
-    """The case, if it is here and concerns the account; NotFound otherwise, the same for both."""
-    file = node.desk.file(case)
-    if file is None or not may_see(file, account, node.config.node.division):
-        raise NotFound
-    return file

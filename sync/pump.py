@@ -50,7 +50,6 @@ class Pump:
         """
         self.name = name
         self.failure: BaseException | None = None
-        self.trouble: BaseException | None = None
         self._step = step
         self._wait = wait
         self._on_trouble = on_trouble
@@ -77,10 +76,8 @@ class Pump:
             try:
                 if not self._step():
                     self._wait()
-                self.trouble = None
                 delay_s = self._first_delay_s
             except TROUBLE as trouble:
-                self.trouble = trouble
                 self._on_trouble(self.name, trouble, delay_s)
                 self._stopping.wait(delay_s)
                 delay_s = min(2 * delay_s, self._last_delay_s)

@@ -57,11 +57,6 @@ class Pumping:
         """The pumps that have died, and of what."""
         return {pump.name: pump.failure for pump in self.pumps if pump.failure is not None}
 
-    @property
-    def troubles(self) -> dict[str, BaseException]:
-        """The pumps that are waiting for something outside to come back."""
-        return {pump.name: pump.trouble for pump in self.pumps if pump.trouble is not None}
-
     def _await_children(self) -> None:
         """The inbox itself waits on its lanes; while there are none, nothing wakes it."""
         if not self._exchange.children:

@@ -5,7 +5,6 @@ it, whoever carried it. Everything else is a letter, signed by the node that spe
 stand in `tests/golden`; a change of any field is a new tag.
 """
 
-import base64
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -205,11 +204,6 @@ def decode_items(data: bytes) -> list[Item]:
 def signed_bytes(to: str, body: bytes) -> bytes:
     """What a letter's signature covers: it is for one reader and can be taken for nothing else."""
     return _LETTER_DOMAIN + to.encode() + b"\0" + body
-
-
-def hash_text(digest: bytes) -> str:
-    """A hash as events and checkpoints write it: standard base64."""
-    return base64.b64encode(digest).decode()
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:

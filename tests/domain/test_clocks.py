@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from domain.calendar import Notice, seed_calendar
 from domain.clocks import (
     DAY_US,
-    WARNINGS,
     Deadline,
     DueDateMissing,
     DueDateTooEarly,
@@ -221,11 +220,6 @@ def test_a_row_that_kept_the_two_moments_has_the_same_colour() -> None:
     row = Row(deadline.soon_us, deadline.due_us)
     for now_us in (deadline.soon_us - 1, deadline.soon_us, deadline.due_us):
         assert colour(row, now_us) == colour(deadline, now_us)
-
-
-def test_every_warning_has_a_name_in_both_languages() -> None:
-    assert list(WARNINGS) == ["due_soon", "due", "overdue"]
-    assert all(zh and en for zh, en in WARNINGS.values())
 
 
 def test_a_broken_local_promise_is_yellow_long_before_the_law_is_broken() -> None:
