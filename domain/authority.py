@@ -107,9 +107,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         above who gave the directive. Of two directives that crossed, the one of the smaller code holds: a superior's
         code is smaller than those below it (GB/T 2260), and where codes do not tell, all nodes still choose alike.
         """
-        after = [(id_, hold) for id_, hold in self.legs.items() if hold.from_leg == leg and hold.is_named]
-        directed = min(((hold.directed_by, id_) for id_, hold in after if hold.directed_by), default=None)
-        handed = next(((hold.node, id_) for id_, hold in after if hold.is_opened and not hold.directed_by), None)
+        directed = handed = None
+        for id_, hold in self.legs.items():
+            if not hold.is_named or hold.from_leg != leg:
+                continue
+            if hold.directed_by is not None:
+                directed = min(directed or (hold.directed_by, id_), (hold.directed_by, id_))
+            elif hold.is_opened and handed is None:
+                handed = (hold.node, id_)
         if directed is None or (handed is not None and handed[0] < directed[0][0]):
             return handed[1] if handed else None
         return directed[1]
@@ -121,6 +126,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     def is_overtaken(self, event: AnyEvent) -> bool:
         """Whether a directive took away the leg that `event` was written on, not having seen it."""
         if not isinstance(event, _ACTS) or self.registrar is None or event.leg not in self.legs:
+            return False
+        if not any(leg.directed_by for leg in self.legs.values()):
             return False
         if event.leg not in self.path:
             return True

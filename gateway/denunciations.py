@@ -109,17 +109,16 @@ class Denunciations:
         organ = managing_organ(node_of(form.accused_unit), self._here, self._topology())
         return self._record(_Letter(form), organ, actor, command_id)
 
-    def arrived(self, item: UUID, ciphertext: bytes, received_us: int) -> bool:
+    def arrived(self, item: UUID, ciphertext: bytes, received_us: int) -> None:
         """Told of every sealed item that reaches this node: keeps the letters that are for its own organ."""
         payload = self._opened(item, ciphertext)
         if payload is None or isinstance(_content(payload), _ReadNote):
-            return False
+            return
         with self._connect() as conn:
             conn.execute(
                 "insert into web.organ_item (item, received_us) values (%s, %s) on conflict do nothing",
                 (item, received_us),
             )
-        return True
 
     def waiting(self) -> list[Waiting]:
         """The letters of this organ's desk, oldest first, without a word of what they say."""

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from domain.calendar import Calendar, seed_calendar
-from domain.case import CaseFile, evolve
+from domain.case import CaseFile, evolve, has_effect
 from domain.clocks import DAY_US, SHANGHAI, shanghai_date
 from domain.commands import (
     Accept,
@@ -80,11 +80,15 @@ def us(day: date, hour: int = 9) -> int:
 
 @dataclass
 class Node:
-    """One node: all it knows in the order it learned it, and how far it has relayed up and dispatched down."""
+    """One node: all it knows in the order it learned it, and how far it has relayed up and dispatched down.
+
+    void: what had no effect when it came.
+    """
 
     division: Division
     ledger: list[tuple[AnyEvent, bool]] = field(default_factory=list)
     known: set[EventId] = field(default_factory=set)
+    void: set[EventId] = field(default_factory=set)
     files: dict[CaseId, CaseFile] = field(default_factory=dict)
     relayed: int = 0
     dispatched: int = 0
@@ -93,6 +97,8 @@ class Node:
         if event.id not in self.known:
             self.known.add(event.id)
             self.ledger.append((event, from_above))
+            if event.case is not None and not has_effect(self.files.get(event.case), event):
+                self.void.add(event.id)
         if event.case is not None:
             self.files[event.case] = evolve(self.files.get(event.case), event)
 
@@ -173,7 +179,8 @@ class City:
         """The exchange's rule: what was authored below a child is not sent to that child's side again."""
         while node.dispatched < len(node.ledger):
             event, _ = node.ledger[node.dispatched]
-            if event.case is not None and not self._send_down(node, event, event.case):
+            is_sent = event.case is not None and event.id not in node.void
+            if is_sent and event.case is not None and not self._send_down(node, event, event.case):
                 return
             node.dispatched += 1
 

@@ -135,6 +135,20 @@ def test_a_case_that_is_handed_over_brings_its_file_keys_and_sealed_words(nodes:
     assert topics(nodes[NEIGHBOUR]) == topics(nodes[OTHER_VILLAGE]) == []
 
 
+def test_a_hand_over_without_effect_sends_the_file_to_nobody(nodes: Hierarchy) -> None:
+    village = nodes[VILLAGE]
+    register(village)
+    hand_over(village, FIRST, OTHER_TOWNSHIP, SECOND)
+    nodes.settle()
+    again = {"leg": LegId(FIRST), "to": f"{OTHER_VILLAGE}.office", "mode": "transfer", "next_leg": LegId(THIRD)}
+    said = village.say(HandedOver, CASE, FIRST, **again, report_by=None)
+
+    nodes.settle()
+
+    assert topics(nodes[OTHER_VILLAGE]) == topics(nodes[NEIGHBOUR]) == []
+    assert encode(said) in [row.body for row in nodes[COUNTY].ledger()]
+
+
 def test_a_file_that_came_from_above_goes_further_down_with_its_first_proofs(nodes: Hierarchy) -> None:
     register(nodes[VILLAGE])
     hand_over(nodes[VILLAGE], FIRST, OTHER_TOWNSHIP, SECOND)
