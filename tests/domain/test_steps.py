@@ -78,6 +78,7 @@ def test_a_step_shown_as_refused_is_refused_and_one_shown_as_allowed_is_done() -
         "serve": Serve(case=case, leg=leg, paper=city.history[0].id, method="phone", served_on=date(2026, 3, 2)),
     }
     clerk = city.at(TOWN, "clerk")
+    assert allowed(clerk, case) & set(tries) == {"hand_over"}
     for name, command in tries.items():
         if steps(clerk, case)[name].allowed:
             assert clerk.decides(command) != []

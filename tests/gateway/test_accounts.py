@@ -66,9 +66,10 @@ def operator(accounts: Accounts) -> Account:
     return accounts.open(new("root", "operator"), by=None)
 
 
-def test_preparing_the_tables_twice_changes_nothing(database: str) -> None:
+def test_preparing_the_tables_again_keeps_who_is_in_them(accounts: Accounts, clerk: Account, database: str) -> None:
+    token = accounts.log_in("wang", PASSWORD, "127.0.0.1").token
     prepare(database)
-    prepare(database)
+    assert accounts.visitor(token).account == clerk
 
 
 def test_a_session_stands_for_the_account_that_signed_in(accounts: Accounts, clerk: Account) -> None:

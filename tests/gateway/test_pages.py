@@ -3,12 +3,14 @@ import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 from uuid import uuid4
 
 import httpx2
 import pytest
 
 from domain.clocks import shanghai_date
+from domain.commands import AnyCommand, Petitioner
 from gateway.languages import words
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, VILLAGE, Browser, Office, Town, wait_until
 
@@ -405,10 +407,13 @@ def test_every_page_allows_only_its_own_scripts_and_styles(village: Office, cler
         assert page.headers["x-content-type-options"] == "nosniff"
 
 
-def test_no_form_asks_for_whereabouts_character_or_risk() -> None:
-    text = "".join(page.read_text("utf-8") for page in TEMPLATES.glob("*.html"))
-    for name in ("travel", "whereabouts", "companion", "risk", "character", "stabil", "rank"):
-        assert f'"{name}' not in text
+def test_no_form_and_no_command_asks_for_whereabouts_character_or_risk() -> None:
+    pages = "".join(page.read_text("utf-8") for page in TEMPLATES.glob("*.html"))
+    asked = {*re.findall(r'name="([\w.]+)', pages), *Petitioner.__struct_fields__}
+    asked |= {field for command in get_args(AnyCommand) for field in command.__struct_fields__}
+    assert {"title", "phone", "person_count", "received_on"} <= asked
+    never = re.compile("travel|whereabout|companion|risk|character|stabil|rank|visit_count|mood|health")
+    assert [field for field in asked if never.search(field)] == []
 
 
 @pytest.mark.parametrize(
