@@ -25,7 +25,7 @@ for name, group in {
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
-Folder = Annotated[Path, typer.Argument(help="节点目录 / the node's folder", file_okay=False)]
+Folder = Annotated[Path, typer.Argument(help="节点目录 / the node's folder")]
 
 
 def main() -> None:
@@ -38,12 +38,15 @@ def main() -> None:
 
 @contextmanager
 def _refusals_told() -> Iterator[None]:
-    from gateway.named import NAMED, sentence_of
-
     try:
         yield
-    except NAMED as refusal:
-        typer.echo(sentence_of(refusal), err=True)
+    except Exception as error:
+        from gateway.named import told  # not before: it loads the whole program
+
+        words = told(error)
+        if words is None:
+            raise
+        typer.echo(words, err=True)
         sys.exit(1)
 
 
@@ -93,9 +96,7 @@ def node_init(
 
 
 @node.command("backup")
-def node_backup(
-    folder: Folder, out: Annotated[Path, typer.Option(help="备份文件 / the file to make", dir_okay=False)]
-) -> None:
+def node_backup(folder: Folder, out: Annotated[Path, typer.Option(help="备份文件 / the file to make")]) -> None:
     """备份节点的数据库和密钥；口令从标准输入读取 / save database and keys in one sealed file."""
     from gateway.saving import save
 
@@ -106,7 +107,7 @@ def node_backup(
 @node.command("restore")
 def node_restore(
     folder: Folder,
-    source: Annotated[Path, typer.Option("--from", help="备份文件 / the backup", exists=True, dir_okay=False)],
+    source: Annotated[Path, typer.Option("--from", help="备份文件 / the backup")],
     port: Annotated[int | None, typer.Option(help="改用的端口 / another port")] = None,
     dsn: Annotated[str | None, typer.Option(help="改用的空数据库 / another, empty database")] = None,
     embedded: Annotated[bool, typer.Option("--embedded", help="改用自带数据库 / use the embedded one")] = False,
@@ -138,10 +139,10 @@ def node_enrol(
     if (request is None) == (bundle is None):
         raise typer.BadParameter("--request 与 --bundle 二者必居其一 / give either --request or --bundle")
     if bundle is not None:
-        founding.install(folder, msgspec.json.decode(bundle.read_bytes(), type=founding.Bundle))
+        founding.install_from(folder, bundle)
         typer.echo(f"{folder}：已登记 / enrolled")
     elif request is not None:
-        granted = enrolling.enrol_child(folder, request.read_text("utf-8"))
+        granted = enrolling.enrol_child(folder, request.read_text("utf-8", "replace"))
         out.write_bytes(msgspec.json.encode(granted))
         typer.echo(f"{out}：请交下级装入 / have the child install it")
 
@@ -168,8 +169,8 @@ def node_status(
 
 @verify.command("receipt")
 def verify_receipt(
-    file: Annotated[Path, typer.Argument(help="回执文件 / the receipt", exists=True, dir_okay=False)],
-    policy: Annotated[Path, typer.Option(help="公布的信任策略 / the published policy", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="回执文件 / the receipt")],
+    policy: Annotated[Path, typer.Option(help="公布的信任策略 / the published policy")],
     accept_simulated_clock: Annotated[
         bool, typer.Option("--accept-simulated-clock", help="接受演示时钟 / accept a demo's clock")
     ] = False,
@@ -179,7 +180,7 @@ def verify_receipt(
     from gateway.clock import SystemClock
 
     now_us = SystemClock().now_us()
-    data, published = file.read_bytes(), policy.read_text("utf-8")
+    data, published = file.read_bytes(), policy.read_text("utf-8", "replace")
     typer.echo(tell_receipt(data, published, now_us, accept_simulated_clock=accept_simulated_clock))
 
 
@@ -244,7 +245,7 @@ def projections_rebuild(
 def demo_run(
     context: typer.Context,
     folder: Annotated[Path, typer.Option("--dir", help="演示目录 / the demo's folder")] = Path("demo-city"),
-    file: Annotated[Path | None, typer.Option("--input", help="真实来信 CSV / real messages", dir_okay=False)] = None,
+    file: Annotated[Path | None, typer.Option("--input", help="真实来信 CSV / real messages")] = None,
     leave: Annotated[
         bool, typer.Option("--exit", help="全部共签后退出 / end once all is cosigned at the city")
     ] = False,

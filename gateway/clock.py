@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from gateway.config import ConfigInvalid
+
 
 class Clock(Protocol):
     """Where a node takes its time from."""
@@ -36,7 +38,10 @@ class SharedClock:
         """Open the clock at `path`; `start_us` sets the time of a clock that does not exist yet."""
         if not path.exists():
             if start_us is None:
-                raise FileNotFoundError(f"no shared clock at {path}; the demo creates it before its nodes start")
+                raise ConfigInvalid(
+                    f"{path} 没有演示时钟，请先启动演示，或将 clock.kind 改为 system / "
+                    f"no shared clock at {path}; start the demo first, or set clock.kind to system"
+                )
             offset = start_us - SystemClock().now_us()
             draft = path.with_suffix(".new")
             draft.write_bytes(struct.pack("<q", offset))

@@ -8,6 +8,7 @@ import msgspec
 
 from domain.clocks import Language
 from domain.divisions import Division, Tier
+from sync.keys import replace_private
 
 FILE_NAME = "node.toml"
 
@@ -108,13 +109,15 @@ def load(folder: Path) -> NodeConfig:
     path = folder / FILE_NAME
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), NodeConfig)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigInvalid(
             f"{folder} 中没有 {FILE_NAME}，请先运行 huiyin node init / no {FILE_NAME} here, run `huiyin node init` "
             "first"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigInvalid(f"{path}: {error}；请改正后重试 / correct it and start again") from error
+        raise ConfigInvalid(
+            f"{path} 有误，请改正后重试 / {path} is wrong, correct it and start again: {error}"
+        ) from error
 
 
 def require_links(config: NodeConfig) -> None:
@@ -132,9 +135,9 @@ def require_links(config: NodeConfig) -> None:
 
 
 def write(folder: Path, config: NodeConfig) -> None:
-    """Write `config` as TOML, leaving out what stands at its default."""
+    """Write `config` as TOML, whole or not at all, leaving out what stands at its default."""
     text = "".join(_section(name, value) for name, value in _plain(config).items())
-    (folder / FILE_NAME).write_text(text, "utf-8")
+    replace_private(folder / FILE_NAME, text.encode())
 
 
 def _plain(config: NodeConfig) -> dict[str, dict[str, object]]:

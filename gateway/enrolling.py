@@ -9,6 +9,7 @@ import psycopg
 from gateway import founding
 from gateway.databases import database_of
 from gateway.node import FolderInUse, Node
+from sync.trust import read_request
 
 WAIT_S = 30.0
 
@@ -28,6 +29,7 @@ def enrol_child(folder: Path, request: str) -> founding.Bundle:
 
     Raises CertificateRefused, AlreadyEnrolled, NotEnrolled, EnrolmentUnanswered.
     """
+    read_request(request)
     try:
         node = Node(folder)
     except FolderInUse:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config import ConfigInvalid, NodeConfig, write
+from gateway.config import ConfigInvalid, NodeConfig, load, write
 from sync.escrow import new_escrow, write_share
-from sync.keys import NodeKeys, generate_keys, load_keys
+from sync.keys import NodeKeys, generate_keys, load_keys, replace_private
 from sync.note import parse_vkey
 from sync.policy import Policy, Witness, format_policy
 from sync.trust import (
@@ -56,6 +56,16 @@ class NotEnrolled(Exception):
         )
 
 
+class BundleInvalid(Exception):
+    """The file is not what the superior gave back for this node. Fetch it again, or choose the right folder."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"{file} 不是上级为本节点签发的登记结果，请核对文件和节点目录，或请上级重新签发 / {file} is not what the "
+            "superior gave back for this node; check file and folder, or have the superior enrol the node again"
+        )
+
+
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a superior hands back: the enrolment, and the escrow's public key in base64, if the root has one."""
 
@@ -70,7 +80,7 @@ def found(folder: Path, config: NodeConfig) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     keys = generate_keys(folder / KEYS, config.origin)
     text = make_request(request_of(config, keys), keys.log)
-    (folder / REQUEST).write_text(text, "utf-8")
+    replace_private(folder / REQUEST, text.encode())
     write(folder, config)
     return text
 
@@ -141,12 +151,25 @@ def _quorum(config: NodeConfig, directory: Directory) -> Witness:
 def install(folder: Path, bundle: Bundle) -> None:
     """Put what the superior handed back into its place. Raises CertificateRefused where it does not hold."""
     verify_chain(bundle.enrolment.certificates, bundle.enrolment.root_fingerprint)
-    (folder / "trust").mkdir(exist_ok=True)
+    (folder / "trust").mkdir(mode=0o700, exist_ok=True)
     if bundle.escrow is not None:
-        (folder / ESCROW).write_text(bundle.escrow, "ascii")
-    draft = folder / ENROLMENT.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(bundle.enrolment))
-    draft.replace(folder / ENROLMENT)
+        replace_private(folder / ESCROW, bundle.escrow.encode())
+    replace_private(folder / ENROLMENT, msgspec.json.encode(bundle.enrolment))
+
+
+def install_from(folder: Path, file: Path) -> None:
+    """The same of a bundle's file. Raises BundleInvalid where it is none, or that of another node; ConfigInvalid."""
+    config, keys = load(folder), load_keys(folder / KEYS)
+    try:
+        bundle = msgspec.json.decode(file.read_bytes(), type=Bundle)
+        base64.b64decode(bundle.escrow or "", validate=True)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        raise BundleInvalid(file) from None
+    directory = verify_chain(bundle.enrolment.certificates, bundle.enrolment.root_fingerprint)
+    own = directory.division(config.node.division)
+    if own is None or own.certificate.keys != request_of(config, keys).keys:
+        raise BundleInvalid(file)
+    install(folder, bundle)
 
 
 def enrolment(folder: Path) -> Enrolment:
@@ -155,6 +178,8 @@ def enrolment(folder: Path) -> Enrolment:
         return msgspec.json.decode((folder / ENROLMENT).read_bytes(), type=Enrolment)
     except FileNotFoundError:
         raise NotEnrolled(folder) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BundleInvalid(folder / ENROLMENT) from None
 
 
 def escrow_text(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The refusals that a command tells in one line and without a traceback, wherever they come from."""
+"""What a command tells in one line and without a traceback, wherever it comes from."""
 
 import psycopg
 
@@ -7,12 +7,13 @@ from gateway.config import ConfigInvalid
 from gateway.demo.messages import InputInvalid
 from gateway.demo.player import DemoFailed
 from gateway.enrolling import EnrolmentUnanswered, RequestRefused
-from gateway.founding import FolderTaken, NotEnrolled
+from gateway.founding import BundleInvalid, FolderTaken, NotEnrolled
 from gateway.node import FolderInUse
 from gateway.postgres_server import PostgresServerError
 from gateway.rebuilding import ViewUnknown
-from gateway.serving import NodeUnreachable
+from gateway.serving import NodeUnreachable, PortUnusable
 from projections.rebuild import RebuildBusy
+from sync.append import LedgerError
 from sync.keys import KeyFileRefused
 from sync.migrations import MigrationRefused
 from sync.note import KeyInvalid, NoteInvalid
@@ -21,6 +22,7 @@ from sync.receipt import ReceiptInvalid
 from sync.trust import CertificateRefused
 
 NAMED: tuple[type[Exception], ...] = (
+    BundleInvalid,
     CertificateRefused,
     ConfigInvalid,
     DemoFailed,
@@ -31,26 +33,40 @@ NAMED: tuple[type[Exception], ...] = (
     InputInvalid,
     KeyFileRefused,
     KeyInvalid,
+    LedgerError,
     MigrationRefused,
     NodeUnreachable,
     NotEnrolled,
     NoteInvalid,
     PolicyInvalid,
+    PortUnusable,
     PostgresServerError,
     RebuildBusy,
     ReceiptInvalid,
     RequestRefused,
     ViewUnknown,
-    psycopg.OperationalError,
 )
 
 
-def sentence_of(refusal: Exception) -> str:
-    """What is told of one of NAMED: Chinese first, what to do next, and of the database driver one line only."""
-    if not isinstance(refusal, psycopg.OperationalError):
-        return str(refusal)
-    said = str(refusal).partition("\n")[0]
-    return (
-        "数据库无法连接，请启动数据库或改正 node.toml 中的 dsn 后重试 / "
-        f"the database cannot be reached; start it, or correct its dsn in node.toml, and retry: {said}"
-    )
+def told(error: BaseException) -> str | None:
+    """What is wrong and what to do next, Chinese first; None for a fault of the program, which shows its traceback."""
+    match error:
+        case psycopg.errors.UndefinedTable():
+            return (
+                "数据库中还没有节点的数据，请先启动一次节点 / "
+                "the database does not hold a node yet; start the node once"
+            )
+        case psycopg.OperationalError():
+            said = str(error).strip().partition("\n")[0]
+            return (
+                f"数据库无法连接，请确认数据库已启动且 database.dsn 正确（{said}） / "
+                f"the database cannot be reached; see that it runs and that database.dsn is right ({said})"
+            )
+        case _ if isinstance(error, NAMED):
+            return str(error)
+        case OSError() if error.filename is not None:
+            return (
+                f"{error.filename}：无法读取或写入，请检查路径和权限（{error.strerror}） / "
+                f"{error.filename}: cannot be read or written; check the path and its rights ({error.strerror})"
+            )
+    return None

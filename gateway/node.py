@@ -3,9 +3,9 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -66,11 +66,11 @@ _log = structlog.get_logger("node")
 
 
 class FolderInUse(RuntimeError):
-    """Another process runs the node of this folder. Stop it first, or use that one."""
+    """Another process runs what is in this folder. Stop it first, or use that one."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"{folder} 的节点已在运行，请勿重复启动 / the node in {folder} is running already; do not start it twice"
+            f"{folder} 已在另一进程中运行，请勿重复启动 / {folder} is running in another process; do not start it twice"
         )
 
 
@@ -353,3 +353,13 @@ def hold_folder(folder: Path) -> Callable[[], None]:
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     return lock.close
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder is this process's inside the block. Raises FolderInUse."""
+    release = hold_folder(folder)
+    try:
+        yield
+    finally:
+        release()

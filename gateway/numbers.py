@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
 
@@ -24,6 +24,28 @@ _WORDS = {
 _KEEP: LiteralString = """
 insert into web.paper_number as paper_number (kind, year, last) values (%s, %s, %s)
 on conflict (kind, year) do update set last = greatest(paper_number.last, excluded.last)"""
+
+
+SKIPPED: Final = 10_000
+"""More papers of one kind than an office gives between a backup and its loss."""
+
+_SKIP: LiteralString = """
+insert into web.paper_number as paper_number (kind, year, last)
+select kind, year, %(skipped)s from unnest(%(kinds)s::text[]) as kind, (
+    select distinct year from web.paper_number
+    union
+    select generate_series(%(from)s::int, extract(year from now() at time zone 'Asia/Shanghai')::int)
+) as years
+on conflict (kind, year) do update set last = paper_number.last + excluded.last"""
+
+
+def skip_numbers(conn: psycopg.Connection[Any], made_us: int) -> None:
+    """For a database from a backup of `made_us`: some numbers were given since, on papers that people hold.
+
+    What the node had not sent up when it was lost nobody knows any more, so its superior cannot tell which.
+    """
+    kinds = {"kinds": list(_WORDS), "skipped": SKIPPED, "from": shanghai_date(made_us).year}
+    conn.execute(_SKIP, kinds)
 
 
 class Numbers:

@@ -19,7 +19,7 @@ from fastapi import FastAPI, Request, Response
 from gateway.clock import Clock, SharedClock, SystemClock
 from gateway.config import ClockChoice, ConfigInvalid, Strict
 from gateway.restored import flush_folder
-from sync.keys import read_private, write_private
+from sync.keys import read_private, replace_private, write_private
 from sync.note import COSIGNATURE_V1, Ed25519Signer, Verifier, parse_skey, parse_vkey
 from sync.witness import MAX_REQUEST_BYTES, Witnessed, add_checkpoint
 
@@ -52,7 +52,7 @@ def write_config(folder: Path, config: WitnessConfig) -> None:
     clock = plain.pop("clock")
     lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in plain.items()]
     lines += ["", "[clock]", *(f"{key} = {msgspec.json.encode(value).decode()}" for key, value in clock.items())]
-    (folder / _CONFIG).write_text("\n".join(lines) + "\n", "utf-8")
+    replace_private(folder / _CONFIG, ("\n".join(lines) + "\n").encode())
 
 
 def watch(folder: Path, log_key: str) -> None:
@@ -68,7 +68,9 @@ def load_config(folder: Path) -> WitnessConfig:
     try:
         return msgspec.convert(tomllib.loads((folder / _CONFIG).read_text("utf-8")), WitnessConfig)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigInvalid(f"{folder / _CONFIG}: {error}；请改正后重试 / correct it and start again") from error
+        raise ConfigInvalid(
+            f"{folder / _CONFIG} 有误，请改正后重试 / is wrong, correct it and start again: {error}"
+        ) from error
 
 
 class _State(msgspec.Struct, frozen=True):

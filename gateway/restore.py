@@ -31,6 +31,7 @@ from gateway.backup import (
 )
 from gateway.backup_file import BackupDamaged, BackupNewer, BackupRefused, SealedReader
 from gateway.config import FILE_NAME, Channels, Database, Http, NodeConfig, write
+from gateway.numbers import skip_numbers
 from gateway.postgres_server import PostgresServer
 from gateway.restored import RESTORED, Restored, flush_folder
 from sync.keys import write_private
@@ -115,7 +116,7 @@ def restore_backup(
                 _prepare(dsn, contents, staging)
                 with psycopg.connect(dsn) as conn:
                     _fill(conn, contents, blocks, progress)
-                    _renew(conn)
+                    _renew(conn, manifest)
                     _write_files(staging, contents, manifest, config if changes != AS_SAVED else None)
             try:
                 staging.rename(folder)
@@ -229,12 +230,13 @@ def _fill(conn: psycopg.Connection, contents: Contents, blocks: _Blocks, progres
     blocks.expect_end()
 
 
-def _renew(conn: psycopg.Connection) -> None:
+def _renew(conn: psycopg.Connection, manifest: Manifest) -> None:
     """What must not simply go on where the backup ended, because others have gone on since."""
     PostgresTx(conn).ask_held(os.urandom(16))
     # A child takes no number twice, and it has had some since: those would be lost on it without a word.
     conn.execute("update public.child set down_size = down_size + %s", (NUMBERS_SKIPPED,))
     if conn.execute("select to_regclass('web.session')").fetchone() != (None,):
+        skip_numbers(conn, manifest.made_us)
         conn.execute("delete from web.session")  # one that was ended since must not come to life again
 
 
@@ -263,6 +265,4 @@ def _write_files(staging: Path, contents: Contents, manifest: Manifest, changed:
         write_private(staging / FILE_NAME, settings)
     else:
         write(staging, changed)
-        with (staging / FILE_NAME).open("rb") as file:
-            os.fsync(file.fileno())
     flush_folder(staging)

@@ -3,12 +3,13 @@
 import gc
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import httpx2
+import msgspec
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -18,9 +19,10 @@ from gateway import accounts, config, logs
 from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
 from gateway.clock import SystemClock
 from gateway.databases import database_of
-from gateway.node import Node, hold_folder
+from gateway.node import Node, held
 from gateway.outside_witness import build_witness, load_config
 from gateway.status import NodeStatus, Statuses
+from gateway.strict import convert
 from gateway.surroundings import OFFICE
 from gateway.web import build_app
 from sync.connections import open_pool
@@ -37,6 +39,16 @@ class NodeUnreachable(RuntimeError):
         super().__init__(f"{url} 没有节点应答，请先启动 / no node answers at {url}; start it first")
 
 
+class PortUnusable(RuntimeError):
+    """The address to listen on is taken, or is not this machine's. Choose another, or stop what listens there."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        super().__init__(
+            f"无法监听 {host}:{port}，端口可能已被占用，请改用其他端口或停止占用它的程序（{error.strerror}） / cannot "
+            f"listen on {host}:{port}; choose another port, or stop the program that listens there ({error.strerror})"
+        )
+
+
 def run_node(folder: Path, until: Callable[[], object] | None = None) -> int:
     """Serve the node of `folder` until SIGTERM or SIGINT, or until a part of it fails (exit code 1).
 
@@ -44,11 +56,12 @@ def run_node(folder: Path, until: Callable[[], object] | None = None) -> int:
     """
     logs.configure()
     node = Node(folder)
+    http = node.config.http
     try:
+        door = _door(http.host, http.port)
         node.start()
-        http = node.config.http
         structlog.get_logger("node").info("listening", url=node.config.url, division=node.here)
-        _serve(build_app(node), http.host, http.port, node.failed, until)
+        _serve(build_app(node), door, node.failed, until)
         return 1 if node.failed.is_set() else 0
     finally:
         _give_up_after(STOP_LIMIT_S)
@@ -56,22 +69,33 @@ def run_node(folder: Path, until: Callable[[], object] | None = None) -> int:
 
 
 def run_witness(folder: Path, until: Callable[[], object] | None = None) -> int:
-    """Serve the outside witness of `folder`. Raises FolderInUse, ConfigInvalid, KeyFileRefused."""
+    """Serve the outside witness of `folder`. Raises FolderInUse, PortUnusable, ConfigInvalid, KeyFileRefused."""
     logs.configure()
-    release = hold_folder(folder)
-    try:
-        settings = load_config(folder)
-        _serve(build_witness(folder), settings.host, settings.port, threading.Event(), until)
-    finally:
-        release()
+    settings = load_config(folder)
+    with held(folder):
+        _serve(build_witness(folder), _door(settings.host, settings.port), threading.Event(), until)
     return 0
 
 
-def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, until: Callable[[], object] | None) -> None:
+def _door(host: str, port: int) -> socket.socket:
+    """The address taken, before anything is started; nobody is let in yet. Raises PortUnusable."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise PortUnusable(host, port, error) from error
+    door = socket.socket(family, kind, protocol)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+    except OSError as error:
+        door.close()
+        raise PortUnusable(host, port, error) from error
+    return door
+
+
+def _serve(app: FastAPI, door: socket.socket, failed: threading.Event, until: Callable[[], object] | None) -> None:
     settings = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -98,7 +122,7 @@ def _serve(app: FastAPI, host: str, port: int, failed: threading.Event, until: C
         signal.signal(number, end)
     for wait in filter(None, (failed.wait, until)):
         threading.Thread(target=end_after, args=(wait,), daemon=True).start()
-    server.run()
+    server.run([door])
 
 
 def _give_up_after(seconds: float) -> None:
@@ -113,9 +137,9 @@ def ask_status(url: str) -> NodeStatus:
     try:
         response = httpx2.get(f"{url}/api/status", timeout=5)
         response.raise_for_status()
-    except httpx2.HTTPError as error:
+        return Statuses.decode(response.content)
+    except (httpx2.HTTPError, httpx2.InvalidURL, msgspec.DecodeError) as error:
         raise NodeUnreachable(url) from error
-    return Statuses.decode(response.content)
 
 
 def shown(statuses: Sequence[NodeStatus]) -> str:
@@ -132,14 +156,8 @@ def shown(statuses: Sequence[NodeStatus]) -> str:
 def add_account(folder: Path, login: str, role: str, unit: str, password: str, *, discipline: bool) -> None:
     """Open one account on the node of `folder`, running or not. Raises the refusals of `Accounts.open`."""
     here = config.load(folder).node.division
-    new = NewAccount(
-        login=login,
-        name=login,
-        password=password,
-        role=cast("AccountRole", role),
-        unit=unit or f"{here}.{OFFICE}",
-        discipline=discipline,
-    )
+    values = {"login": login, "name": login, "password": password, "role": role, "unit": unit or f"{here}.{OFFICE}"}
+    new = convert(values | {"discipline": discipline}, NewAccount)
     with database_of(folder) as dsn:
         _open_all(dsn, here, [new])
 

@@ -40,7 +40,7 @@ from gateway.denunciations import Denunciations
 from gateway.desk import Desk
 from gateway.erasing import Erasing
 from gateway.founding import Bundle
-from sync.append import StaleVersion
+from sync.append import CommandReused, StaleVersion
 from sync.custody import Custody
 from sync.leaf import UNREADABLE
 from sync.ledger import Reader, Row
@@ -258,7 +258,7 @@ class Steward:
                 bundle = refusal = None
                 try:
                     bundle = msgspec.json.encode(self._hands.admit(request))
-                except (DomainError, CertificateRefused) as error:
+                except (DomainError, CertificateRefused, CommandReused) as error:
                     refusal = str(error)
                 conn.execute(
                     "update web.enrolling set bundle = %s, refusal = %s where request = %s", (bundle, refusal, request)

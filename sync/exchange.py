@@ -4,7 +4,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Final, Literal
+from uuid import UUID, uuid5
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
@@ -35,6 +37,7 @@ KEEP_DOWN_US: Final = LAST_COPY_US
 """So long a child that was restored from a backup can have its downward sequence again."""
 
 _TRIM_EVERY_S: Final = 10.0
+_ENROLMENTS: Final = UUID("6f0e7a2c-52a1-4f43-9f0b-3a1e5a0d9c77")
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
 
@@ -357,15 +360,22 @@ class Exchange:
         """Enrol a direct subordinate: sign its certificate, record it, trust it; what to carry back to it.
 
         event_of: makes the `node.enrolled.v0` of a certificate's text. Raises CertificateRefused, AlreadyEnrolled,
-        LedgerError. A repeated request changes nothing and gives the same certificate.
+        LedgerError. A repeated request changes nothing and gives the same certificate, also after an unknown outcome.
         """
         directory = self.trust.directory
         text = enrol(request, self.station.here, self.station.signer, directory, valid_from_us, valid_to_us)
-        grown = directory.adding(text)
-        if grown is not directory:
-            self._writer.append(Append([event_of(text)], beside=[certificate_statement(text)])).result()
-            self.trust.publish(grown)
+        if directory.adding(text) is not directory:
+            text = self._record_enrolment(request, text, event_of(text))
+            self.trust.publish(directory.adding(text))
         return enrolment(self.trust.directory, text)
+
+    def _record_enrolment(self, request: str, text: str, event: NewEvent) -> str:
+        """The certificate as recorded: the first one, where an earlier try was stored unknown to its caller."""
+        certificate = read_certificate(text)
+        command_id = uuid5(_ENROLMENTS, f"{certificate.division}/{certificate.serial}")
+        digest = sha256(request.encode()).digest()
+        append = Append([event], command_id, digest, text.encode(), [certificate_statement(text)])
+        return self._writer.append(append).result().result.decode()
 
     def _moment(self) -> Moment:
         return Moment(self._now_us(), self._elapsed_s())

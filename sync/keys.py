@@ -193,6 +193,21 @@ def write_private(path: Path, content: bytes) -> None:
     _flush(path.parent)
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """A file that its owner alone can read, in the place of an older one: the new bytes or the old, on the disk."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    _flush(path.parent)
+
+
 def read_private(path: Path) -> bytes:
     """The bytes of a key file. Raises KeyFileMissing, KeyFileExposed, KeyFileMalformed (too long, no plain file)."""
     try:

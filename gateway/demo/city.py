@@ -19,7 +19,7 @@ from gateway.enrolling import enrol_child
 from gateway.outside_witness import WitnessConfig, found_witness, write_config
 from gateway.postgres_server import PostgresServer
 from gateway.serving import NodeUnreachable, open_accounts
-from sync.keys import load_keys
+from sync.keys import load_keys, replace_private
 
 TRUST_DOMAIN = "demo.huiyin.example"
 PASSWORD = "huiyin-demo-2026"  # noqa: S105  printed on the screen: these accounts open an invented city
@@ -57,7 +57,7 @@ class City:
         """The plan; NodeUnreachable where there is no city yet."""
         try:
             return msgspec.json.decode(self.plan_file.read_bytes(), type=CityPlan)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
             raise NodeUnreachable(str(self.folder)) from None
 
     def node_folder(self, division: Division) -> Path:
@@ -93,7 +93,7 @@ def found_city(city: City, start_us: int, tell: Tell) -> SharedClock:
     write_config(city.folder / "witness", msgspec.structs.replace(witness, logs=(log_key,)))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda member: _open_accounts(city, member), members))
-    city.plan_file.write_bytes(msgspec.json.encode(CityPlan(members, witness_port)))
+    replace_private(city.plan_file, msgspec.json.encode(CityPlan(members, witness_port)))
     return clock
 
 

@@ -42,14 +42,28 @@ class Message(NamedTuple):
 
 
 def read(path: Path) -> list[Message]:
-    """Every row of the file, oldest first. Raises InputInvalid; no row is ever left out."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-        if missing:
-            raise InputInvalid(f"{path.name} 缺少列 {', '.join(missing)} / columns missing: {', '.join(missing)}")
-        found = [_message(number, row) for number, row in enumerate(rows, start=2)]
+    """Every row of the file, oldest first, at least one. Raises InputInvalid, OSError; no row is ever left out."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            found = _messages(path.name, csv.DictReader(file, restval=""))
+    except UnicodeDecodeError:
+        raise InputInvalid(
+            f"{path.name} 不是 UTF-8 编码，请另存为 UTF-8 的 CSV 后重试 / it is not in UTF-8; save it as a CSV in UTF-8"
+        ) from None
+    except csv.Error as error:
+        raise InputInvalid(f"{path.name} 不是有效的 CSV，请更正后重试 / it is no CSV, correct it: {error}") from None
+    if not found:
+        raise InputInvalid(f"{path.name} 中没有来信，请核对文件 / there are no messages in it, check the file")
     return sorted(found, key=lambda message: (message.received_us, message.line))
+
+
+def _messages(name: str, rows: "csv.DictReader[str]") -> list[Message]:
+    missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+    if missing:
+        raise InputInvalid(
+            f"{name} 缺少列 {', '.join(missing)}，请补齐后重试 / columns are missing, add them: {', '.join(missing)}"
+        )
+    return [_message(number, row) for number, row in enumerate(rows, start=2)]
 
 
 def _message(line: int, row: dict[str, str]) -> Message:

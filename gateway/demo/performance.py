@@ -17,6 +17,7 @@ from gateway.demo.keeper import Keeper
 from gateway.demo.messages import Way
 from gateway.demo.player import DemoFailed, Desks, Place, play
 from gateway.demo.story import DAY_US, Story, moment_us
+from gateway.node import held
 from gateway.serving import NodeUnreachable, ask_status
 from gateway.status import NodeStatus
 from projections.store import LIVE
@@ -34,7 +35,7 @@ def run_demo(folder: Path, file: Path | None, *, leave: bool, tell: Tell) -> int
     stopped = _on_signal()
     city = City(folder)
     city.folder.mkdir(parents=True, exist_ok=True)
-    with city.server:
+    with held(city.folder), city.server:
         clock = found_city(city, start_us, tell)
         with Keeper(city, tell):
             _introduce(city, tell, time.monotonic() - began)

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -38,6 +38,7 @@ from gateway.backup_file import (
     SealedWriter,
 )
 from gateway.config import Database, Http, Identity, NodeConfig, load, write
+from gateway.numbers import Numbers
 from gateway.postgres_server import PostgresServer
 from gateway.restore import NODE_DATABASE, SERVER_FOLDER, Changes, DatabaseNotEmpty, FolderNotEmpty, restore_backup
 from gateway.restored import Restored, mark_of
@@ -225,6 +226,24 @@ def test_the_restored_node_writes_on_where_the_backup_ended(
     with Writer(empty, 1, now_us) as writer:
         new, _ = event(uuid4())
         assert writer.append(Append([new])).result(20).seqs == range(20, 21)
+
+
+def test_a_restored_node_gives_no_paper_number_that_it_may_have_given_since_the_backup(
+    node: Node, empty: str, tmp_path: Path
+) -> None:
+    def give(dsn: str, tag: str) -> str:
+        with psycopg.connect(dsn) as conn:
+            number, (keep, values) = Numbers(CITY, lambda: nullcontext(conn)).draw(tag, now_us())
+            conn.execute(keep, values)
+        return number
+
+    given = {give(node.dsn, "case.registered.v0") for _ in range(2)}
+    make_backup(node.folder, node.dsn, tmp_path / "saved", PASSPHRASE, quiet, made_us=now_us(), cost=CHEAP)
+    given |= {give(node.dsn, tag) for tag in ("case.registered.v0", "leg.accepted.v0")}
+    restore(tmp_path / "saved", tmp_path / "new", empty)
+    again = {give(empty, tag) for tag in ("case.registered.v0", "leg.accepted.v0", "opinion.issued.v0")}
+    assert len(given) == 4
+    assert not given & again
 
 
 def test_a_node_without_a_database_of_its_own_comes_back_with_the_embedded_one(

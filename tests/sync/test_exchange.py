@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from gateway.postgres_server import PostgresServer
+from sync.exchange import Trust
 from sync.merkle import leaf_hash, verify_inclusion
 from sync.note import (
     COSIGNATURE_V1,
@@ -20,6 +21,7 @@ from sync.note import (
 )
 from sync.pumping import Pumping
 from sync.status import child_statuses, faults, own_status
+from sync.trust import Directory
 from sync.wire import Held
 from sync.witness import add_checkpoint, question, take_answer
 from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Weather, hierarchy
@@ -258,3 +260,16 @@ def test_running_pumps_bring_an_event_up_and_its_cosignature_back_at_once(pair: 
     assert took < 10
     assert troubles == []
     assert [pumping.failures for pumping in running] == [{}, {}]
+
+
+def test_an_enrolment_stored_unknown_to_its_caller_is_not_done_again(pair: Hierarchy) -> None:
+    township, village = pair[TOWNSHIP], pair[VILLAGE]
+    ((certificate,),) = township.query("select body from certificate where division = %s", (VILLAGE,))
+    own = township.log(township.origin)
+    root = Directory(township.pin).adding_all(township.certificates)
+    township.exchange.trust = Trust(root)  # as where the answer of the writer was lost
+    event_of = township.enrolment_event(VILLAGE)
+    later_us = township.clock.now_us() + 5
+    assert township.exchange.admit(village.request, later_us, later_us + 9, event_of).certificates[-1] == certificate
+    assert township.log(township.origin) == own
+    assert township.query("select count(*) from certificate where division = %s", (VILLAGE,)) == [(1,)]

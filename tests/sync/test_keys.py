@@ -16,6 +16,7 @@ from sync.keys import (
     KeyFileReused,
     generate_keys,
     load_keys,
+    replace_private,
     rotate_recipient,
     write_private,
 )
@@ -216,3 +217,16 @@ def chain_of(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or error.__context__
     return found
+
+
+def test_a_private_file_is_replaced_whole_and_stays_private(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_bytes(b"longer than the new one")
+    path.chmod(0o644)
+    replace_private(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        replace_private(tmp_path / "taken", b"new")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["node.toml", "taken"]
