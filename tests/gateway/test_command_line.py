@@ -4,6 +4,7 @@ import gc
 import io
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from domain.divisions import Division, tier_of
@@ -108,10 +110,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """The command line switches the collector off, as a process that ends soon may."""
+def left_as_it_was() -> Iterator[None]:
+    """The command line takes collector, log and signals in hand, as its own process may."""
+    before, handlers = structlog.get_config(), {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     yield
     gc.enable()
+    structlog.configure(**before)
+    for one, handler in handlers.items():
+        signal.signal(one, handler)
 
 
 CASES = [
