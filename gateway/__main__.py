@@ -29,11 +29,14 @@ Folder = Annotated[Path, typer.Argument(help="节点目录 / the node's folder")
 
 
 def main() -> None:
-    """Run the command line; a named refusal is told in one line and ends with 1, never with a traceback."""
+    """Run the command line; a named refusal is told in one line and ends with 1, Ctrl-C with 130: never a traceback."""
     # Nothing that is loaded at start is garbage; looking through it again and again is a third of the start.
     gc.disable()
-    with _refusals_told():
-        app()
+    try:
+        with _refusals_told():
+            app()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @contextmanager

@@ -73,10 +73,11 @@ class City:
         return self.server.dsn(f"node_{member.division}")
 
 
-def found_city(city: City, start_us: int, tell: Tell) -> SharedClock:
+def found_city(city: City, start_us: int, tell: Tell, check: Callable[[], None]) -> SharedClock:
     """Every node's folder, keys, certificate, database and accounts, made once; an interrupted founding is taken up.
 
-    start_us: what the city's clock shows when it is founded. The database server runs.
+    start_us: what the city's clock shows when it is founded. check: asked between the steps; what it raises breaks
+    the founding off. The database server runs.
     """
     clock = SharedClock(city.folder / "clock", start_us)
     if city.plan_file.exists():
@@ -87,12 +88,18 @@ def found_city(city: City, start_us: int, tell: Tell) -> SharedClock:
     witness = WitnessConfig(name=f"audit.{TRUST_DOMAIN}/witness", port=witness_port, clock=_clock_of(city))
     outside = _outside_witness(city, witness)
     for member in members:
+        check()
         _found_node(city, member, members, outside, clock.now_us())
         tell(f"  {member.division} {member.name}")
     log_key = load_keys(city.node_folder(members[0].division) / founding.KEYS).log.verifier.vkey
     write_config(city.folder / "witness", msgspec.structs.replace(witness, logs=(log_key,)))
+
+    def open_for(member: Member) -> None:
+        check()
+        _open_accounts(city, member)
+
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda member: _open_accounts(city, member), members))
+        list(pool.map(open_for, members))
     replace_private(city.plan_file, msgspec.json.encode(CityPlan(members, witness_port)))
     return clock
 

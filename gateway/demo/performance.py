@@ -1,7 +1,5 @@
 """Runs the demo from the command line: found or go on, play, wait until all is cosigned, sum up, stay or leave."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +9,10 @@ from typing import Final
 import psycopg
 
 from domain.divisions import Division
+from gateway.clock import SharedClock
 from gateway.demo import messages, scripted_day
 from gateway.demo.city import PASSWORD, ROLES, City, Member, Tell, found_city
+from gateway.demo.ending import EXIT_INTERRUPTED, Ending, Interrupted
 from gateway.demo.keeper import Keeper
 from gateway.demo.messages import Way
 from gateway.demo.player import DemoFailed, Desks, Place, play
@@ -28,43 +28,62 @@ _SAY_EVERY_S: Final = 1.0
 
 
 def run_demo(folder: Path, file: Path | None, *, leave: bool, tell: Tell) -> int:
-    """Exit code 0. Raises InputInvalid, DemoFailed, and what founding and starting raise."""
-    began = time.monotonic()
+    """Exit code 0, or EXIT_INTERRUPTED where Ctrl-C came before the city had come to rest.
+
+    Raises InputInvalid, DemoFailed, and what founding and starting raise.
+    """
     wanted = messages.read(file) if file else None
-    start_us = wanted[0].received_us - DAY_US if wanted else SCRIPTED_START_US
-    stopped = _on_signal()
-    city = City(folder)
+    ending = Ending()
+    ending.listen()
+    try:
+        _live(City(folder), wanted, tell, ending, leave=leave)
+    except Interrupted:
+        tell("已停止，再次运行继续 / stopped; run it again to go on")
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _live(city: City, wanted: list[messages.Message] | None, tell: Tell, ending: Ending, *, leave: bool) -> None:
     city.folder.mkdir(parents=True, exist_ok=True)
-    with held(city.folder), city.server:
-        clock = found_city(city, start_us, tell)
-        with Keeper(city, tell):
+    start_us = wanted[0].received_us - DAY_US if wanted else SCRIPTED_START_US
+    with held(city.folder):
+        ending.kills(city.server.kill)
+        _perform(city, wanted, start_us, tell, ending, leave=leave)
+
+
+def _perform(
+    city: City, wanted: list[messages.Message] | None, start_us: int, tell: Tell, ending: Ending, *, leave: bool
+) -> None:
+    began = time.monotonic()
+    with city.server:
+        ending.check()
+        clock = found_city(city, start_us, tell, ending.check)
+        with Keeper(city, tell, ending):
             _introduce(city, tell, time.monotonic() - began)
-            desks = Desks({member.division: Place(city.url(member)) for member in city.plan.members}, PASSWORD)
-            told = _stories(city, wanted)
-            play(told, desks, clock, _Progress(tell), stopped)
-            clock.save()
-            if not stopped.is_set():
-                _settle(city, stopped)
-                tell(_summary(city, time.monotonic() - began))
+            _play(city, wanted, clock, tell, ending)
+            _settle(city, ending)
+            tell(_summary(city, time.monotonic() - began))
             if not leave:
                 tell(
                     "城市在运行；按 Ctrl-C 停止，再次运行继续 / the city is alive; Ctrl-C stops it, again continues it"
                 )
-                stopped.wait()
-    return 0
+                ending.asked.wait()
+
+
+def _play(city: City, wanted: list[messages.Message] | None, clock: SharedClock, tell: Tell, ending: Ending) -> None:
+    desks = Desks({member.division: Place(city.url(member)) for member in city.plan.members}, PASSWORD)
+    try:
+        play(_stories(city, wanted), desks, clock, _Progress(tell), ending.asked)
+    finally:
+        desks.close()
+        clock.save()
+    ending.check()
 
 
 def city_status(folder: Path) -> list[NodeStatus]:
     """Every node's own word on itself, superiors first. Raises NodeUnreachable."""
     city = City(folder)
     return [ask_status(city.url(member)) for member in city.plan.members]
-
-
-def _on_signal() -> threading.Event:
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped
 
 
 def _introduce(city: City, tell: Tell, seconds: float) -> None:
@@ -115,20 +134,29 @@ class _Progress:
             self._tell(f"  已办 {ended} 件，在办 {begun - ended} 件 / {ended} cases done, {begun - ended} under way")
 
 
-def _settle(city: City, stopped: threading.Event) -> None:
+def _settle(city: City, ending: Ending) -> None:
     """Return once every event of every node is cosigned by the one above and shown by its views."""
     give_up = time.monotonic() + SETTLE_S
     calm = 0
-    while calm < 2 and not stopped.wait(0.2):
-        try:
-            nodes = city_status(city.folder)
-        except NodeUnreachable:
-            continue
-        calm = calm + 1 if all(node.lag == 0 and node.projection_lag == 0 for node in nodes) else 0
+    while calm < 2:
+        ending.asked.wait(0.2)
+        calm = calm + 1 if _is_calm(city, ending) else 0
         if time.monotonic() > give_up:
             raise DemoFailed(
                 "未能全部共签，请查看 huiyin demo status / not everything was cosigned; see `huiyin demo status`"
             )
+
+
+def _is_calm(city: City, ending: Ending) -> bool:
+    try:
+        for member in city.plan.members:
+            ending.check()
+            status = ask_status(city.url(member))
+            if status.lag or status.projection_lag:
+                return False
+    except NodeUnreachable:
+        return False
+    return True
 
 
 def _summary(city: City, seconds: float) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, Role
 from gateway.clock import SharedClock
+from gateway.demo.ending import Interrupted
 from gateway.demo.story import HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, act_id
 
 WORKERS = 8
@@ -27,6 +28,8 @@ SLACK_US = 48 * HOUR_US
 
 ARRIVAL_S = 120.0
 """How long an act may wait for a directive to reach its node, restarts of nodes included."""
+
+_LOOK_S = 0.2
 
 # What needs no account.
 _PUBLIC: dict[type, str] = {Denounce: "/api/denunciations", RateByReceipt: "/api/public/rate"}
@@ -67,16 +70,20 @@ class Desks:
         self._password = password
         self._tokens: dict[tuple[Division, Role], str] = {}
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._http = httpx2.Client(timeout=30.0)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Let the connections go; an act that still waits for its turn is given up with Interrupted."""
+        self._closing.set()
         self._http.close()
 
     def perform(self, act: Act, command_id: UUID) -> Recorded:
         """Do it, waiting until its case has reached the node. Raises DemoFailed on a refusal."""
         give_up = time.monotonic() + ARRIVAL_S
         for pause_s in itertools.chain((0.01, 0.02, 0.03, 0.05), itertools.repeat(0.1)):
+            if self._closing.is_set():
+                raise Interrupted
             code, answer = self._attempt(act, command_id)
             if code is None:
                 return _recorded(answer)
@@ -165,7 +172,8 @@ def play(
 ) -> int:
     """Play all stories to their end, or until `stopped`; returns how many acts were done.
 
-    progress: told how many stories have ended and how many have begun.
+    progress: told how many stories have ended and how many have begun. Nothing is waited for that is under way when
+    it is stopped, or when one act fails: close the desks to end that too.
     """
     pending = iter(stories)
     upcoming = next(pending, None)
@@ -173,7 +181,8 @@ def play(
     order = itertools.count()
     running: dict[Future[Recorded], _Thread] = {}
     acts = ended = begun = 0
-    with ThreadPoolExecutor(WORKERS) as pool:
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
         while (upcoming or heap or running) and not stopped.is_set():
             while upcoming and (not heap or upcoming[1] <= heap[0][0]):
                 name, _, story = upcoming
@@ -187,7 +196,7 @@ def play(
                 clock.advance_to(at_us)
                 running[pool.submit(desks.perform, thread.act, act_id(thread.name, thread.step))] = thread
                 continue
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, _LOOK_S, FIRST_COMPLETED)
             for future in done:
                 thread = running.pop(future)
                 acts += 1
@@ -199,4 +208,6 @@ def play(
                 else:
                     following = _Thread(thread.name, thread.story, thread.step + 1, act)
                     heapq.heappush(heap, (act.at_us, next(order), following))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return acts

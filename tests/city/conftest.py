@@ -36,7 +36,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     assert run.returncode == 0, run.stdout + run.stderr
     city = City(folder)
     with city.server:
-        clock = found_city(city, SCRIPTED_START_US, print)
+        clock = found_city(city, SCRIPTED_START_US, print, lambda: None)
         stopped = Living(city, clock)
         first = stopped.sizes()
         stopped.close()

@@ -18,6 +18,7 @@ from domain.clocks import shanghai_date
 from domain.divisions import Division
 from gateway.clock import SharedClock
 from gateway.demo.city import PASSWORD, City, Member
+from gateway.demo.ending import Ending
 from gateway.demo.keeper import Keeper
 from gateway.demo.player import Desks, Place, play
 from gateway.demo.story import Act, Recorded, Story
@@ -233,7 +234,7 @@ def registration(division: Division, title: str, day: str) -> dict[str, Any]:
 def keep(city: City, clock: SharedClock, told: list[str]) -> Iterator[Living]:
     """Every process of the city, alive inside the block. told: what the keeper says meanwhile."""
     living = Living(city, clock)
-    with Keeper(city, told.append):
+    with Keeper(city, told.append, Ending()):
         try:
             yield living
         finally:
