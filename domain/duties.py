@@ -144,10 +144,6 @@ def _opened(event: AnyEvent) -> Iterator[DutyOpened]:
         case Accepted(kind="substantive"):
             for claim in event.claims:
                 yield _open(event, "handle", claim, event.leg, None)
-        case OpinionIssued():
-            for answer in event.answers:
-                if answer.outcome == "support" and answer.performer and answer.perform_by:
-                    yield _open(event, "perform", answer.claim, None, answer.performer, fixed=answer.perform_by)
         case OrderIssued():
             yield _open(event, "supervision_reply", event.order, event.leg, event.unit, fixed=event.reply_by)
         case OrderJudged(accepted=False):

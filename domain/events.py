@@ -312,7 +312,7 @@ class Reported(Event, tag="leg.reported.v0", frozen=True, kw_only=True):
 
 
 class Closed(Event, tag="leg.closed.v0", frozen=True, kw_only=True):
-    """办结 of these claims. Answered is not yet resolved (化解): promised performance stays a duty."""
+    """办结 of these claims. Answered is not yet resolved (化解): what an opinion promised is still to be performed."""
 
     leg: LegId
     ending: Ending

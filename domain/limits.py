@@ -180,7 +180,8 @@ _LIMITS: dict[RuleId, _Limit] = {
         article_2005=(33,),
         verified=True,
     ),
-    # A supporting opinion names who performs it by when; whoever issued it urges them (Art. 32).
+    # A supporting opinion names who performs it by when; whoever issued it urges them (Art. 32). Nothing starts this
+    # clock as long as no event says that it was performed: a clock that cannot stop would accuse whoever did perform.
     "perform": _Limit(
         zh="执行支持意见",
         en="performance of a supporting opinion",

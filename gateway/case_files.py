@@ -2,13 +2,17 @@
 
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain.case import CaseFile, evolve
 from domain.events import AnyEvent, CaseId, EventId, NotCanonical, Unknown, read
 from sync.ledger import OWN, Reader, Row
 
-HELD = 4_096
+HELD_BYTES: Final = 32 << 20
+"""Of events, as the ledger holds them: a hundred megabytes of memory, some thousand cases."""
+
+EVENT_BYTES: Final = 500
+"""What an event costs beside its body, for its places in the file."""
 
 
 class Place(NamedTuple):
@@ -26,21 +30,26 @@ class Place(NamedTuple):
 
 
 class CaseInHand(NamedTuple):
-    """A case file, the last position that concerns it, and every event of it with its place, in the order learned."""
+    """A case file, the last position that concerns it, and every event of it with its place, in the order learned.
+
+    size_bytes: of all that was folded into it, EVENT_BYTES for each event included.
+    """
 
     file: CaseFile
     pos: int
     events: tuple[AnyEvent, ...]
     places: dict[EventId, Place]
+    size_bytes: int
 
 
 class CaseFiles:
     """Safe for threads. A file is only ever replaced by a later one of the same case."""
 
-    def __init__(self, reader: Reader, held: int = HELD) -> None:
-        """held: how many files are kept at most; the least recently used goes first."""
+    def __init__(self, reader: Reader, held_bytes: int = HELD_BYTES) -> None:
+        """held_bytes: how much is kept at most; the least recently used goes first, the one last used never."""
         self._reader = reader
-        self._held = held
+        self._held_bytes = held_bytes
+        self._size_bytes = 0
         self._cases: OrderedDict[CaseId, CaseInHand] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -59,9 +68,11 @@ class CaseFiles:
             older = self._cases.get(case)
             if older is None or older.pos < found.pos:
                 self._cases[case] = found
+                self._size_bytes += found.size_bytes - (older.size_bytes if older else 0)
             self._cases.move_to_end(case)
-            while len(self._cases) > self._held:
-                self._cases.popitem(last=False)
+            while self._size_bytes > self._held_bytes and len(self._cases) > 1:
+                _, dropped = self._cases.popitem(last=False)
+                self._size_bytes -= dropped.size_bytes
 
 
 def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand | None:
@@ -80,4 +91,5 @@ def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand | None:
             events.append(event)
             # Another node's event may take the id of one that is known: that one keeps its place.
             places.setdefault(event.id, Place(row.log_id, row.seq, row.via, row.pos))
-    return None if file is None else CaseInHand(file, rows[-1].pos, tuple(events), places)
+    size_bytes = (known.size_bytes if known else 0) + sum(len(row.body) + EVENT_BYTES for row in rows)
+    return None if file is None else CaseInHand(file, rows[-1].pos, tuple(events), places, size_bytes)

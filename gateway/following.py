@@ -35,7 +35,7 @@ from gateway.refusals import InputInvalid
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SPACES = re.compile(r"[\s-]+")
-_SHOWN_RULES: Final = frozenset({"register_route", "accept_notice", "accept_notice_direct", "handle", "perform"})
+_SHOWN_RULES: Final = frozenset({"register_route", "accept_notice", "accept_notice_direct", "handle"})
 
 Shown = (
     Registered

@@ -1,12 +1,27 @@
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from domain.events import CaseId
+from gateway.case_files import CaseFiles
 from sync.append import Learned
 from sync.leaf import UNREADABLE
-from sync.ledger import FROM_BELOW, register_log
+from sync.ledger import FROM_BELOW, Reader, Row, register_log
 from sync.merkle import leaf_hash
 from tests.gateway.conftest import VILLAGE, Office
 from tests.gateway.hostile import api, refused
+from tests.gateway.test_api import file_case
+
+
+class Watched(Reader):
+    """A reader that remembers how many rows of each case it was made to read."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn, max_connections=1)
+        self.rows_read: list[int] = []
+
+    def read_case(self, case_id: UUID, after_pos: int = 0) -> list[Row]:
+        found = super().read_case(case_id, after_pos)
+        self.rows_read.append(len(found))
+        return found
 
 
 def test_a_case_of_which_no_event_can_be_read_is_answered_as_one_that_is_not_here(lone: Office) -> None:
@@ -19,3 +34,34 @@ def test_a_case_of_which_no_event_can_be_read_is_answered_as_one_that_is_not_her
     clerk = api(lone, "clerk")
     refused(clerk.get(f"/api/cases/{case}"), 404, "not_found")
     refused(clerk.give({"command": "accept", "case": str(case), "leg": str(uuid4())}), 404, "not_found")
+
+
+def test_cases_are_kept_up_to_so_many_bytes_and_the_least_recently_used_goes_first(lone: Office) -> None:
+    first, second, third = (CaseId(UUID(file_case(api(lone, "clerk")).case)) for _ in range(3))
+    reader = Watched(lone.node.dsn)
+    known = lone.node.files.get(first)
+    assert known is not None
+    files = CaseFiles(reader, held_bytes=int(2.5 * known.size_bytes))
+    sizes = [files.get(case) is not None for case in (first, second, first, second)]
+    assert sizes == [True] * 4
+    assert all(reader.rows_read[:2]), "each is folded once"
+    assert reader.rows_read[2:] == [0, 0], "and then there is nothing to read of it"
+
+    files.get(third)
+    files.get(second)
+    files.get(first)
+
+    assert reader.rows_read[5] == 0, "the one used last before is still there"
+    assert reader.rows_read[6] > 0, "the one used least lately had to go"
+    files.get(first)
+    assert reader.rows_read[7] == 0
+    reader.close()
+
+
+def test_a_case_larger_than_all_that_may_be_kept_is_kept_while_it_is_used(lone: Office) -> None:
+    case = CaseId(UUID(file_case(api(lone, "clerk")).case))
+    reader = Watched(lone.node.dsn)
+    files = CaseFiles(reader, held_bytes=1)
+    assert files.get(case) == files.get(case)
+    assert reader.rows_read[1] == 0
+    reader.close()
