@@ -33,25 +33,22 @@ def run_demo(folder: Path, file: Path | None, *, leave: bool, tell: Tell) -> int
     Raises InputInvalid, DemoFailed, and what founding and starting raise.
     """
     wanted = messages.read(file) if file else None
+    start_us = wanted[0].received_us - DAY_US if wanted else SCRIPTED_START_US
     ending = Ending()
     ending.listen()
+    city = City(folder)
+    city.folder.mkdir(parents=True, exist_ok=True)
     try:
-        _live(City(folder), wanted, tell, ending, leave=leave)
+        with held(city.folder):
+            ending.kills(city.server.kill)
+            _live(city, wanted, start_us, tell, ending, leave=leave)
     except Interrupted:
         tell("已停止，再次运行继续 / stopped; run it again to go on")
         return EXIT_INTERRUPTED
     return 0
 
 
-def _live(city: City, wanted: list[messages.Message] | None, tell: Tell, ending: Ending, *, leave: bool) -> None:
-    city.folder.mkdir(parents=True, exist_ok=True)
-    start_us = wanted[0].received_us - DAY_US if wanted else SCRIPTED_START_US
-    with held(city.folder):
-        ending.kills(city.server.kill)
-        _perform(city, wanted, start_us, tell, ending, leave=leave)
-
-
-def _perform(
+def _live(
     city: City, wanted: list[messages.Message] | None, start_us: int, tell: Tell, ending: Ending, *, leave: bool
 ) -> None:
     began = time.monotonic()
