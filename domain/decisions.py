@@ -4,6 +4,7 @@ from typing import assert_never
 
 from domain import custody, handling, objections, registration, sealed, supervision
 from domain.case import CaseFile
+from domain.clocks import shanghai_date
 from domain.commands import (
     Accept,
     AddMaterial,
@@ -37,7 +38,7 @@ from domain.commands import (
 )
 from domain.context import Context
 from domain.events import AnyEvent
-from domain.plausible import check_days
+from domain.plausible import check_days, check_identity
 from domain.refusals import CaseUnknown
 
 
@@ -49,6 +50,7 @@ def decide(file: CaseFile | None, command: AnyCommand, context: Context) -> list
     that says what to do next; nothing has happened then.
     """
     check_days(command)
+    check_identity(command, shanghai_date(context.now_us))
     if isinstance(command, Register):
         return registration.register(command, context)
     if file is None:

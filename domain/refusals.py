@@ -76,6 +76,26 @@ class DayImplausible(Refusal):
     )
 
 
+class BirthImplausible(Refusal):
+    """Digits 7 to 14 of an identity number are no day of birth that a living person has. Copy the number again."""
+
+    code = "id_number_birth"
+    says = (
+        "身份证号第7至14位不是可能的出生日期，请对照证件重新填写",
+        "digits 7 to 14 of the identity number are no possible day of birth; copy it from the card again",
+    )
+
+
+class CheckDigitWrong(Refusal):
+    """The last digit of an identity number does not follow from the others. Copy the number again."""
+
+    code = "id_number_check"
+    says = (
+        "身份证号与末位校验码不符，其中有一位填错，请对照证件重新填写",
+        "the identity number does not agree with its last digit, so one digit is wrong; copy it from the card again",
+    )
+
+
 class CaseUnknown(Refusal):
     """This node knows no such case. Check the id, or wait until it has been sent here."""
 

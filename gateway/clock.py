@@ -3,6 +3,7 @@
 import mmap
 import os
 import struct
+import threading
 import time
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,31 @@ class SystemClock:
     def now_us(self) -> int:
         """UTC microseconds since 1970."""
         return time.time_ns() // 1000
+
+
+class HeldClock:
+    """A clock that never goes back: where the one below it does, this one stands until it is overtaken.
+
+    Safe for threads. What a node records, learns and decides is stamped by it, so that a later event never bears an
+    earlier moment, whatever happens to the machine's clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest_us = 0
+        self._lock = threading.Lock()
+
+    def now_us(self) -> int:
+        """UTC microseconds since 1970, never less than before."""
+        now_us = self._clock.now_us()
+        with self._lock:
+            self._latest_us = max(self._latest_us, now_us)
+            return self._latest_us
+
+    def hold(self, at_us: int) -> None:
+        """Never say less than `at_us` from now on: what an earlier process recorded last."""
+        with self._lock:
+            self._latest_us = max(self._latest_us, at_us)
 
 
 class SharedClock:

@@ -1,33 +1,33 @@
 """Denunciations: sealed as they are typed to the organ that manages the official, and opened only on its desk."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, NamedTuple
-from uuid import UUID
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID, uuid5
 
 import msgspec
 import psycopg
 
 from domain.commands import Text
-from domain.divisions import Division, Topology, tier_of
+from domain.divisions import Division, DivisionUnknown, Topology
 from domain.errors import DomainError
 from domain.events import Actor, EventId, SealedItem, StreamId, encode, tag_of
 from domain.events import Unit as UnitCode
+from domain.managing import first_stop, managing_organ
 from domain.parts import node_of
-from gateway.clock import Clock
 from gateway.ids import uuid7
-from sync.append import Append, Appended, NewEvent
-from sync.custody_postgres import keep_parts
+from gateway.journal import Journal
+from sync.append import Append, NewEvent
+from sync.custody_postgres import Statement, keep_parts
 from sync.keys import RecipientKey
-from sync.sealed_item import seal_item, try_open_item
+from sync.postgres_links import onward_statement
+from sync.sealed_item import INNER_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
 from sync.sealing import Recipient, SealBroken, digest_text
 
-_MANAGER_ABOVE = {"village": 2, "township": 1, "county": 1, "city": 0}
-"""How many tiers above an official's own office the organ stands that manages them, in this hierarchy.
+_PASSING_ON: Final = UUID("5f0b7c1e-6a52-4d0e-9a53-6f4a6c1d2b90")
+"""Namespace of the command ids under which letters are passed on: each once, however often it is offered."""
 
-A village's officials are managed past their township, which they answer to every day (干部管理权限; design choice).
-"""
+_WAIT_S: Final = 60.0
 
 
 class Denunciation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,31 +88,54 @@ class Denunciations:
     def __init__(
         self,
         here: Division,
-        clock: Clock,
-        append: Callable[[Append], "Future[Appended]"],
+        office: UnitCode,
+        journal: Journal,
         keys: tuple[RecipientKey, ...],
         topology: Callable[[], Topology],
         recipient: Callable[[Division], Recipient],
         connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     ) -> None:
-        """append: to the one writer. keys: this node's own, newest first. recipient: whom to seal for, by division."""
+        """office: the unit in whose name all of it is recorded, alike. keys: this node's own, newest first.
+
+        recipient: whom to seal for, by division.
+        """
         self._here = here
-        self._clock = clock
-        self._append = append
+        self._office = office
+        self._journal = journal
         self._keys = keys
         self._topology = topology
         self._recipient = recipient
         self._connect = connect
 
-    def file(self, form: Denunciation, actor: Actor, command_id: UUID) -> UUID:
-        """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for a repeated command."""
-        organ = managing_organ(node_of(form.accused_unit), self._here, self._topology())
-        return self._record(_Letter(form), organ, actor, command_id)
+    def file(self, form: Denunciation, command_id: UUID) -> UUID:
+        """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for a repeated command.
+
+        Raises ManagedAbove, DivisionUnknown; CommandReused where another letter was sent under this id.
+        """
+        topology, payload = self._topology(), msgspec.json.encode(_Letter(form))
+        organ = managing_organ(node_of(form.accused_unit), topology)
+        stop = first_stop(organ, self._here, topology)
+
+        def seal(item: UUID) -> bytes:
+            if stop in (organ, self._here):
+                return seal_item(self._recipient(organ).key, item, payload)
+            inner = seal_item(self._recipient(organ).key, item, payload, INNER_SIZES_BYTES)
+            return seal_item(self._recipient(stop).key, item, Onward(organ, inner).to_bytes())
+
+        sent_down = organ if stop == self._here != organ else None
+        return self._record(seal, command_id, payload, to=sent_down)
 
     def arrived(self, item: UUID, ciphertext: bytes, received_us: int) -> None:
-        """Told of every sealed item that reaches this node: keeps the letters that are for its own organ."""
+        """Told of every sealed item that reaches this node: keeps the letters that are for its own organ.
+
+        What is for an organ below is passed on to it, unread.
+        """
         payload = self._opened(item, ciphertext)
         if payload is None or isinstance(_content(payload), _ReadNote):
+            return
+        onward = read_onward(payload)
+        if onward is not None and self._is_below(onward.to):
+            self._pass_on(item, onward)
             return
         with self._connect() as conn:
             conn.execute(
@@ -131,7 +154,8 @@ class Denunciations:
         letter = _content(self._payload(item))
         if not isinstance(letter, _Letter):
             raise ItemUnreadable
-        self._record(_ReadNote(item, actor, self._clock.now_us()), self._here, actor, command_id)
+        note = msgspec.json.encode(_ReadNote(item, actor, self._journal.now_us()))
+        self._record(lambda id_: seal_item(self._recipient(self._here).key, id_, note), command_id, note)
         return letter.form
 
     def _payload(self, item: UUID) -> bytes:
@@ -148,22 +172,60 @@ class Denunciations:
 
     def _opened(self, item: UUID, ciphertext: bytes) -> bytes | None:
         """None for somebody else's; a spoiled one is empty, so that the desk sees that it came."""
+        private = [key.private for key in self._keys]
         try:
-            return try_open_item(item, ciphertext, (key.private for key in self._keys))
+            payload = try_open_item(item, ciphertext, private)
+            onward = read_onward(payload) if payload else None
+            if onward is None or onward.to != self._here:
+                return payload
+            return try_open_item(item, onward.ciphertext, private) or b""
         except SealBroken:
             return b""
 
-    def _record(self, content: "_Letter | _ReadNote", organ: Division, actor: Actor, command_id: UUID) -> UUID:
-        now_us = self._clock.now_us()
-        item = uuid7(now_us)
-        ciphertext = seal_item(self._recipient(organ).key, item, msgspec.json.encode(content))
-        event = SealedItem(
+    def _is_below(self, organ: Division) -> bool:
+        try:
+            return self._topology().is_below(organ, self._here)
+        except DivisionUnknown:
+            return False
+
+    def _pass_on(self, item: UUID, onward: Onward) -> None:
+        """As an item of this node, of the same weight as every other."""
+        key, payload = self._recipient(onward.to).key, onward.to_bytes()
+        act = uuid5(_PASSING_ON, str(item))
+        self._record(lambda id_: seal_item(key, id_, payload), act, payload, item=item, to=onward.to)
+
+    def _record(
+        self,
+        seal: Callable[[UUID], bytes],
+        command_id: UUID,
+        said: bytes,
+        *,
+        item: UUID | None = None,
+        to: Division | None = None,
+    ) -> UUID:
+        """said: what makes a repeated command the same. item: its id, none for a new one. to: an organ below, if so."""
+        digest = self._journal.digest(command_id, said)
+        with self._journal.turn() as turn:
+            item = item or uuid7(turn.now_us)
+            ciphertext = seal(item)
+            event = self._event(item, ciphertext, turn.now_us)
+            beside: list[Statement] = keep_parts(event.stream, event.version, [ciphertext])
+            if to is not None:
+                beside.append(onward_statement(item, to))
+            new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+            future = turn.append(Append([new], command_id, digest, item.bytes, beside))
+        appended = future.result(_WAIT_S)
+        return UUID(bytes=appended.result) if appended.repeated else item
+
+    def _event(self, item: UUID, ciphertext: bytes, now_us: int) -> SealedItem:
+        """The same for letter, note and passing on: not even the office of whoever acts is told."""
+        return SealedItem(
             id=EventId(uuid7(now_us)),
             stream=StreamId(item),
             version=1,
             case=None,
             node=self._here,
-            actor=Actor(account=UUID(int=0), role="system", unit=actor.unit),
+            actor=Actor(account=UUID(int=0), role="system", unit=self._office),
             occurred_us=now_us,
             recorded_us=now_us,
             cause=(),
@@ -172,11 +234,6 @@ class Denunciations:
             item=item,
             ciphertext=digest_text(ciphertext),
         )
-        new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
-        beside = keep_parts(event.stream, event.version, [ciphertext])
-        # The digest is of the command's id alone: a digest of the form would confirm a guess at what it says.
-        appended = self._append(Append([new], command_id, command_id.bytes, item.bytes, beside)).result(60)
-        return UUID(bytes=appended.result) if appended.repeated else item
 
 
 def _content(payload: bytes) -> _Letter | _ReadNote | None:
@@ -189,20 +246,3 @@ def _content(payload: bytes) -> _Letter | _ReadNote | None:
 def tag_of_item() -> str:
     """The neutral tag that all sealed items share."""
     return str(SealedItem.__struct_config__.tag)
-
-
-def managing_organ(accused: Division, here: Division, topology: Topology) -> Division:
-    """To whom a denunciation of an official at `accused` is sealed when it is typed on the node `here`.
-
-    The organ that manages the official, where it is this node or stands above it; else the first superior of both,
-    whose confidential desk passes it on, because nothing sealed is ever sent down.
-    """
-    if accused == here and not topology.parents:
-        return here  # a root that has enrolled nobody yet
-    line = topology.path_up(accused)
-    organ = line[min(_MANAGER_ABOVE[tier_of(accused)], len(line) - 1)]
-    own = topology.path_up(here)
-    if organ in own:
-        return organ
-    above = set(topology.path_up(organ))
-    return next(step for step in own if step in above)

@@ -1,9 +1,8 @@
 """Where commands are carried out: seal what was written, decide, and append once."""
 
-import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 from uuid import UUID
@@ -20,8 +19,8 @@ from domain.parts import node_of
 from domain.refusals import CaseUnknown
 from domain.steps import Step, lawful_steps
 from gateway.case_files import CaseFiles, CaseInHand
-from gateway.clock import Clock
 from gateway.ids import fresh
+from gateway.journal import Journal, Turn
 from gateway.numbers import Numbers
 from gateway.sealer import Granted, Sealer
 from gateway.surroundings import Surroundings
@@ -57,25 +56,20 @@ class Desk:
     def __init__(
         self,
         here: Division,
-        clock: Clock,
+        journal: Journal,
         files: CaseFiles,
-        append: Callable[[Append], "Future[Appended]"],
         reader: Reader,
         sealer: Sealer,
         numbers: Numbers,
         around: Surroundings,
     ) -> None:
-        """append: to the node's one writer; it may refuse, as a node on probation does."""
         self._here = here
-        self._clock = clock
+        self._journal = journal
         self._files = files
-        self._to_writer = append
         self._reader = reader
         self._sealer = sealer
         self._numbers = numbers
         self._around = around
-        # A decision and its place in the queue are one step, so that no later moment is recorded before an earlier.
-        self._deciding = threading.Lock()
         # Of one case, each step is decided on what the one before has left in the ledger: the versions of its streams
         # alone would let two steps through that exclude each other, or hand over a case without its newest key.
         self._turns = tuple(threading.Lock() for _ in range(TURNS))
@@ -87,7 +81,7 @@ class Desk:
 
     def steps(self, file: CaseFile, actor: Actor) -> list[Step]:
         """What the actor may do next in this case, and why not the rest."""
-        return lawful_steps(file, self._situation(actor, self._clock.now_us()))
+        return lawful_steps(file, self._situation(actor, self._journal.now_us()))
 
     def do(self, command: AnyCommand, actor: Actor, command_id: UUID, beside: Sequence[Statement] = ()) -> Recorded:
         """Carry out a command once, however often it is sent under this id.
@@ -96,7 +90,7 @@ class Desk:
         LedgerUnavailable, BodyTooLarge.
         """
         # Who it is, not in which role: of somebody whose role was changed meanwhile the repeat is still the same.
-        digest = hashlib.sha256(msgspec.json.encode((command, actor.account))).digest()
+        digest = self._journal.digest(command_id, msgspec.json.encode((command, actor.account)))
         with self._turn(getattr(command, "case", command_id)):
             before = self._recorded_before(command_id, digest)
             if before is not None:
@@ -120,13 +114,13 @@ class Desk:
             # Only a superior takes a matter over; who merely says so is not given the keys.
             if not all(node in tree.parents and tree.is_below(node, reader) for node in (self._here, leg.node)):
                 return
-            with self._deciding:
+            with self._journal.turn() as turn:
                 log, seq = self._where(known, taken.id) or (None, None)
-                cause, now_us = Cause(id=taken.id, log=log, seq=seq), self._clock.now_us()
-                grants = self._sealer.hand_on(known.file, reader, cause, actor, now_us)
+                cause = Cause(id=taken.id, log=log, seq=seq)
+                grants = self._sealer.hand_on(known.file, reader, cause, actor, turn.now_us)
                 if not grants:
                     return
-                future = self._append([], grants, command_id, b"hand on", [])
+                future = _append(turn, [], grants, command_id, self._journal.digest(command_id, b"hand on"), [])
             future.result(WAIT_S)
 
     def _turn(self, what: UUID) -> threading.Lock:
@@ -137,8 +131,8 @@ class Desk:
     ) -> Recorded:
         known = self._in_hand(command)
         file = known.file if known else None
-        with self._deciding:
-            now_us = self._clock.now_us()
+        with self._journal.turn() as turn:
+            now_us = turn.now_us
             ids = fresh(now_us)
             main = EventId(next(ids))
             seal = self._sealer.seal(command, file, main)
@@ -164,25 +158,12 @@ class Desk:
             if seal is not None:
                 statements += keep_parts(events[0].stream, events[0].version, [seal.part])
             grants = self._sealer.grants(events, seal, file, actor, now_us)
-            future = self._append(events, grants, command_id, digest, statements)
+            future = _append(turn, events, grants, command_id, digest, statements)
         appended = future.result(WAIT_S)
         if appended.repeated:
             return self._recorded_at(appended.positions)
         recorded = (*events, *(event for event, _ in grants))
         return Recorded(appended.positions[-1], events[0].case, recorded, repeated=False)
-
-    def _append(
-        self,
-        events: list[AnyEvent],
-        grants: list[Granted],
-        command_id: UUID,
-        digest: bytes,
-        statements: list[Statement],
-    ) -> "Future[Appended]":
-        for event, parts in grants:
-            statements += keep_parts(event.stream, event.version, parts)
-        everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
-        return self._to_writer(Append(everything, command_id, digest, b"", statements))
 
     def _situation(self, actor: Actor, now_us: int) -> Situation:
         return Situation(
@@ -225,6 +206,20 @@ class Desk:
         rows = self._reader.read(positions.start - 1, len(positions)) if positions else []
         events = tuple(decode(row.body) for row in rows)
         return Recorded(positions.stop - 1, events[0].case if events else None, events, repeated=True)
+
+
+def _append(
+    turn: Turn,
+    events: list[AnyEvent],
+    grants: list[Granted],
+    command_id: UUID,
+    digest: bytes,
+    statements: list[Statement],
+) -> "Future[Appended]":
+    for event, parts in grants:
+        statements += keep_parts(event.stream, event.version, parts)
+    everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
+    return turn.append(Append(everything, command_id, digest, b"", statements))
 
 
 def _new(event: AnyEvent) -> NewEvent:

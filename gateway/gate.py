@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -44,9 +44,13 @@ Render = Callable[[Scope, Refusal, str], Response]
 class Gate:
     """ASGI middleware. Inside it, `request.state.body` is the whole body and `request.state.request_id` its id."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry, render: Render) -> None:
+    def __init__(
+        self, app: ASGIApp, registry: CollectorRegistry, render: Render, shared_names: Mapping[str, str]
+    ) -> None:
+        """shared_names: route template -> the name it has in metrics and logs, where that must not tell which it is."""
         self._app = app
         self._render = render
+        self._shared_names = shared_names
         self._requests = Counter(
             "huiyin_http_requests", "Requests by route template", ("method", "route", "status"), registry=registry
         )
@@ -77,7 +81,9 @@ class Gate:
         except Refusal as refusal:
             await self._render(scope, refusal, request_id)(scope, receive, answered)
         except Exception as error:  # whatever it was, the caller gets an id and the operator gets the place
-            _log.error("unexpected", error=type(error).__name__, frames=logs.frames(error))
+            frames = logs.frames(error)
+            shown = frames[-1:] if _path(scope) in self._shared_names else frames
+            _log.error("unexpected", error=type(error).__name__, frames=shown)
             if status:
                 raise
             await self._render(scope, _unexpected(request_id), request_id)(scope, receive, answered)
@@ -86,12 +92,17 @@ class Gate:
             structlog.contextvars.clear_contextvars()
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or "unrouted"
+        route = self._shared_names.get(_path(scope), _path(scope))
         method = scope["method"] if scope["method"] in _WITH_BODY | {"GET", "HEAD", "OPTIONS"} else "OTHER"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400 or method not in {"GET", "HEAD"}:
-            _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000))
+            ms = {} if _path(scope) in self._shared_names else {"ms": round(seconds * 1000)}
+            _log.info("request", method=method, route=route, status=status, **ms)
+
+
+def _path(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", None) or "unrouted"
 
 
 class Unexpected(Refusal):

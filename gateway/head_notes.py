@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Final, LiteralString
 
 from domain.context import Envelope
 from domain.events import EventId, Head, HeadsNoted, encode, tag_of
-from gateway.clock import Clock
 from gateway.ids import uuid7
-from sync.append import Append, Appended, NewEvent
+from gateway.journal import Journal
+from sync.append import Append, NewEvent
 from sync.ledger import Reader
 from sync.note import encode64
 
@@ -32,16 +31,14 @@ class HeadNotes:
     def __init__(
         self,
         reader: Reader,
-        append: Callable[[Append], "Future[Appended]"],
+        journal: Journal,
         envelope: Callable[[EventId, int], Envelope],
-        clock: Clock,
         elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """envelope: of an event that the node records about itself. elapsed_s: a clock that never jumps."""
         self._reader = reader
-        self._append = append
+        self._journal = journal
         self._envelope = envelope
-        self._clock = clock
         self._elapsed_s = elapsed_s
         self._looked_s = elapsed_s()
         self._looked_pos = 0
@@ -65,12 +62,14 @@ class HeadNotes:
             Head(log=str(origin), size=int(size), root=encode64(bytes(root)))
             for origin, size, root in self._reader.fetch(_GROWN, (noted_pos, pos))
         ]
-        new = [self._event(heads[at : at + HEADS_A_LEAF]) for at in range(0, len(heads), HEADS_A_LEAF)]
-        if new:
+        if not heads:
+            return
+        with self._journal.turn() as turn:
+            runs = (heads[at : at + HEADS_A_LEAF] for at in range(0, len(heads), HEADS_A_LEAF))
             noted = ("update web.steward set noted_pos = %b", (pos,))
-            self._append(Append(new, beside=[noted])).result(60)
+            future = turn.append(Append([self._event(run, turn.now_us) for run in runs], beside=[noted]))
+        future.result(60)
 
-    def _event(self, heads: list[Head]) -> NewEvent:
-        now_us = self._clock.now_us()
+    def _event(self, heads: list[Head], now_us: int) -> NewEvent:
         event = HeadsNoted(**self._envelope(EventId(uuid7(now_us)), now_us), heads=tuple(heads))
         return NewEvent(event.stream, event.version, tag_of(event), None, encode(event))

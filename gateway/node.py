@@ -29,12 +29,13 @@ from domain.events import (
 )
 from gateway import accounts, config, founding, logs
 from gateway.case_files import CaseFiles
-from gateway.clock import Clock, SharedClock, SystemClock
+from gateway.clock import HeldClock, SharedClock, SystemClock
 from gateway.config import NodeConfig
 from gateway.denunciations import Denunciations
 from gateway.desk import Desk
 from gateway.head_notes import HeadNotes
 from gateway.ids import uuid7
+from gateway.journal import Journal
 from gateway.links import Links
 from gateway.numbers import Numbers
 from gateway.postgres_server import PostgresServer, PostgresServerError
@@ -96,9 +97,8 @@ class Node:
         self._server: PostgresServer | None = None
         self._threads: list[tuple[threading.Thread, Callable[[], None]]] = []
         self._resources.callback(hold_folder(folder))
-        self.clock: Clock = (
-            SharedClock(Path(self.config.clock.path)) if self.config.clock.kind == "shared" else SystemClock()
-        )
+        is_shared = self.config.clock.kind == "shared"
+        self.clock = HeldClock(SharedClock(Path(self.config.clock.path)) if is_shared else SystemClock())
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -165,6 +165,8 @@ class Node:
         self._resources.callback(self.writer.close)
         self.reader = Reader(dsn, tip)
         self._resources.callback(self.reader.close)
+        self.clock.hold(self.reader.head().recorded_us)  # of the last process, whose clock may have been ahead
+        self.journal = Journal(self.clock, self.append, self._keys.commands)
         self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.clock)
         self._resources.callback(self.links.close)
         self.probation = Probation(self.folder, self.links.standing)
@@ -184,13 +186,13 @@ class Node:
             around.is_known,
         )
         numbers = Numbers(self.here, connect)
-        self.desk = Desk(self.here, self.clock, self.files, self.append, self.reader, sealer, numbers, around)
+        self.desk = Desk(self.here, self.journal, self.files, self.reader, sealer, numbers, around)
         self.readings = Readings(self.desk, self.files, custody)
         self.receipts = Receipts(
             self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
         )
         self.denunciations = Denunciations(
-            self.here, self.clock, self.append, self._keys.recipients, around.topology, around.recipient, connect
+            self.here, self.office, self.journal, self._keys.recipients, around.topology, around.recipient, connect
         )
         hands = Hands(
             self.desk,
@@ -199,7 +201,7 @@ class Node:
             self.denunciations,
             around.forget_calendar,
             self.admit,
-            HeadNotes(self.reader, self.append, self._own_envelope, self.clock).look,
+            HeadNotes(self.reader, self.journal, self._own_envelope).look,
             self.clock.now_us,
             connect,
         )
@@ -240,15 +242,16 @@ class Node:
         """The first leaves of a new log: who this is, and its first office."""
         if self.reader.head().own_size:
             return
-        now_us = self.clock.now_us()
-        ids = [EventId(uuid7(now_us)) for _ in range(2)]
         name, parent = self.config.node.name, self.config.node.parent
-        events: list[AnyEvent] = [
-            NodeOpened(**self._own_envelope(ids[0], now_us), origin=self.config.origin, name=name, parent=parent),
-            UnitOpened(**self._own_envelope(ids[1], now_us), unit=self.office, name=name),
-        ]
-        new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
-        self.writer.append(Append(new)).result(60)
+        with self.journal.turn() as turn:
+            opened, office = (self._own_envelope(EventId(uuid7(turn.now_us)), turn.now_us) for _ in range(2))
+            events: list[AnyEvent] = [
+                NodeOpened(**opened, origin=self.config.origin, name=name, parent=parent),
+                UnitOpened(**office, unit=self.office, name=name),
+            ]
+            new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
+            future = turn.append(Append(new))
+        future.result(60)
 
     def append(self, append: Append) -> "Future[Appended]":
         """Append by the one writer. Raises AwaitingSuperior, SuperiorKnowsMore, and as `Writer.append`."""
@@ -294,18 +297,17 @@ class Node:
         self.probation.require_over()
 
         def event_of(text: str) -> NewEvent:
-            now_us = self.clock.now_us()
-            id_ = EventId(uuid7(now_us))
             certificate = read_certificate(text)
             event = ChildEnrolled(
-                **self._own_envelope(id_, now_us),
+                **self._own_envelope(EventId(uuid7(turn.now_us)), turn.now_us),
                 division=certificate.division,
                 name=certificate.name,
                 certificate=text,
             )
             return NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
 
-        enrolment = self.links.admit(request, self.clock.now_us() + founding.VALIDITY_US, event_of)
+        with self.journal.turn() as turn:  # until it is in the ledger: the next request must find it
+            enrolment = self.links.admit(request, turn.now_us + founding.VALIDITY_US, event_of)
         return founding.Bundle(enrolment, founding.escrow_text(self.folder))
 
     def status(self) -> NodeStatus:

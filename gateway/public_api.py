@@ -161,7 +161,7 @@ def denounce(
     """Seal a denunciation to the organ that manages the official. Whoever types it, it is recorded as nobody's."""
     check_origin(request, required=False)
     node: Node = request.app.state.node
-    item = node.denunciations.file(given, petitioner(node, key), key)
+    item = node.denunciations.file(given, key)
     return answer(SealedAway(item=item), 201)
 
 

@@ -91,6 +91,16 @@ class Surroundings:
         below = sorted(code for code in tree.parents if self._here in tree.path_up(code)[1:])
         return [(f"{code}.{OFFICE}", self.name_of(code)) for code in (*reversed(line), *below)]
 
+    def offices(self) -> list[tuple[Unit, str]]:
+        """The first office of every node that is known, wherever it stands, named with its superiors below the root."""
+        tree = self.topology()
+        known = sorted({*tree.parents, *tree.parents.values()})
+        return [(f"{code}.{OFFICE}", self._full_name(tree, code)) for code in known]
+
+    def _full_name(self, tree: Topology, code: Division) -> str:
+        line = [step for step in tree.path_up(code) if step in tree.parents] or [code]
+        return " · ".join(self.name_of(step) for step in reversed(line))
+
     def root(self) -> Division:
         """The division at the top of this node's line."""
         tree = self.topology()

@@ -45,9 +45,16 @@ def own_units(node: Node) -> dict[Unit, str]:
 
 def open_unit(node: Node, new: NewUnit, actor: Actor, command_id: UUID) -> int:
     """Open the office, or name it anew; its position once it is in the ledger. Raises as the append of the node."""
-    now_us = node.clock.now_us()
-    unit: Unit = f"{node.here}.{new.short}"
-    event = UnitOpened(
+    digest = node.journal.digest(command_id, msgspec.json.encode(new))
+    with node.journal.turn() as turn:
+        event = _opened(f"{node.here}.{new.short}", new.name, node, actor, turn.now_us)
+        new_event = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+        future = turn.append(Append([new_event], command_id, digest))
+    return future.result(_WAIT_S).positions[-1]
+
+
+def _opened(unit: Unit, name: str, node: Node, actor: Actor, now_us: int) -> UnitOpened:
+    return UnitOpened(
         id=EventId(uuid7(now_us)),
         stream=StreamId(uuid7(now_us)),
         version=1,
@@ -60,11 +67,8 @@ def open_unit(node: Node, new: NewUnit, actor: Actor, command_id: UUID) -> int:
         law=None,
         sealed=(),
         unit=unit,
-        name=new.name,
+        name=name,
     )
-    new_event = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
-    done = node.append(Append([new_event], command_id, msgspec.json.encode(new))).result(_WAIT_S)
-    return done.positions[-1]
 
 
 class Names:

@@ -262,14 +262,20 @@ class _Batch:
     # --- enclosures ---------------------------------------------------------------------------------------------
 
     def _introduced(self, item: Introduction) -> None:
-        before = self.directory
         try:
-            self.directory = before.adding_all(item.certificates)
-        except CertificateRefused as error:
-            self._fault("certificate_refused", "down", str(error), "\n".join(item.certificates).encode())
-            return
+            self._trust(item.certificates)
+        except CertificateRefused:
+            for text in item.certificates:  # one that does not hold must not keep the others out
+                try:
+                    self._trust([text])
+                except CertificateRefused as error:
+                    self._fault("certificate_refused", "down", str(error), text.encode())
+
+    def _trust(self, texts: list[str]) -> None:
+        before = self.directory
+        self.directory = before.adding_all(texts)
         if self.directory is not before:
-            for text in item.certificates:
+            for text in texts:
                 certificate = read_certificate(text)
                 self._store.keep_certificate(certificate.division, certificate.serial, text)
 

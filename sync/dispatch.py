@@ -7,13 +7,13 @@ from uuid import UUID
 
 from domain.case import CaseFile, evolve, has_effect
 from domain.divisions import Division
-from domain.events import AnyEvent, KeyGranted, NotCanonical, Unknown, read
+from domain.events import AnyEvent, KeyGranted, NotCanonical, SealedItem, Unknown, read
 from domain.parts import CustodyEvent
 from domain.routing import addressees, file_receivers, key_receivers
 from sync.downlink import pack
 from sync.faults import Fault
 from sync.inbox_store import Part
-from sync.ledger import FROM_ABOVE, Row
+from sync.ledger import FROM_ABOVE, OWN, Row
 from sync.merkle import Prover
 from sync.station import Station
 from sync.tree import SEALED, SignedHead, TreeReader
@@ -24,6 +24,7 @@ DISPATCHED: Final = "exchange.dispatched"
 """Ledger position up to which everything is on its way down that should be."""
 
 CASES_HELD: Final = 2_000
+SEALED_ITEM: Final = str(SealedItem.__struct_config__.tag)
 _PAGE: Final = 500
 
 
@@ -68,6 +69,9 @@ class DispatchStore(TreeReader, Protocol):
     def parts(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Part]]:
         """For every (log_id, first, end): what lies beside these leaves."""
 
+    def onward(self, items: Sequence[UUID]) -> dict[UUID, Division]:
+        """For which organ below each of these own sealed items was written; those for nobody below are left out."""
+
     def enqueue(self, child: Division, items: Sequence[Item], now_us: int) -> None:
         """The next number of the child's downward sequence."""
 
@@ -102,6 +106,7 @@ class Dispatch:
         for row in rows:
             if row.case_id is not None:
                 self._decide(page, row, row.case_id)
+        page.send_onward([row for row in rows if row.topic == SEALED_ITEM and row.via == OWN])
         while len(self._cases) > CASES_HELD:
             self._cases.popitem(last=False)
         for child, items in sorted(page.items().items()):
@@ -199,6 +204,16 @@ class _Page:
             to = [code for code in newcomers if not self._is_within(author, self._hop(code))]
             if to:
                 self._sendings.append(_Sending(row, to))
+
+    def send_onward(self, rows: Sequence[Row]) -> None:
+        """Own sealed items, each to the one organ below that it was written for, if any."""
+        if not rows:
+            return
+        topology, organs = self.directory.topology, self.store.onward([row.stream for row in rows])
+        for row in rows:
+            organ = organs.get(row.stream)
+            if organ is not None and topology.is_below(organ, self._here):
+                self.send(row, [organ])
 
     def items(self) -> dict[Division, list[Item]]:
         """By the child that leads there, in the order decided."""

@@ -17,6 +17,7 @@ from sync.dispatch import Dispatch
 from sync.downlink import Downlink, sign_letter
 from sync.faults import Fault
 from sync.inbox import receive
+from sync.introducing import introduce
 from sync.opening import Opened, OpenFrame, open_record
 from sync.outbox import Outbox
 from sync.postgres_links import certificate_statement
@@ -238,16 +239,18 @@ class Exchange:
     # --- downward ---------------------------------------------------------------------------------------------------
 
     def pump_dispatch(self) -> bool:
-        """Decide what of the ledger goes down, and to whom."""
+        """Decide what of the ledger and of the directory goes down, and to whom."""
+        with self._store.transaction() as tx:
+            told = introduce(tx, self.station, self.trust.directory, self._now_us())
         try:
             with self._store.transaction() as tx:
                 moved = self._dispatch.step(tx, self.trust.directory, self._now_us())
         except BaseException:
             self._dispatch.forget()
             raise
-        if moved:
+        if told or moved:
             self.to_children.ring()
-        return moved
+        return told or moved
 
     def pump_down(self) -> bool:
         """Publish what the children have not acknowledged."""

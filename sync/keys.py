@@ -3,10 +3,14 @@
 A folder (mode 0700) holds files (mode 0600): `log.skey`, `witness.skey`, `intake.skey` (Ed25519 with the name it
 signs under, as golang.org/x/mod/sumdb/note writes it); `recipient-0001.pem` and later ones (X25519 in PKCS #8, to
 which data keys are wrapped: the highest number is advertised, the older ones still open what was wrapped to
-them); and where an escrow stands above, its public key `escrow.pem`.
+them); `command.secret` (32 random bytes in hex, under which repeated commands are recognised); and where an escrow
+stands above, its public key `escrow.pem`.
 """
 
+import hashlib
+import hmac
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
+from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,7 +37,9 @@ KINDS: Final[Mapping[SigningUse, int]] = MappingProxyType(
 """What each signing key is for: heads and letters of the own log, cosignatures, promises to citizens."""
 
 ESCROW_FILE = "escrow.pem"
+COMMAND_FILE = "command.secret"
 MAX_KEY_FILE_BYTES = 4096
+SECRET_BYTES: Final = 32
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -103,6 +110,21 @@ class RecipientKey(msgspec.Struct, frozen=True):
         return recipient_key_id(self.public)
 
 
+class CommandSecret:
+    """Recognises a command that comes again, from a digest that is of no use to whoever reads the database.
+
+    A plain hash would confirm a guess at a name or a telephone number; this one cannot be computed without the secret.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        """secret: SECRET_BYTES random bytes, the same for the life of the node."""
+        self._secret = secret
+
+    def digest(self, command_id: UUID, content: bytes) -> bytes:
+        """HMAC-SHA256 (RFC 2104) over the id and what was sent under it."""
+        return hmac.digest(self._secret, command_id.bytes + content, hashlib.sha256)
+
+
 class NodeKeys(msgspec.Struct, frozen=True):
     """The keys of one node. recipients: newest first. escrow: the public half (32 raw bytes), if there is one."""
 
@@ -110,6 +132,7 @@ class NodeKeys(msgspec.Struct, frozen=True):
     witness: Signer
     intake: Signer
     recipients: tuple[RecipientKey, ...]
+    commands: CommandSecret
     escrow: bytes | None
 
     @property
@@ -135,6 +158,7 @@ def generate_keys(folder: Path, origin: str, escrow: bytes | None = None) -> Nod
             signer = Ed25519Signer(_name(origin, use), kind, os.urandom(KEY_BYTES))
             write_private(_signing_file(staging, use), f"{signer.skey}\n".encode())
         write_private(staging / _recipient_file(1), _private_pem(X25519PrivateKey.generate()))
+        write_private(staging / COMMAND_FILE, f"{os.urandom(SECRET_BYTES).hex()}\n".encode())
         if escrow is not None:
             write_private(staging / ESCROW_FILE, _public_pem(escrow))
         _put_in_place(staging, folder)
@@ -161,6 +185,7 @@ def load_keys(folder: Path, devices: Mapping[SigningUse, Signer] = MappingProxyT
         signers["witness"],
         signers["intake"],
         _recipients(folder),
+        _command_secret(folder / COMMAND_FILE),
         _escrow_key(escrow) if escrow.exists() else None,
     )
 
@@ -280,6 +305,13 @@ def _recipient_key(path: Path) -> X25519PrivateKey:
     if not isinstance(key, X25519PrivateKey):
         raise KeyFileMalformed(path)
     return key
+
+
+def _command_secret(path: Path) -> CommandSecret:
+    content = read_private(path)
+    if not re.fullmatch(rb"[0-9a-f]{%d}\n" % (2 * SECRET_BYTES), content):
+        raise KeyFileMalformed(path)
+    return CommandSecret(bytes.fromhex(content.decode("ascii")))
 
 
 def _escrow_key(path: Path) -> bytes:

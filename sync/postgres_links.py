@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
+from uuid import UUID
 
 from domain.divisions import Division
 from sync.channel import up_lane
 from sync.downlink import ChildState, Numbered
 from sync.faults import EVIDENCE_BYTES, Fault
 from sync.inbox_store import Parked
+from sync.introducing import Learned
 from sync.outbox import RELAYED, REWOUND
 from sync.postgres_trees import Statements, columns
 from sync.trust import read_certificate
@@ -44,7 +46,9 @@ insert into tracking (application_name, notification_id) values (%b, 1)
 on conflict (application_name) do update set notification_id = tracking.notification_id + 1"""
 
 _CERTIFICATE: LiteralString = (
-    "insert into certificate (division, serial, body) values (%s, %s, %s) on conflict do nothing"
+    "insert into certificate (division, serial, body, num)"
+    " select %s::text, %s::int, %s::text, coalesce(max(num), 0) + 1 from certificate"
+    " on conflict (division, serial) do nothing"
 )
 _DOWN_SEQ = "exchange.down"
 
@@ -240,6 +244,24 @@ class PostgresLinks(Statements):
     def certificates(self) -> list[str]:
         """All of them."""
         return [text for (text,) in self.rows("select body from certificate order by serial, division")]
+
+    def onward(self, items: Sequence[UUID]) -> dict[UUID, Division]:
+        """Those for nobody below are left out."""
+        rows = self.rows("select item, division from onward where item = any(%b)", (list(items),))
+        return {item: Division(division) for item, division in rows}
+
+    def certificates_between(self, after: int, upto: int | None, limit: int | None) -> list[Learned]:
+        """In the order in which they became known."""
+        query: LiteralString = (
+            "select num, body from certificate where num > %b and (%b::bigint is null or num <= %b)"
+            " order by num limit %b"
+        )
+        return [Learned(*row) for row in self.rows(query, (after, upto, upto, limit))]
+
+
+def onward_statement(item: UUID, organ: Division) -> tuple[LiteralString, tuple[object, ...]]:
+    """The statement that says for which organ below an own sealed item is, for the append of its event."""
+    return "insert into onward (item, division) values (%s, %s)", (item, organ)
 
 
 def certificate_statement(text: str) -> tuple[LiteralString, tuple[object, ...]]:

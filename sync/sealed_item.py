@@ -2,14 +2,19 @@
 
 A denunciation is sealed at entry, on whatever node (Art. 30, 46⑤ of the Regulations). Its leaf names no organ:
 each organ tries its own keys on every such item (HPKE's X25519 ciphertexts show no recipient, RFC 9180 section 9).
+
+Items travel upward. One for an organ on another line is sealed to that organ first and then, as an `Onward`, to the
+first superior of both, whose node finds there whom to send it down to, and nothing else.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from domain.divisions import Division
 from domain.errors import DomainError
 from sync.sealing import HPKE, SealBroken
 
@@ -19,6 +24,12 @@ ITEM_SIZES_BYTES = (64 * 1024, 512 * 1024)
 OVERHEAD_BYTES = 32 + 16 + 4  # encapsulated key, tag, length
 
 _DOMAIN = b"huiyin-item/v0\0"
+
+_ONWARD: Final = b"\0onward/v0\0"  # no form begins with a zero byte
+_CODE_BYTES: Final = 12
+
+INNER_SIZES_BYTES = tuple(size - OVERHEAD_BYTES - len(_ONWARD) - _CODE_BYTES for size in ITEM_SIZES_BYTES)
+"""What an item weighs that is sealed once more on its way: the outer one then weighs what every item does."""
 
 
 class ItemTooLong(DomainError):
@@ -40,6 +51,26 @@ class OrganKeyInvalid(Exception):
         super().__init__(
             "机关公钥无效，请更正机关名录 / the organ's public key is invalid; correct the directory of organs"
         )
+
+
+class Onward(NamedTuple):
+    """What a superior finds in an item that is not for itself: the organ, and the item as sealed to that organ."""
+
+    to: Division
+    ciphertext: bytes
+
+    def to_bytes(self) -> bytes:
+        """As the payload of an item."""
+        return _ONWARD + self.to.encode("ascii") + self.ciphertext
+
+
+def read_onward(payload: bytes) -> Onward | None:
+    """The Onward that a payload is; None for any other."""
+    body = payload.removeprefix(_ONWARD)
+    code = body[:_CODE_BYTES]
+    if body == payload or not (code.isdigit() and len(code) == _CODE_BYTES):
+        return None
+    return Onward(Division(code.decode("ascii")), body[_CODE_BYTES:])
 
 
 def seal_item(organ_key: bytes, item: UUID, payload: bytes, sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES) -> bytes:

@@ -98,7 +98,7 @@ class Cosigned(msgspec.Struct, frozen=True, tag="cosigned.v0", tag_field="type")
 
 
 class Introduction(msgspec.Struct, frozen=True, tag="introduction.v0", tag_field="type"):
-    """Certificates, superior first, that the reader may need for the enclosures of the same letter."""
+    """Certificates, superior first: of those whom the same letter encloses, or of whoever was enrolled anywhere."""
 
     certificates: Annotated[list[Note], Meta(max_length=2_000)]
 

@@ -133,7 +133,7 @@ def denounce(request: Request, form: SentForm) -> Response:
     node: Node = request.app.state.node
     try:
         values = {name: form.get(name) for name in ("accused_unit", "text", "contact") if form.get(name)}
-        node.denunciations.file(convert(values, Denunciation), petitioner(node, key_of(form)), key_of(form))
+        node.denunciations.file(convert(values, Denunciation), key_of(form))
     except DomainError as refusal:
         return _denounce(request, Problems(refusal), Given(form.fields), done=False)
     return _denounce(request, Problems(), Given(), done=True)
@@ -148,7 +148,7 @@ def _denounce(request: Request, problems: Problems, given: Given, *, done: bool)
         given=given,
         key=given["key"] or uuid4(),
         done=done,
-        units=list(request.app.state.node.around.units()),
+        units=request.app.state.node.around.offices(),
     )
 
 

@@ -151,6 +151,15 @@ def test_a_letter_against_a_village_official_waits_on_the_desk_of_the_managing_o
     assert [one for one in living.members if denounced in on_the_desk_of(living, one)] == [COUNTY]
 
 
+def test_a_letter_may_be_typed_in_any_village_and_waits_on_the_same_desk(living: Living) -> None:
+    with living.visitor(GEGANG_VILLAGE) as http:
+        form = {"accused_unit": office(YUHUANG_VILLAGE), "text": LETTER}
+        done = http.post("/api/denunciations", json=form, headers={"Idempotency-Key": str(uuid4())})
+    assert done.status_code == 201, done.text
+    living.settle()
+    assert [one for one in living.members if done.json()["item"] in on_the_desk_of(living, one)] == [COUNTY]
+
+
 def test_not_a_row_of_it_reaches_the_nodes_below(living: Living, denounced: str, tmp_path: Path) -> None:
     query = "select ledger.body, beside.body from ledger join beside using (log_id, seq) where stream = %s"
     ((body, ciphertext),) = living.rows(COUNTY, query, denounced)

@@ -1,13 +1,14 @@
-from datetime import date
+from collections.abc import Callable
+from datetime import date, timedelta
 
 import msgspec
 import pytest
 
-from domain.commands import AnswerClaim, HandOver, IssueOpinion, Serve
+from domain.commands import AnswerClaim, HandOver, IssueOpinion, Petitioner, Serve
 from domain.events import ClaimId, EventId, LegId
 from domain.plausible import EARLIEST, LATEST
-from domain.refusals import DayImplausible
-from tests.given import GAOYANG, LIUZHUANG, City, office, refused
+from domain.refusals import BirthImplausible, CheckDigitWrong, DayImplausible, Refusal
+from tests.given import GAOYANG, LIUZHUANG, MONDAY, City, office, refused
 
 NEVER = (date(1, 1, 1), date(1949, 9, 30), date(2200, 1, 1), date(9999, 12, 31))
 
@@ -43,3 +44,38 @@ def test_an_old_letter_is_still_registered() -> None:
     clerk = City.of().at(office(LIUZHUANG), "clerk")
     assert clerk.does(msgspec.structs.replace(clerk.registration(), received_on=EARLIEST))
     assert LATEST > EARLIEST
+
+
+# 11010519491231002X is an example that GB 11643 itself prints, as is 440524188001010014, whose bearer is long dead.
+BORN_TOMORROW = (MONDAY + timedelta(days=1)).strftime("%Y%m%d")
+
+
+def named(number: str) -> Callable[[], object]:
+    clerk = City.of().at(office(LIUZHUANG), "clerk")
+    person = Petitioner(name="试验人", id_number=number)
+    return lambda: clerk.does(msgspec.structs.replace(clerk.registration(), petitioner=person))
+
+
+@pytest.mark.parametrize("number", ["11010519491231002X", "11010519491231002x", "410221199001010017"])
+def test_an_identity_number_whose_day_and_check_digit_hold_is_taken(number: str) -> None:
+    assert named(number)()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        ("440524188001010014", BirthImplausible),
+        ("410221199002290014", BirthImplausible),
+        ("410221199013010017", BirthImplausible),
+        ("410221000001010017", BirthImplausible),
+        (f"410221{BORN_TOMORROW}0017", BirthImplausible),
+        ("110105194912310021", CheckDigitWrong),
+        ("41022119900101001X", CheckDigitWrong),
+        ("410221199001010071", CheckDigitWrong),
+        ("410221199010010017", CheckDigitWrong),
+    ],
+)
+def test_a_slip_in_an_identity_number_is_named_without_repeating_the_number(number: str, error: type[Refusal]) -> None:
+    said = refused(error, named(number))
+    assert said.field == "petitioner.id_number"
+    assert not any(number[at : at + 4] in f"{said}{said.args}" for at in range(15))

@@ -143,14 +143,14 @@ def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     folder, number = tmp_path_factory.mktemp("town"), next(_towns)
     witness = WitnessConfig(name="audit.test.example/witness", port=free_port())
     vkey = found_witness(folder / "witness", witness)
-    channel = config.ChannelEnd(dsn=_database(postgres, f"channel_{number}"))
-    county = _settings(postgres, COUNTY, "杞县信访局", number)
+    channel = config.ChannelEnd(dsn=database(postgres, f"channel_{number}"))
+    county = settings(postgres, COUNTY, "杞县信访局", number)
     outside = config.OutsideWitness(url=f"http://127.0.0.1:{witness.port}", key=vkey)
-    county = _with(county, channel=config.Channels(down=channel), witness=outside)
+    county = changed(county, channel=config.Channels(down=channel), witness=outside)
     founding.found_root(folder / "county", county, time.time_ns() // 1000)
     log_key = load_keys(folder / "county" / founding.KEYS).log.verifier.vkey
-    write_config(folder / "witness", _with(witness, logs=(log_key,)))
-    village = _with(_settings(postgres, VILLAGE, "葛岗村", number, COUNTY), channel=config.Channels(up=channel))
+    write_config(folder / "witness", changed(witness, logs=(log_key,)))
+    village = changed(settings(postgres, VILLAGE, "葛岗村", number, COUNTY), channel=config.Channels(up=channel))
     request = founding.found(folder / "village", village)
     founding.install(folder / "village", enrol_child(folder / "county", request))
     stop_witness = serve(build_witness(folder / "witness"), witness.port)
@@ -161,22 +161,22 @@ def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     stop_witness()
 
 
-def _settings(
+def settings(
     postgres: PostgresServer, division: Division, name: str, number: int, parent: Division | None = None
 ) -> config.NodeConfig:
     return config.NodeConfig(
         node=config.Identity(
             division=division, name=name, tier=tier_of(division), trust_domain="test.example", parent=parent
         ),
-        database=config.Database(dsn=_database(postgres, f"town_{number}_{division}")),
+        database=config.Database(dsn=database(postgres, f"town_{number}_{division}")),
     )
 
 
-def _with(struct: Any, **changes: Any) -> Any:
+def changed(struct: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(struct, **changes)
 
 
-def _database(postgres: PostgresServer, name: str) -> str:
+def database(postgres: PostgresServer, name: str) -> str:
     postgres.create_database(name)
     return postgres.dsn(name)
 
@@ -200,11 +200,11 @@ def lone(own_postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
     """A root that does nothing by itself and whose witness is down: whatever is written, a request wrote it."""
     folder = tmp_path_factory.mktemp("lone")
     key = found_witness(folder / "witness", WitnessConfig(name="audit.test.example/witness", port=free_port()))
-    settings = _with(
-        _settings(own_postgres, COUNTY, "杞县信访局", next(_towns)),
+    own = changed(
+        settings(own_postgres, COUNTY, "杞县信访局", next(_towns)),
         witness=config.OutsideWitness(url="http://127.0.0.1:9", key=key),
     )
-    founding.found_root(folder / "node", settings, time.time_ns() // 1000)
+    founding.found_root(folder / "node", own, time.time_ns() // 1000)
     node = Node(folder / "node")
     node.open()
     node.views.prepare()

@@ -8,7 +8,9 @@ from domain.context import Envelope
 from domain.events import Actor, EventId, HeadsNoted, StreamId, decode
 from gateway import accounts
 from gateway.head_notes import EVERY_S, HeadNotes
+from gateway.journal import Journal
 from gateway.postgres_server import PostgresServer
+from sync.keys import CommandSecret
 from sync.ledger import Reader
 from tests.sync.hierarchy import CITY, COUNTY, NEIGHBOUR, TOWNSHIP, VILLAGE, Hierarchy, Node, hierarchy
 
@@ -41,7 +43,8 @@ class Noting:
 
         accounts.prepare(node.dsn)
         reader = self.readers[node.division]
-        return HeadNotes(reader, node.writer.append, envelope, node.clock, node.clock.elapsed_s)
+        journal = Journal(node.clock, node.writer.append, CommandSecret(bytes(32)))
+        return HeadNotes(reader, journal, envelope, node.clock.elapsed_s)
 
     def minutes_pass(self, count: int) -> None:
         for _ in range(count):

@@ -17,13 +17,12 @@ from gateway.denunciations import tag_of_item
 from gateway.postgres_server import PostgresServer
 from sync.append import LedgerUnavailable
 from sync.connections import ANSWER_S
-from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office
+from tests.gateway.conftest import BASE, PASSWORD, VILLAGE, Office, Town
 from tests.gateway.hostile import (
     api,
     browser,
     filed,
     fresh_key,
-    nothing_happens,
     petition,
     refused,
     registration,
@@ -105,21 +104,23 @@ def test_21_a_receipt_is_handed_out_never_shown(lone: Office) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_24_asking_by_receipt_whether_somebody_complained(lone: Office) -> None:
-    client, on = lone.client(), filed(lone)
-    api(lone, "handler").give({"command": "accept"} | on)
-    letter = {"accused_unit": f"{COUNTY}.office", "text": "截留"}
+def test_24_asking_by_receipt_whether_somebody_complained(town: Town) -> None:
+    office = town.village
+    client, on = office.client(), filed(office)
+    api(office, "handler").give({"command": "accept"} | on)
+    letter = {"accused_unit": f"{VILLAGE}.office", "text": "截留"}
     assert client.post("/api/denunciations", json=letter, headers=fresh_key()).status_code == 201
-    leaves = {row.topic: row.leaf.hex() for row in lone.node.reader.read(0, 10_000)}
+    leaves = {row.topic: row.leaf.hex() for row in office.node.reader.read(0, 10_000)}
     codes = ["ab" * 32, *(leaves[topic] for topic in ("leg.accepted.v0", "leg.opened.v0", tag_of_item()))]
-    with nothing_happens(lone):
-        answers = [client.post("/api/public/follow", json={"code": code}) for code in codes]
-        for answer in answers:
-            refused(answer, 404, "receipt_unknown")
-        assert len({json.dumps(answer.json() | {"request_id": ""}) for answer in answers}) == 1
-        pages = [client.post("/follow", data={"code": code}, headers=HERE).text for code in codes]
-        assert len({page.replace(code, "") for page, code in zip(pages, codes, strict=True)}) == 1
-        refused(client.post("/api/public/follow", json={"code": on["case"]}), 422, "input_invalid", "code")
+    before = office.node.reader.head().own_size
+    answers = [client.post("/api/public/follow", json={"code": code}) for code in codes]
+    for answer in answers:
+        refused(answer, 404, "receipt_unknown")
+    assert len({json.dumps(answer.json() | {"request_id": ""}) for answer in answers}) == 1
+    pages = [client.post("/follow", data={"code": code}, headers=HERE).text for code in codes]
+    assert len({page.replace(code, "") for page, code in zip(pages, codes, strict=True)}) == 1
+    refused(client.post("/api/public/follow", json={"code": on["case"]}), 422, "input_invalid", "code")
+    assert office.node.reader.head().own_size == before
 
 
 def test_25_without_its_witness_a_node_gives_promises_and_no_proof(lone: Office) -> None:

@@ -25,7 +25,7 @@ class Tomorrow:
 def midnight_passes(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the node's clock shows the next day."""
     monkeypatch.setattr(office.node, "clock", Tomorrow())
-    monkeypatch.setattr(office.node.desk, "_clock", Tomorrow())
+    monkeypatch.setattr(office.node.journal, "_clock", Tomorrow())
 
 
 def numbers(page: str) -> list[str]:

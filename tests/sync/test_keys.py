@@ -1,6 +1,8 @@
+import hashlib
 import os
 import traceback
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -25,6 +27,7 @@ from sync.sealing import recipient_key_id
 
 ORIGIN = "huiyin.example/410221100201/1"
 VILLAGE = Division("410221100201")
+FILES = ["log.skey", "witness.skey", "intake.skey", "recipient-0001.pem", "command.secret"]
 
 
 @pytest.fixture
@@ -44,6 +47,7 @@ def test_a_new_node_gets_keys_that_only_their_owner_can_read(folder: Path) -> No
         "witness.skey": 0o600,
         "intake.skey": 0o600,
         "recipient-0001.pem": 0o600,
+        "command.secret": 0o600,
     }
 
 
@@ -90,7 +94,7 @@ def test_an_empty_folder_that_was_prepared_is_used(tmp_path: Path) -> None:
     assert modes(tmp_path / "keys")["keys"] == 0o700
 
 
-@pytest.mark.parametrize("name", ["log.skey", "witness.skey", "intake.skey", "recipient-0001.pem"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
 def test_a_key_file_that_others_can_read_is_refused(folder: Path, name: str, mode: int) -> None:
     (folder / name).chmod(mode)
@@ -105,7 +109,7 @@ def test_a_key_folder_that_others_can_enter_is_refused(folder: Path) -> None:
         load_keys(folder)
 
 
-@pytest.mark.parametrize("name", ["log.skey", "witness.skey", "intake.skey", "recipient-0001.pem"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_key_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(KeyFileMissing) as refusal:
@@ -119,7 +123,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PRIVATE+KEY+x", b"\xff\xfe", b"\0" * 100, b"a" * 5000])
-@pytest.mark.parametrize("name", ["log.skey", "recipient-0001.pem"])
+@pytest.mark.parametrize("name", ["log.skey", "recipient-0001.pem", "command.secret"])
 def test_a_malformed_key_file_is_refused(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(KeyFileMalformed):
@@ -196,7 +200,10 @@ def test_no_key_is_printed(folder: Path) -> None:
     keys = load_keys(folder)
     private = keys.recipient.private.private_bytes_raw()
     seed = (folder / "log.skey").read_text().split("+")[-1].strip()
+    secret = (folder / "command.secret").read_text().strip()
     told = f"{keys!r} {keys} {keys.recipient!r} {msgspec.structs.asdict(keys)}"
+    assert secret not in told
+    assert repr(bytes.fromhex(secret)) not in told
     assert private.hex() not in told
     assert repr(private) not in told
     assert seed not in told
@@ -230,3 +237,14 @@ def test_a_private_file_is_replaced_whole_and_stays_private(tmp_path: Path) -> N
     with pytest.raises(OSError, match="taken"):
         replace_private(tmp_path / "taken", b"new")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["node.toml", "taken"]
+
+
+def test_a_command_is_recognised_by_a_digest_that_nobody_without_the_secret_can_compute(
+    folder: Path, tmp_path: Path
+) -> None:
+    guess, one, other = b"13900000001", UUID(int=1), UUID(int=2)
+    digest = load_keys(folder).commands.digest(one, guess)
+    assert load_keys(folder).commands.digest(one, guess) == digest, "also after a restart, or from a backup"
+    assert digest not in (hashlib.sha256(guess).digest(), hashlib.sha256(one.bytes + guess).digest())
+    assert load_keys(folder).commands.digest(other, guess) != digest, "nor does it show who sent the same twice"
+    assert generate_keys(tmp_path / "others", ORIGIN).commands.digest(one, guess) != digest

@@ -1,11 +1,15 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from domain.divisions import Division
 from sync.sealed_item import (
+    INNER_SIZES_BYTES,
     ITEM_SIZES_BYTES,
     OVERHEAD_BYTES,
     ItemTooLong,
+    Onward,
     OrganKeyInvalid,
+    read_onward,
     seal_item,
     try_open_item,
 )
@@ -16,6 +20,7 @@ ITEM = Chance(1).uuid()
 OTHER_ITEM = Chance(2).uuid()
 ORGAN = X25519PrivateKey.generate()
 ORGAN_KEY = ORGAN.public_key().public_bytes_raw()
+COUNTY = Division("410221000000")
 STRANGER = X25519PrivateKey.generate()
 LETTER = "反映村干部侵占集体资金".encode()
 
@@ -83,3 +88,22 @@ def test_padding_that_we_would_not_make_is_refused(padded: bytes) -> None:
 def test_an_organ_key_that_is_none_is_refused(raw: bytes) -> None:
     with pytest.raises(OrganKeyInvalid):
         seal_item(raw, ITEM, LETTER)
+
+
+def test_an_item_for_another_line_weighs_the_same_and_its_superior_finds_the_organ_and_nothing_else() -> None:
+    superior = X25519PrivateKey.generate()
+    form = b"{" + b"x" * 60_000
+    inner = seal_item(ORGAN_KEY, ITEM, form, INNER_SIZES_BYTES)
+    outer = seal_item(superior.public_key().public_bytes_raw(), ITEM, Onward(COUNTY, inner).to_bytes())
+    assert len(outer) == ITEM_SIZES_BYTES[0]
+
+    found = try_open_item(ITEM, outer, [superior])
+    assert found is not None
+    assert read_onward(found) == Onward(COUNTY, inner)
+    assert try_open_item(ITEM, inner, [superior]) is None
+    assert try_open_item(ITEM, inner, [ORGAN]) == form
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"\0onward/v0\0", b"\0onward/v0\x0041022100000x" + b"c" * 9])
+def test_what_names_no_organ_is_not_passed_on(payload: bytes) -> None:
+    assert read_onward(payload) is None

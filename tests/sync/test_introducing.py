@@ -1,0 +1,91 @@
+"""Every node comes to know every other: certificates travel down from wherever they became known, and must hold."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from gateway.postgres_server import PostgresServer
+from sync.channel import down_lane
+from sync.downlink import sign_letter
+from sync.introducing import INTRODUCED
+from sync.trust import Directory
+from sync.wire import Down, Introduction
+from tests.sync.hierarchy import (
+    CITY,
+    COUNTY,
+    NEIGHBOUR,
+    OTHER_TOWNSHIP,
+    OTHER_VILLAGE,
+    TOWNSHIP,
+    VILLAGE,
+    Hierarchy,
+    Node,
+    hierarchy,
+)
+
+ALL = (CITY, COUNTY, TOWNSHIP, OTHER_TOWNSHIP, VILLAGE, NEIGHBOUR, OTHER_VILLAGE)
+
+
+@pytest.fixture
+def nodes(postgres: PostgresServer) -> Iterator[Hierarchy]:
+    with hierarchy(postgres, "introducing", *ALL) as built:
+        yield built
+
+
+def known(node: Node) -> Directory:
+    return node.exchange.trust.directory
+
+
+def test_a_village_knows_the_line_of_every_other_village_by_certificates_from_the_root_down(nodes: Hierarchy) -> None:
+    nodes.settle()
+
+    for node in nodes.nodes.values():
+        assert {code for code in ALL if known(node).division(code)} == set(ALL), node.division
+        assert node.faults() == {}
+    line = known(nodes[VILLAGE]).topology.path_up(OTHER_VILLAGE)
+    assert line == (OTHER_VILLAGE, OTHER_TOWNSHIP, COUNTY, CITY)
+
+
+def test_each_certificate_travels_down_to_a_node_once(nodes: Hierarchy) -> None:
+    nodes.settle()
+    sent = nodes[TOWNSHIP].query("select items from down where child = %s", (VILLAGE,))
+    told = [
+        text
+        for (items,) in sent
+        for item in msgspec.msgpack.decode(items)
+        if item["type"] == "introduction.v0"
+        for text in item["certificates"]
+    ]
+
+    assert len(told) == len(set(told))
+    assert sorted(known(nodes[VILLAGE]).texts()) == sorted({*told, *nodes[VILLAGE].certificates})
+
+
+def test_a_node_that_was_killed_or_starts_again_still_knows_them(nodes: Hierarchy) -> None:
+    nodes[COUNTY].store.dies_before_commit = True
+    nodes.settle()
+    before = nodes[COUNTY].query("select notification_id from tracking where application_name = %s", (INTRODUCED,))
+    for code in (COUNTY, VILLAGE):
+        nodes[code].crash()
+        nodes[code].start()
+    nodes.settle()
+
+    assert known(nodes[VILLAGE]).division(OTHER_VILLAGE)
+    after = nodes[COUNTY].query("select notification_id from tracking where application_name = %s", (INTRODUCED,))
+    assert before == after == nodes[COUNTY].query("select max(num) from certificate")
+
+
+def test_a_certificate_that_does_not_hold_is_named_and_keeps_no_other_out(nodes: Hierarchy) -> None:
+    county, township = nodes[COUNTY], nodes[TOWNSHIP]
+    good = known(nodes[COUNTY]).division(OTHER_TOWNSHIP)
+    assert good is not None
+    forged = good.text.replace(OTHER_TOWNSHIP, "410221109000")
+    letter = sign_letter(county.station, TOWNSHIP, Down(1, 0, [Introduction([forged, good.text])]))
+    county.channel.publish(down_lane(TOWNSHIP), [letter])
+
+    assert township.exchange.pump_arrivals()
+
+    assert known(township).division(OTHER_TOWNSHIP)
+    assert not known(township).division("410221109000")
+    assert township.faults() == {"certificate_refused": "down"}
