@@ -22,13 +22,15 @@ from sync.append import Append, NewEvent
 from sync.channel_postgres import PostgresChannel
 from sync.exchange import Exchange, found
 from sync.migrations import migrate
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer
+from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
 from sync.pumping import Pumping
+from sync.sealing import recipient_key_id
 from sync.station import Station
 from sync.store_postgres import PostgresStore
 from sync.trust import Directory, Keys, Request, enrol, fingerprint, make_request, make_root, read_request
 from sync.writer import Writer
 
+ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
 EVENTS: Final = int(os.environ.get("BENCH_REPLICATED", "40000"))
 CHAIN: Final = ("410200000000", "410221000000", "410221100000", "410221100201")
 BATCH: Final = 500
@@ -221,8 +223,8 @@ def _request(code: Division) -> str:
         log=signer.verifier.vkey,
         witness=_witness(code).verifier.vkey,
         intake=_key(code, "intake", ED25519).verifier.vkey,
-        recipient_id="0" * 32,
-        recipient="A" * 43 + "=",
+        recipient_id=recipient_key_id(ANY_RECIPIENT),
+        recipient=encode64(ANY_RECIPIENT),
     )
     wish = Request(division=code, name=code, tier=tier_of(code), origin=signer.verifier.name, keys=keys)
     return make_request(wish, signer)

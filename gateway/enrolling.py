@@ -3,13 +3,12 @@
 import time
 from pathlib import Path
 
-import msgspec
 import psycopg
 
-from gateway import founding
 from gateway.databases import database_of
 from gateway.node import FolderInUse, Node
-from sync.trust import read_request
+from sync.enrolment import read_enrolment
+from sync.trust import Enrolment, read_request
 
 WAIT_S = 30.0
 
@@ -24,7 +23,7 @@ class EnrolmentUnanswered(RuntimeError):
         )
 
 
-def enrol_child(folder: Path, request: str) -> founding.Bundle:
+def enrol_child(folder: Path, request: str) -> Enrolment:
     """Sign the request of a direct subordinate of the node in `folder`: a running node does it itself.
 
     Raises CertificateRefused, AlreadyEnrolled, NotEnrolled, EnrolmentUnanswered.
@@ -41,13 +40,13 @@ def enrol_child(folder: Path, request: str) -> founding.Bundle:
         node.stop()
 
 
-def _ask_running(folder: Path, request: str) -> founding.Bundle:
+def _ask_running(folder: Path, request: str) -> Enrolment:
     """Leave the request in the node's database, so that nobody writes beside its one writer."""
     with database_of(folder) as dsn:
         return _wait_for_answer(dsn, request)
 
 
-def _wait_for_answer(dsn: str, request: str) -> founding.Bundle:
+def _wait_for_answer(dsn: str, request: str) -> Enrolment:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("insert into web.enrolling (request) values (%s) on conflict do nothing", (request,))
         give_up = time.monotonic() + WAIT_S
@@ -57,7 +56,7 @@ def _wait_for_answer(dsn: str, request: str) -> founding.Bundle:
                 conn.execute("delete from web.enrolling where request = %s", (request,))
                 if row[1] is not None:
                     raise RequestRefused(row[1])
-                return msgspec.json.decode(bytes(row[0]), type=founding.Bundle)
+                return read_enrolment(bytes(row[0]))
             time.sleep(0.1)
     raise EnrolmentUnanswered
 

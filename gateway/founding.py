@@ -4,7 +4,6 @@ DIR/node.toml            the configuration
 DIR/keys/                key files, for the owner alone
 DIR/request.note         what the superior signs (`huiyin node enrol`)
 DIR/trust/enrolment.json certificates from the root down to this node, and the pin of the root
-DIR/trust/escrow.key     the public key that every data key is wrapped to once more
 """
 
 import base64
@@ -14,11 +13,13 @@ from pathlib import Path
 import msgspec
 
 from gateway.config import ConfigInvalid, NodeConfig, load, write
+from sync.enrolment import read_enrolment, verify_enrolment
 from sync.escrow import new_escrow, write_share
 from sync.keys import NodeKeys, generate_keys, load_keys, replace_private
 from sync.note import parse_vkey
 from sync.policy import Policy, Witness, format_policy
 from sync.trust import (
+    CertificateRefused,
     Directory,
     Enrolment,
     Keys,
@@ -26,14 +27,12 @@ from sync.trust import (
     fingerprint,
     make_request,
     make_root,
-    verify_chain,
 )
 
 VALIDITY_US = 20 * 366 * 24 * 3_600_000_000
 """How long a certificate is good for."""
 
 ENROLMENT = Path("trust/enrolment.json")
-ESCROW = Path("trust/escrow.key")
 REQUEST = Path("request.note")
 KEYS = Path("keys")
 
@@ -66,13 +65,6 @@ class BundleInvalid(Exception):
         )
 
 
-class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a superior hands back: the enrolment, and the escrow's public key in base64, if the root has one."""
-
-    enrolment: Enrolment
-    escrow: str | None
-
-
 def found(folder: Path, config: NodeConfig) -> str:
     """Make the folder of a new node with fresh keys; returns its request. Raises FolderTaken, KeyFileRefused."""
     if (folder / "node.toml").exists():
@@ -92,9 +84,8 @@ def found_root(folder: Path, config: NodeConfig, now_us: int) -> str:
     """
     found(folder, config)
     keys = load_keys(folder / KEYS)
-    text = make_root(request_of(config, keys), keys.log, now_us, now_us + VALIDITY_US)
-    escrow = base64.b64encode(found_escrow(folder)).decode()
-    install(folder, Bundle(Enrolment(fingerprint(text), [text]), escrow))
+    text = make_root(request_of(config, keys), keys.log, now_us, now_us + VALIDITY_US, found_escrow(folder))
+    install(folder, Enrolment(fingerprint(text), [text]))
     return keys.log.verifier.vkey
 
 
@@ -148,50 +139,35 @@ def _quorum(config: NodeConfig, directory: Directory) -> Witness:
     return Witness("outside", parse_vkey(config.witness.key), config.witness.url)
 
 
-def install(folder: Path, bundle: Bundle) -> None:
-    """Put what the superior handed back into its place. Raises CertificateRefused where it does not hold."""
-    verify_chain(bundle.enrolment.certificates, bundle.enrolment.root_fingerprint)
+def install(folder: Path, given: Enrolment) -> None:
+    """Put what the superior handed back into its place, if it certifies this very node and leads to its root.
+
+    Raises CertificateRefused, ConfigInvalid, KeyFileRefused.
+    """
+    config = load(folder)
+    verify_enrolment(given, request_of(config, load_keys(folder / KEYS)), config.node.parent)
     (folder / "trust").mkdir(mode=0o700, exist_ok=True)
-    if bundle.escrow is not None:
-        replace_private(folder / ESCROW, bundle.escrow.encode())
-    replace_private(folder / ENROLMENT, msgspec.json.encode(bundle.enrolment))
+    replace_private(folder / ENROLMENT, msgspec.json.encode(given))
 
 
 def install_from(folder: Path, file: Path) -> None:
-    """The same of a bundle's file. Raises BundleInvalid where it is none, or that of another node; ConfigInvalid."""
-    config, keys = load(folder), load_keys(folder / KEYS)
+    """The same of the superior's file. Raises BundleInvalid, too, where it is none or that of another node."""
     try:
-        bundle = msgspec.json.decode(file.read_bytes(), type=Bundle)
-        base64.b64decode(bundle.escrow or "", validate=True)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        raise BundleInvalid(file) from None
-    directory = verify_chain(bundle.enrolment.certificates, bundle.enrolment.root_fingerprint)
-    own = directory.division(config.node.division)
-    if own is None or own.certificate.keys != request_of(config, keys).keys:
-        raise BundleInvalid(file)
-    install(folder, bundle)
+        install(folder, read_enrolment(file.read_bytes()))
+    except CertificateRefused as error:
+        if error.reason in ("malformed", "another_node", "another_request"):
+            raise BundleInvalid(file) from error
+        raise
 
 
 def enrolment(folder: Path) -> Enrolment:
-    """What the superior handed back. Raises NotEnrolled."""
+    """What the superior handed back. Raises NotEnrolled, BundleInvalid."""
     try:
-        return msgspec.json.decode((folder / ENROLMENT).read_bytes(), type=Enrolment)
+        return read_enrolment((folder / ENROLMENT).read_bytes())
     except FileNotFoundError:
         raise NotEnrolled(folder) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BundleInvalid(folder / ENROLMENT) from None
-
-
-def escrow_text(folder: Path) -> str | None:
-    """The escrow's public key in base64, where there is one."""
-    path = folder / ESCROW
-    return path.read_text("ascii") if path.exists() else None
-
-
-def escrow_key(folder: Path) -> bytes | None:
-    """The same as raw bytes."""
-    text = escrow_text(folder)
-    return None if text is None else base64.b64decode(text)
+    except CertificateRefused as error:
+        raise BundleInvalid(folder / ENROLMENT) from error
 
 
 def found_escrow(folder: Path) -> bytes:

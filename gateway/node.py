@@ -56,9 +56,8 @@ from sync.custody_postgres import PostgresCases
 from sync.keys import NodeKeys, load_keys
 from sync.ledger import Reader, Tip, register_log
 from sync.migrations import migrate
-from sync.sealing import Recipient
 from sync.tree import OWN_LOG
-from sync.trust import read_certificate
+from sync.trust import Enrolment, read_certificate
 from sync.writer import Writer
 
 POOL_SIZE = 6
@@ -177,11 +176,10 @@ class Node:
         around = self.around = Surroundings(self.here, self.reader, self.links.directory)
         self.files = CaseFiles(self.reader)
         custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
-        escrow = founding.escrow_key(self.folder)
         sealer = Sealer(
             self.here,
             custody,
-            Recipient(around.root(), escrow) if escrow else None,
+            around.directory().escrow,
             around.recipient,
             around.is_known,
         )
@@ -289,7 +287,7 @@ class Node:
         """The certificates from the root down to this node, one after the other."""
         return "\n".join(self.around.directory().chain(self.here))
 
-    def admit(self, request: str) -> founding.Bundle:
+    def admit(self, request: str) -> Enrolment:
         """Enrol a direct subordinate, whose certificate becomes an event of this node; what it has to install.
 
         Raises CertificateRefused, AlreadyEnrolled, and while the node is on probation, as `append`.
@@ -307,8 +305,7 @@ class Node:
             return NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
 
         with self.journal.turn() as turn:  # until it is in the ledger: the next request must find it
-            enrolment = self.links.admit(request, turn.now_us + founding.VALIDITY_US, event_of)
-        return founding.Bundle(enrolment, founding.escrow_text(self.folder))
+            return self.links.admit(request, turn.now_us + founding.VALIDITY_US, event_of)
 
     def status(self) -> NodeStatus:
         """How the node is now."""

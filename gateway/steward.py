@@ -39,13 +39,12 @@ from domain.refusals import ObjectionRuns, UpgradeNeeded
 from gateway.denunciations import Denunciations
 from gateway.desk import Desk
 from gateway.erasing import Erasing
-from gateway.founding import Bundle
 from sync.append import CommandReused, StaleVersion
 from sync.custody import Custody
 from sync.leaf import UNREADABLE
 from sync.ledger import Reader, Row
 from sync.pump import TROUBLE
-from sync.trust import CertificateRefused
+from sync.trust import CertificateRefused, Enrolment
 
 _ACTS: Final = UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21")
 _PAGE: Final = 500
@@ -65,7 +64,7 @@ class Hands(NamedTuple):
     custody: Custody
     denunciations: Denunciations
     forget_calendar: Callable[[], None]
-    admit: Callable[[str], Bundle]
+    admit: Callable[[str], Enrolment]
     note_heads: Callable[[], None]
     now_us: Callable[[], int]
     connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]

@@ -101,11 +101,6 @@ class Surroundings:
         line = [step for step in tree.path_up(code) if step in tree.parents] or [code]
         return " · ".join(self.name_of(step) for step in reversed(line))
 
-    def root(self) -> Division:
-        """The division at the top of this node's line."""
-        tree = self.topology()
-        return tree.path_up(self._here)[-1] if tree.parents else self._here
-
 
 def _with_notice(calendar: Calendar, event: AnyEvent) -> Calendar:
     if not isinstance(event, HolidaysNoticed):

@@ -3,8 +3,7 @@
 A folder (mode 0700) holds files (mode 0600): `log.skey`, `witness.skey`, `intake.skey` (Ed25519 with the name it
 signs under, as golang.org/x/mod/sumdb/note writes it); `recipient-0001.pem` and later ones (X25519 in PKCS #8, to
 which data keys are wrapped: the highest number is advertised, the older ones still open what was wrapped to
-them); `command.secret` (32 random bytes in hex, under which repeated commands are recognised); and where an escrow
-stands above, its public key `escrow.pem`.
+them); and `command.secret` (32 random bytes in hex, under which repeated commands are recognised).
 """
 
 import hashlib
@@ -23,11 +22,10 @@ from uuid import UUID
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from domain.divisions import Division
 from sync.note import COSIGNATURE_V1, ED25519, KEY_BYTES, Ed25519Signer, KeyInvalid, Signer, parse_skey
-from sync.sealing import Recipient, recipient_key_id
+from sync.sealing import recipient_key_id
 
 SigningUse = Literal["log", "witness", "intake"]
 
@@ -36,7 +34,6 @@ KINDS: Final[Mapping[SigningUse, int]] = MappingProxyType(
 )
 """What each signing key is for: heads and letters of the own log, cosignatures, promises to citizens."""
 
-ESCROW_FILE = "escrow.pem"
 COMMAND_FILE = "command.secret"
 MAX_KEY_FILE_BYTES = 4096
 SECRET_BYTES: Final = 32
@@ -126,30 +123,25 @@ class CommandSecret:
 
 
 class NodeKeys(msgspec.Struct, frozen=True):
-    """The keys of one node. recipients: newest first. escrow: the public half (32 raw bytes), if there is one."""
+    """The keys of one node. recipients: newest first."""
 
     log: Signer
     witness: Signer
     intake: Signer
     recipients: tuple[RecipientKey, ...]
     commands: CommandSecret
-    escrow: bytes | None
 
     @property
     def recipient(self) -> RecipientKey:
         """The one to advertise."""
         return self.recipients[0]
 
-    def own_recipient(self, here: Division) -> Recipient:
-        """This node as a custodian, under its newest key."""
-        return Recipient(here, self.recipient.public)
 
-
-def generate_keys(folder: Path, origin: str, escrow: bytes | None = None) -> NodeKeys:
+def generate_keys(folder: Path, origin: str) -> NodeKeys:
     """Make all keys of a new node in `folder`, which must be missing or empty; all of them, or none.
 
-    origin: of the node's log, `<trust domain>/<division>/<shard>`; witness and intake are named beside it. escrow:
-    the public key of the escrow above, 32 raw bytes. On the disk when it returns. Raises KeyFileExists.
+    origin: of the node's log, `<trust domain>/<division>/<shard>`; witness and intake are named beside it. On
+    the disk when it returns. Raises KeyFileExists.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -159,8 +151,6 @@ def generate_keys(folder: Path, origin: str, escrow: bytes | None = None) -> Nod
             write_private(_signing_file(staging, use), f"{signer.skey}\n".encode())
         write_private(staging / _recipient_file(1), _private_pem(X25519PrivateKey.generate()))
         write_private(staging / COMMAND_FILE, f"{os.urandom(SECRET_BYTES).hex()}\n".encode())
-        if escrow is not None:
-            write_private(staging / ESCROW_FILE, _public_pem(escrow))
         _put_in_place(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -179,14 +169,12 @@ def load_keys(folder: Path, devices: Mapping[SigningUse, Signer] = MappingProxyT
         if signer.verifier.public_key in seen:
             raise KeyFileReused(_signing_file(folder, use))
         seen.add(signer.verifier.public_key)
-    escrow = folder / ESCROW_FILE
     return NodeKeys(
         signers["log"],
         signers["witness"],
         signers["intake"],
         _recipients(folder),
         _command_secret(folder / COMMAND_FILE),
-        _escrow_key(escrow) if escrow.exists() else None,
     )
 
 
@@ -314,26 +302,10 @@ def _command_secret(path: Path) -> CommandSecret:
     return CommandSecret(bytes.fromhex(content.decode("ascii")))
 
 
-def _escrow_key(path: Path) -> bytes:
-    try:
-        key = serialization.load_pem_public_key(read_private(path))
-    except (ValueError, UnsupportedAlgorithm):
-        raise KeyFileMalformed(path) from None
-    if not isinstance(key, X25519PublicKey):
-        raise KeyFileMalformed(path)
-    return key.public_bytes_raw()
-
-
 def _private_pem(key: X25519PrivateKey) -> bytes:
     """Not encrypted: the file's mode guards it, and a backup seals it."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _public_pem(key: bytes) -> bytes:
-    return X25519PublicKey.from_public_bytes(key).public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
 

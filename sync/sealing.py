@@ -28,6 +28,7 @@ Random = Callable[[int], bytes]
 Purpose = Literal["handle", "escrow", "access"]
 
 DATA_KEY_BYTES = 32
+RECIPIENT_KEY_BYTES = 32
 MAX_SEALED_BYTES = 768 * 1024
 """One part beside an event; with a leaf of 64 KiB it still fits one record of a channel."""
 
@@ -181,6 +182,15 @@ class Wrapped(msgspec.Struct, frozen=True):
     subject: str
     grants: tuple[Grant, ...]
     parts: tuple[bytes, ...]
+
+
+def is_usable(key: bytes) -> bool:
+    """Whether anything can be wrapped to this public key: some points of the curve give everybody the same secret."""
+    try:
+        HPKE.encrypt(b"", X25519PublicKey.from_public_bytes(key), _RECIPIENT_DOMAIN)
+    except ValueError:
+        return False
+    return True
 
 
 def recipient_key_id(key: bytes) -> str:

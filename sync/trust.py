@@ -14,7 +14,19 @@ from msgspec import Meta
 
 from domain.divisions import Division, Tier, Topology, division
 from domain.errors import DomainError
-from sync.note import KeyInvalid, NoteInvalid, Signer, Verifier, parse_note, parse_vkey, sign_note, verify
+from sync.note import (
+    KeyInvalid,
+    NoteInvalid,
+    Signer,
+    Verifier,
+    decode64,
+    encode64,
+    parse_note,
+    parse_vkey,
+    sign_note,
+    verify,
+)
+from sync.sealing import RECIPIENT_KEY_BYTES, Recipient, is_usable, recipient_key_id
 
 MAX_SKEW_US = 10 * 60 * 1_000_000
 """How far two nodes' clocks may differ before a certificate counts as not yet or no longer valid."""
@@ -71,8 +83,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of `division` from `valid_from_us` to `valid_to_us` (UTC microseconds), said by `parent`.
 
-    parent: null for the root alone. serial: counts the certificates of one division; the highest is in force for
-    what the division signs from now on, older ones stay good for what lies in logs.
+    parent: null for the root alone. escrow: on the root's alone, the X25519 key in base64 that every data key is
+    wrapped to once more; the pin of the root covers it. serial: counts the certificates of one division; the highest
+    is in force for what the division signs from now on, older ones stay good for what lies in logs.
     """
 
     division: Division
@@ -81,6 +94,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     parent: Division | None
     origin: str
     keys: Keys
+    escrow: str | None
     serial: Annotated[int, Meta(ge=1)]
     valid_from_us: int
     valid_to_us: int
@@ -152,6 +166,15 @@ class Directory:
             waiting = [text for text in waiting if text not in taken]
         return grown
 
+    @property
+    def escrow(self) -> Recipient | None:
+        """Whom every data key is wrapped to once more, as the pinned root says; null where it has none."""
+        for known in self._by_division.values():
+            root = known[-1].certificate
+            if root.parent is None:
+                return None if root.escrow is None else Recipient(root.division, decode64(root.escrow))
+        return None
+
     def division(self, code: str) -> Known | None:
         """The certificate in force of a division."""
         known = self._by_division.get(Division(code))
@@ -216,6 +239,7 @@ class Directory:
         _verify(text, self._issuers(certificate, text))
         older = self._by_division.get(certificate.division, ())
         self._check_place(certificate, older)
+        _check_escrow(certificate)
         known = Known(certificate, text, log, witness)
         self._by_division[certificate.division] = (*older, known)
         self._by_origin[certificate.origin] = (*self._by_origin.get(certificate.origin, ()), known)
@@ -273,12 +297,18 @@ def read_request(text: str) -> Request:
     request = _read(text, _REQUEST, Request)
     log, _ = _own_keys_of(request)
     _verify(text, [log])
+    if not is_usable(decode64(request.keys.recipient)):
+        raise CertificateRefused("keys", "收件密钥无效", "nothing can be wrapped to its recipient key")
     return request
 
 
-def make_root(request: Request, signer: Signer, valid_from_us: int, valid_to_us: int) -> str:
-    """The self-signed certificate of a root."""
-    return _sign(_CERTIFICATE, _certified(request, None, 1, valid_from_us, valid_to_us), signer)
+def make_root(
+    request: Request, signer: Signer, valid_from_us: int, valid_to_us: int, escrow: bytes | None = None
+) -> str:
+    """The self-signed certificate of a root. escrow: the public half of the escrow's key, 32 raw bytes."""
+    certificate = _certified(request, None, 1, valid_from_us, valid_to_us)
+    named = None if escrow is None else encode64(escrow)
+    return _sign(_CERTIFICATE, msgspec.structs.replace(certificate, escrow=named), signer)
 
 
 def enrol(
@@ -332,6 +362,7 @@ def _certified(
         parent=parent,
         origin=request.origin,
         keys=request.keys,
+        escrow=None,
         serial=serial,
         valid_from_us=valid_from_us,
         valid_to_us=valid_to_us,
@@ -376,4 +407,24 @@ def _checked_keys(code: Division, origin: str, keys: Keys) -> tuple[Verifier, Ve
         raise CertificateRefused("origin", "日志名与区划不符", "its log is not named after the division and its key")
     if len({log.public_key, witness.public_key, intake.public_key}) != 3:
         raise CertificateRefused("keys", "三把密钥须各不相同", "log, witness and intake need a key each")
+    if recipient_key_id(_raw_key(keys.recipient)) != keys.recipient_id:
+        raise CertificateRefused("keys", "收件密钥与其编号不符", "its recipient key has another id")
     return log, witness
+
+
+def _check_escrow(certificate: Certificate) -> None:
+    if certificate.escrow is not None:
+        if certificate.parent is not None:
+            raise CertificateRefused("escrow", "只有根证书可指定托管密钥", "only the root names an escrow")
+        _raw_key(certificate.escrow)
+
+
+def _raw_key(text: str) -> bytes:
+    """An X25519 public key in base64. Raises CertificateRefused."""
+    try:
+        raw = decode64(text)
+    except NoteInvalid as error:
+        raise CertificateRefused("keys", "收件密钥格式不对", str(error)) from error
+    if len(raw) != RECIPIENT_KEY_BYTES:
+        raise CertificateRefused("keys", "收件密钥长度不对", "a recipient key has 32 bytes")
+    return raw

@@ -91,7 +91,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "broken/node.toml").write_text("[node\n")
     (place / "half").mkdir()
     (place / "half/node.toml").write_text('[node]\ndivision = "410200000000"\n')
-    bundle = founding.Bundle(founding.enrolment(place / "root"), None)
+    bundle = founding.enrolment(place / "root")
     (place / "others.json").write_bytes(msgspec.json.encode(bundle))
     (place / "garbage").write_bytes(b"\xff\x00garbage\n")
     (place / "policy").write_text(POLICY, "utf-8")
@@ -235,6 +235,6 @@ def test_a_node_does_not_start_where_its_port_is_taken(place: Path) -> None:
 
 
 def test_files_of_a_node_are_for_its_owner_alone_and_nothing_half_written_stays(place: Path) -> None:
-    for name in ("node.toml", "request.note", "keys/log.skey", "trust/enrolment.json", "trust/escrow.key"):
+    for name in ("node.toml", "request.note", "keys/log.skey", "trust/enrolment.json"):
         assert (place / "root" / name).stat().st_mode & 0o777 == 0o600, name
     assert [path.name for path in (place / "root").rglob(".*")] == []

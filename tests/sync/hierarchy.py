@@ -32,13 +32,15 @@ from sync.channel_postgres import PostgresChannel
 from sync.custody_postgres import keep_parts
 from sync.exchange import Exchange, found
 from sync.ledger import Reader, Row
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer
+from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
+from sync.sealing import recipient_key_id
 from sync.station import Station
 from sync.store_postgres import PostgresStore, PostgresTx
 from sync.trust import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
 from sync.writer import Writer
 from tests.sync.chance import Chance
 
+ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
 CITY = Division("410200000000")
 COUNTY = Division("410221000000")
 TOWNSHIP = Division("410221100000")
@@ -193,8 +195,8 @@ class Node:
             log=self.signer.verifier.vkey,
             witness=self.cosigner.verifier.vkey,
             intake=self.intake.verifier.vkey,
-            recipient_id="0" * 32,
-            recipient="A" * 43 + "=",
+            recipient_id=recipient_key_id(ANY_RECIPIENT),
+            recipient=encode64(ANY_RECIPIENT),
         )
         wish = Request(
             division=self.division, name=self.division, tier=tier_of(self.division), origin=self.origin, keys=keys

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from domain.divisions import Division
 from sync.keys import (
@@ -71,13 +70,11 @@ def test_each_signing_key_carries_its_name_and_kind(folder: Path) -> None:
 
 
 def test_loading_gives_the_keys_that_were_made(tmp_path: Path) -> None:
-    escrow = X25519PrivateKey.generate().public_key().public_bytes_raw()
-    made = generate_keys(tmp_path / "keys", ORIGIN, escrow)
+    made = generate_keys(tmp_path / "keys", ORIGIN)
     loaded = load_keys(tmp_path / "keys")
     assert loaded.log.sign(b"m") == made.log.sign(b"m")
     assert loaded.recipient.public == made.recipient.public
-    assert loaded.escrow == escrow
-    assert loaded.own_recipient(VILLAGE).key_id == recipient_key_id(made.recipient.public)
+    assert loaded.recipient.key_id == recipient_key_id(made.recipient.public)
 
 
 def test_keys_are_never_overwritten(folder: Path) -> None:
@@ -170,7 +167,7 @@ def test_after_a_rotation_the_newest_key_is_advertised_and_the_older_one_is_kept
     new = rotate_recipient(folder)
     keys = load_keys(folder)
     assert [key.key_id for key in keys.recipients] == [new.key_id, old.key_id]
-    assert keys.own_recipient(VILLAGE).key == new.public
+    assert keys.recipient.public == new.public
     assert modes(folder)["recipient-0002.pem"] == 0o600
 
 

@@ -2,7 +2,8 @@ import msgspec
 import pytest
 
 from domain.divisions import Division, Tier
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, sign_note
+from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64, sign_note
+from sync.sealing import recipient_key_id
 from sync.trust import (
     MAX_SKEW_US,
     AlreadyEnrolled,
@@ -20,6 +21,7 @@ from sync.trust import (
 )
 from tests.sync.chance import Chance
 
+ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
 CITY = Division("410200000000")
 COUNTY = Division("410221000000")
 TOWNSHIP = Division("410221100000")
@@ -37,8 +39,8 @@ class Applicant:
             log=self.signer.verifier.vkey,
             witness=Ed25519Signer(f"{origin}/witness", COSIGNATURE_V1, chance(32)).verifier.vkey,
             intake=Ed25519Signer(f"{origin}/intake", ED25519, chance(32)).verifier.vkey,
-            recipient_id="0" * 32,
-            recipient="A" * 43 + "=",
+            recipient_id=recipient_key_id(ANY_RECIPIENT),
+            recipient=encode64(ANY_RECIPIENT),
         )
         self.wish = Request(division=division, name=f"{division}节点", tier=tier, origin=origin, keys=self.keys)
 
