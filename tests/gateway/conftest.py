@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -140,7 +141,14 @@ _towns = itertools.count(1)
 @pytest.fixture(scope="session")
 def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """Both nodes, started once for all tests of the gateway; each test files cases of its own."""
-    folder, number = tmp_path_factory.mktemp("town"), next(_towns)
+    with running_town(postgres, tmp_path_factory.mktemp("town")) as both:
+        yield both
+
+
+@contextmanager
+def running_town(postgres: PostgresServer, folder: Path) -> Iterator[Town]:
+    """Both nodes, founded in `folder` and running inside the block."""
+    number = next(_towns)
     witness = WitnessConfig(name="audit.test.example/witness", port=free_port())
     vkey = found_witness(folder / "witness", witness)
     channel = config.ChannelEnd(dsn=database(postgres, f"channel_{number}"))
@@ -155,10 +163,12 @@ def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     founding.install(folder / "village", enrol_child(folder / "county", request))
     stop_witness = serve(build_witness(folder / "witness"), witness.port)
     offices = [_open(folder / "county"), _open(folder / "village")]
-    yield Town(*offices)
-    for office in reversed(offices):
-        office.node.stop()
-    stop_witness()
+    try:
+        yield Town(*offices)
+    finally:
+        for office in reversed(offices):
+            office.node.stop()
+        stop_witness()
 
 
 def settings(

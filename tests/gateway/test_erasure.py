@@ -1,16 +1,24 @@
 """What two persons erase is gone at every custodian, stays gone, and leaves a case that can still be worked on."""
 
 import time
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from domain.divisions import Division
 from domain.events import Actor, CaseId, EventId, KeyGranted, StreamId, encode, tag_of
+from gateway.backup import make_backup
+from gateway.backup_file import Cost
+from gateway.config import Database
 from gateway.ids import uuid7
+from gateway.node import Node
+from gateway.postgres_server import PostgresServer
+from gateway.restore import Changes, restore_backup
+from gateway.web import build_app
 from sync.append import Append, NewEvent
 from sync.custody_postgres import keep_parts
 from sync.sealing import DataKey, grant_key
-from tests.gateway.conftest import COUNTY, VILLAGE, Api, Office, Town, wait_until
+from tests.gateway.conftest import COUNTY, PASSWORD, VILLAGE, Api, Office, Town, running_town, wait_until
 from tests.gateway.test_api import Filed, file_case, registration
 
 
@@ -93,6 +101,38 @@ def test_a_key_that_is_given_on_after_the_erasure_stays_nowhere(town: Town) -> N
     wait_until(lambda: kept(town.county, filed.case, subject) == 0)
 
 
+def test_a_backup_from_before_the_erasure_brings_nothing_back(postgres: PostgresServer, tmp_path: Path) -> None:
+    with running_town(postgres, tmp_path) as town:
+        county, village = town
+        filed = file_case(village.api("clerk"))
+        end(village, filed.case, filed.leg)
+        wait_until(lambda: learned(county, filed.case))
+        wait_until(lambda: has_ended(county, filed.case))
+        save(village, tmp_path / "backup")
+        # From here on it hears its superior and is heard by nobody: what it signs is lost with its disk.
+        village.node.links.stop()
+        village.node.links.start(village.node.failed.set, may_send=False)
+        subject = erase(county, filed)
+        wait_until(lambda: kept(village, filed.case, subject) == 0)
+        village.node.stop()
+        postgres.create_database("village_again")
+        database = Database(dsn=postgres.dsn("village_again"))
+        restore_backup(tmp_path / "backup", tmp_path / "again", PASSWORD, quiet, changes=Changes(database=database))
+        restored = Node(tmp_path / "again")
+        restored.open()
+        again = Office(restored, build_app(restored))
+        assert kept(again, filed.case, subject) > 0
+        restored.stop()
+        restored = Node(tmp_path / "again")
+        restored.start()
+        again = Office(restored, build_app(restored))
+        try:
+            wait_until(lambda: kept(again, filed.case, subject) == 0, 60)
+            wait_until(lambda: erasures(county, filed.case)[0]["waiting_for"] == [], 60)
+        finally:
+            restored.stop()
+
+
 def test_one_erased_person_does_not_close_the_texts_of_the_others(town: Town) -> None:
     clerk, leader = town.village.api("clerk"), town.village.api("leader")
     filed = file_case(clerk)
@@ -148,6 +188,18 @@ def test_texts_too_large_to_travel_are_refused_before_anything_is_written(town: 
     refused = handler.give(issue)
     assert (refused.status_code, refused.json()["code"]) == (413, "texts_too_long"), refused.text
     assert own_size(town.village) == before
+
+
+def save(office: Office, target: Path) -> None:
+    make_backup(office.node.folder, office.node.dsn, target, PASSWORD, quiet, made_us=1, cost=Cost(64, 1, 1))
+
+
+def quiet(_table: str, _size_bytes: int) -> None:
+    pass
+
+
+def has_ended(office: Office, case: str) -> bool:
+    return bool(office.api("leader").get(f"/api/cases/{case}").json()["ended"])
 
 
 def legs(office: Office, case: str) -> Any:
