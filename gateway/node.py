@@ -62,6 +62,7 @@ from sync.writer import Writer
 
 POOL_SIZE = 6
 DATABASE_LOOK_S = 1.0
+_FRESH_S = 2.0
 _log = structlog.get_logger("node")
 
 
@@ -255,6 +256,10 @@ class Node:
         """Append by the one writer. Raises AwaitingSuperior, SuperiorKnowsMore, and as `Writer.append`."""
         self.probation.require_over()
         return self.writer.append(append)
+
+    def await_views(self, pos: int) -> None:
+        """Return once the views show what was recorded at `pos`, or after two seconds: a page shows what it just did."""
+        self.views.wait_for(pos, _FRESH_S)
 
     def _own_envelope(self, id_: EventId, now_us: int) -> Envelope:
         """Of an event that the node records about itself, in a stream of its own."""

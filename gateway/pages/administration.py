@@ -9,7 +9,6 @@ from fastapi.responses import RedirectResponse, Response
 from domain.errors import DomainError
 from gateway.accounts import Accounts, Duties, NewAccount, Visitor
 from gateway.node import Node
-from gateway.pages.case import FRESH_S
 from gateway.pages.forms import Form, Given, Problems, SentForm, visitor_of
 from gateway.pages.registering import key_of
 from gateway.pages.render import page
@@ -88,7 +87,7 @@ def change_unit(request: Request, form: SentForm) -> Response:
         pos = open_unit(node, new, operator.account.actor, key_of(form))
     except DomainError as refusal:
         return _units(request, Problems(refusal), Given(form.fields))
-    node.views.wait_for(pos, FRESH_S)
+    node.await_views(pos)
     return _back("/units")
 
 

@@ -35,9 +35,6 @@ from projections.timeline import Entry
 
 router = APIRouter()
 
-FRESH_S: Final = 2.0
-"""How long a page waits for the views to show what was just recorded."""
-
 _OF_ANOTHER: Final = frozenset({"role_not_allowed", "unit_not_here"})
 """Refusals that say only that a step is another person's: no news on a case page."""
 
@@ -85,7 +82,7 @@ def step(request: Request, case: UUID, form: SentForm) -> Response:
     except (DomainError, FormInvalid) as refusal:
         given, failed = Given(form.fields), form.get("command")
         return _page(request, reading, account, problems=Problems(refusal), failed=failed, given=given)
-    node.views.wait_for(recorded.pos, FRESH_S)
+    node.await_views(recorded.pos)
     return RedirectResponse(f"/cases/{case}?done=1", status_code=303)
 
 

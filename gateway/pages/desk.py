@@ -111,6 +111,7 @@ def register(request: Request, form: SentForm) -> Response:
         recorded = carry_out(request, node, visitor.account, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
         return _register_page(request, Problems(refusal), Given(form.fields))
+    node.await_views(recorded.pos)
     case = registered_case(recorded.events)
     return receipt_page(request, case, back=f"/cases/{case}")
 
