@@ -258,7 +258,7 @@ class Node:
         return self.writer.append(append)
 
     def await_views(self, pos: int) -> None:
-        """Return once the views show what was recorded at `pos`, or after two seconds: a page shows what it just did."""
+        """Return once the views show what was recorded at `pos`, or after two seconds: a page shows what it did."""
         self.views.wait_for(pos, _FRESH_S)
 
     def _own_envelope(self, id_: EventId, now_us: int) -> Envelope:
