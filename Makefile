@@ -15,9 +15,9 @@ help: ## this list
 	@$(UV) sync --frozen --quiet --inexact
 	@touch $@
 
-gateway/static/vendor/ready: package.json package-lock.json gateway/assets.py .venv/ready
+gateway/static/vendor/ready: package.json package-lock.json gateway/web/assets.py .venv/ready
 	@npm ci --silent --no-audit --no-fund --ignore-scripts
-	@$(RUN)python -m gateway.assets
+	@$(RUN)python -m gateway.web.assets
 	@touch $@
 
 setup: .venv/ready gateway/static/vendor/ready ## install everything into .venv and node_modules

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bench
 from bench.report import table
-from gateway.postgres_server import PostgresServer
+from gateway.hosting.postgres_server import PostgresServer
 
 
 def main(names: list[str]) -> None:

@@ -16,11 +16,11 @@ from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.report import Line
-from gateway.postgres_server import PostgresServer
-from sync.append import Append, Learned, NewEvent
-from sync.ledger import FROM_BELOW
-from sync.migrations import migrate
-from sync.writer import Intake, Writer
+from gateway.hosting.postgres_server import PostgresServer
+from sync.ledger.append import Append, Learned, NewEvent
+from sync.ledger.migrations import migrate
+from sync.ledger.reader import FROM_BELOW
+from sync.ledger.writer import Intake, Writer
 
 SECONDS: Final = float(os.environ.get("BENCH_SECONDS", "2"))
 BODY: Final = os.urandom(150).hex().encode()  # 300 bytes, the size of a small event

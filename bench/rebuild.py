@@ -22,12 +22,12 @@ from psycopg.conninfo import conninfo_to_dict
 from bench.report import Line
 from domain import events
 from domain.divisions import Division
-from gateway.postgres_server import PostgresServer
+from gateway.hosting.postgres_server import PostgresServer
 from projections.catalogue import PROJECTIONS
 from projections.rebuild import build
 from projections.runner import Runner
-from sync.ledger import Reader, Row
-from sync.migrations import migrate
+from sync.ledger.migrations import migrate
+from sync.ledger.reader import Reader, Row
 
 CASES: Final = int(os.environ.get("BENCH_CASES", "6000"))
 STOCK_EVENTS: Final = int(os.environ.get("BENCH_STOCK_EVENTS", "2400"))

@@ -17,18 +17,18 @@ from bench.rebuild import stock_runner
 from bench.report import Line
 from domain.divisions import Division, tier_of
 from domain.events import Accepted, Actor, CaseId, ClaimId, EventId, LegId, StreamId, encode, tag_of
-from gateway.postgres_server import PostgresServer
-from sync.append import Append, NewEvent
-from sync.channel_postgres import PostgresChannel
-from sync.exchange import Exchange, found
-from sync.migrations import migrate
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
-from sync.pumping import Pumping
-from sync.sealing import recipient_key_id
-from sync.station import Station
-from sync.store_postgres import PostgresStore
-from sync.trust import Directory, Keys, Request, enrol, fingerprint, make_request, make_root, read_request
-from sync.writer import Writer
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.exchange import Exchange, found
+from sync.exchange.pumping import Pumping
+from sync.exchange.station import Station
+from sync.exchange.store_postgres import PostgresStore
+from sync.ledger.append import Append, NewEvent
+from sync.ledger.migrations import migrate
+from sync.ledger.writer import Writer
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
+from sync.sealed.sealing import recipient_key_id
+from sync.trust.certificates import Directory, Keys, Request, enrol, fingerprint, make_request, make_root, read_request
 
 ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
 EVENTS: Final = int(os.environ.get("BENCH_REPLICATED", "40000"))

@@ -433,7 +433,7 @@ class NodeOpened(Event, tag="node.opened.v0", frozen=True, kw_only=True):
 
 
 class ChildEnrolled(Event, tag="node.enrolled.v0", frozen=True, kw_only=True):
-    """A node was enrolled below this one. certificate: the signed certificate (see sync/trust), verbatim text."""
+    """A node was enrolled below this one. certificate: the signed text (see sync/trust/certificates)."""
 
     division: Division
     name: str

@@ -68,7 +68,7 @@ def node_init(
     witness_key: Annotated[str, typer.Option(help="外部见证公钥 / its public key")] = "",
 ) -> None:
     """建立节点：生成密钥和配置 / make a node's folder, keys and configuration."""
-    from gateway import config, founding
+    from gateway.hosting import config, founding
 
     if root == (parent is not None):
         raise typer.BadParameter("--parent 与 --root 二者必居其一 / give either --parent or --root")
@@ -89,7 +89,7 @@ def node_init(
         witness=config.OutsideWitness(url=witness_url, key=witness_key) if witness_url else None,
     )
     if root:
-        from gateway.clock import SystemClock
+        from gateway.hosting.clock import SystemClock
 
         log_key = founding.found_root(folder, settings, SystemClock().now_us())
         typer.echo(f"{folder}：已建立根节点，日志公钥 / founded the root; the key of its log: {log_key}")
@@ -101,7 +101,7 @@ def node_init(
 @node.command("backup")
 def node_backup(folder: Folder, out: Annotated[Path, typer.Option(help="备份文件 / the file to make")]) -> None:
     """备份节点的数据库和密钥；口令从标准输入读取 / save database and keys in one sealed file."""
-    from gateway.saving import save
+    from gateway.backup.saving import save
 
     manifest = save(folder, out, _secret("备份口令 / passphrase"), lambda table, _: typer.echo(f"  {table}", err=True))
     typer.echo(f"{out}：{manifest.division}，账本 {manifest.pos} 位 / ledger position {manifest.pos}")
@@ -116,7 +116,7 @@ def node_restore(
     embedded: Annotated[bool, typer.Option("--embedded", help="改用自带数据库 / use the embedded one")] = False,
 ) -> None:
     """由备份恢复到新目录；先向上级核对，再恢复办理 / start from a backup; it asks its superior before it writes."""
-    from gateway.saving import put_back
+    from gateway.backup.saving import put_back
 
     manifest = put_back(source, folder, _secret("备份口令 / passphrase"), port, "" if embedded else dsn)
     typer.echo(f"{folder}：{manifest.division}，账本 {manifest.pos} 位 / ledger position {manifest.pos}")
@@ -137,7 +137,7 @@ def node_enrol(
     bundle: Annotated[Path | None, typer.Option(help="上级给的登记结果 / what the superior gave back")] = None,
 ) -> None:
     """上级：签发下级证书；下级：装入登记结果 / sign a child's request, or install what the superior gave back."""
-    from gateway import enrolling, founding
+    from gateway.hosting import enrolling, founding
 
     if (request is None) == (bundle is None):
         raise typer.BadParameter("--request 与 --bundle 二者必居其一 / give either --request or --bundle")
@@ -153,7 +153,7 @@ def node_enrol(
 @node.command("run")
 def node_run(folder: Folder) -> None:
     """运行节点 / run the node until it is told to stop."""
-    from gateway.serving import run_node
+    from gateway.hosting.serving import run_node
 
     sys.exit(run_node(folder))
 
@@ -163,8 +163,8 @@ def node_status(
     folder: Folder, as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / as JSON")] = False
 ) -> None:
     """查看节点状态 / ask a running node how it is."""
-    from gateway import config
-    from gateway.serving import ask_status, shown
+    from gateway.hosting import config
+    from gateway.hosting.serving import ask_status, shown
 
     status = ask_status(config.load(folder).url)
     typer.echo(msgspec.json.encode(status).decode() if as_json else shown([status]))
@@ -180,7 +180,7 @@ def verify_receipt(
 ) -> None:
     """仅凭公布的策略离线核验回执 / check a receipt offline, with the published policy alone."""
     from gateway.checking import tell_receipt
-    from gateway.clock import SystemClock
+    from gateway.hosting.clock import SystemClock
 
     now_us = SystemClock().now_us()
     data, published = file.read_bytes(), policy.read_text("utf-8", "replace")
@@ -196,7 +196,7 @@ def account_add(
     discipline: Annotated[bool, typer.Option("--discipline", help="保密岗位 / confidential desk")] = False,
 ) -> None:
     """添加账户；口令从标准输入读取 / add an account; the password is read from standard input."""
-    from gateway.serving import add_account
+    from gateway.hosting.serving import add_account
 
     add_account(folder, login, role, unit, _secret("口令 / password"), discipline=discipline)
     typer.echo(f"{login}：已添加 / added")
@@ -209,7 +209,7 @@ def witness_init(
     port: Annotated[int, typer.Option(help="监听端口 / where it listens")] = 8420,
 ) -> None:
     """建立外部见证：生成密钥 / make a witness's folder and key."""
-    from gateway.outside_witness import WitnessConfig, found_witness
+    from gateway.hosting.outside_witness import WitnessConfig, found_witness
 
     key = found_witness(folder, WitnessConfig(name=name, port=port))
     typer.echo(f"{folder}：见证公钥 / the witness's key: {key}")
@@ -218,7 +218,7 @@ def witness_init(
 @witness.command("watch")
 def witness_watch(folder: Folder, key: Annotated[str, typer.Argument(help="日志公钥 / the key of a log")]) -> None:
     """由见证会签此日志，下次启动起生效 / have the witness cosign this log from its next start."""
-    from gateway.outside_witness import watch
+    from gateway.hosting.outside_witness import watch
 
     watch(folder, key)
     typer.echo(f"{folder}：将会签 / will cosign {key}")
@@ -227,7 +227,7 @@ def witness_watch(folder: Folder, key: Annotated[str, typer.Argument(help="日�
 @witness.command("run")
 def witness_run(folder: Folder) -> None:
     """运行外部见证 / run the witness until it is told to stop."""
-    from gateway.serving import run_witness
+    from gateway.hosting.serving import run_witness
 
     sys.exit(run_witness(folder))
 
@@ -270,7 +270,7 @@ def demo_status(
 ) -> None:
     """各节点的状态 / how every node of the city is."""
     from gateway.demo.performance import city_status
-    from gateway.serving import shown
+    from gateway.hosting.serving import shown
 
     nodes = city_status(folder or context.obj or Path("demo-city"))
     typer.echo(msgspec.json.encode({"nodes": nodes}).decode() if as_json else shown(nodes))

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from domain.clocks import SHANGHAI
-from sync.receipt import Promised, ReceiptReport, verify_receipt
+from sync.proofs.receipt import Promised, ReceiptReport, verify_receipt
 
 
 def tell_receipt(data: bytes, policy_text: str, now_us: int, *, accept_simulated_clock: bool) -> str:

@@ -3,23 +3,23 @@
 import psycopg
 
 from domain.errors import DomainError
-from gateway.config import ConfigInvalid
 from gateway.demo.messages import InputInvalid
 from gateway.demo.player import DemoFailed
-from gateway.enrolling import EnrolmentUnanswered, RequestRefused
-from gateway.founding import BundleInvalid, FolderTaken, NotEnrolled
+from gateway.hosting.config import ConfigInvalid
+from gateway.hosting.enrolling import EnrolmentUnanswered, RequestRefused
+from gateway.hosting.founding import BundleInvalid, FolderTaken, NotEnrolled
+from gateway.hosting.postgres_server import PostgresServerError
+from gateway.hosting.serving import NodeUnreachable, PortUnusable
 from gateway.node import FolderInUse
-from gateway.postgres_server import PostgresServerError
 from gateway.rebuilding import ViewUnknown
-from gateway.serving import NodeUnreachable, PortUnusable
 from projections.rebuild import RebuildBusy
-from sync.append import LedgerError
-from sync.keys import KeyFileRefused
-from sync.migrations import MigrationRefused
-from sync.note import KeyInvalid, NoteInvalid
-from sync.policy import PolicyInvalid
-from sync.receipt import ReceiptInvalid
-from sync.trust import CertificateRefused
+from sync.ledger.append import LedgerError
+from sync.ledger.migrations import MigrationRefused
+from sync.proofs.note import KeyInvalid, NoteInvalid
+from sync.proofs.policy import PolicyInvalid
+from sync.proofs.receipt import ReceiptInvalid
+from sync.trust.certificates import CertificateRefused
+from sync.trust.keys import KeyFileRefused
 
 NAMED: tuple[type[Exception], ...] = (
     BundleInvalid,

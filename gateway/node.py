@@ -27,38 +27,39 @@ from domain.events import (
     encode,
     tag_of,
 )
-from gateway import accounts, config, founding, logs
-from gateway.case_files import CaseFiles
-from gateway.clock import HeldClock, SharedClock, SystemClock
-from gateway.config import NodeConfig
-from gateway.denunciations import Denunciations
-from gateway.desk import Desk
-from gateway.head_notes import HeadNotes
-from gateway.ids import uuid7
-from gateway.journal import Journal
-from gateway.links import Links
-from gateway.numbers import Numbers
-from gateway.postgres_server import PostgresServer, PostgresServerError
-from gateway.probation import Probation
-from gateway.readings import Readings
-from gateway.receipts import Receipts
-from gateway.restore import NODE_DATABASE, SERVER_FOLDER
-from gateway.sealer import Sealer
-from gateway.status import NodeStatus
-from gateway.steward import Hands, Steward
-from gateway.surroundings import OFFICE, Surroundings
+from gateway.backup.probation import Probation
+from gateway.backup.restore import NODE_DATABASE, SERVER_FOLDER
+from gateway.casework.case_files import CaseFiles
+from gateway.casework.denunciations import Denunciations
+from gateway.casework.desk import Desk
+from gateway.casework.head_notes import HeadNotes
+from gateway.casework.journal import Journal
+from gateway.casework.numbers import Numbers
+from gateway.casework.readings import Readings
+from gateway.casework.receipts import Receipts
+from gateway.casework.sealer import Sealer
+from gateway.casework.steward import Hands, Steward
+from gateway.hosting import config, founding
+from gateway.hosting.clock import HeldClock, SharedClock, SystemClock
+from gateway.hosting.config import NodeConfig
+from gateway.hosting.ids import uuid7
+from gateway.hosting.links import Links
+from gateway.hosting.postgres_server import PostgresServer, PostgresServerError
+from gateway.hosting.status import NodeStatus
+from gateway.hosting.surroundings import OFFICE, Surroundings
+from gateway.web import accounts, logs
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
-from sync.append import Append, Appended, LedgerError, NewEvent
-from sync.connections import open_pool
-from sync.custody import Custody
-from sync.custody_postgres import PostgresCases
-from sync.keys import NodeKeys, load_keys
-from sync.ledger import Reader, Tip, register_log
-from sync.migrations import migrate
-from sync.tree import OWN_LOG
-from sync.trust import Enrolment, read_certificate
-from sync.writer import Writer
+from sync.ledger.append import Append, Appended, LedgerError, NewEvent
+from sync.ledger.connections import open_pool
+from sync.ledger.migrations import migrate
+from sync.ledger.reader import Reader, Tip, register_log
+from sync.ledger.writer import Writer
+from sync.proofs.tree import OWN_LOG
+from sync.sealed.custody import Custody
+from sync.sealed.custody_postgres import PostgresCases
+from sync.trust.certificates import Enrolment, read_certificate
+from sync.trust.keys import NodeKeys, load_keys
 
 POOL_SIZE = 6
 DATABASE_LOOK_S = 1.0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import psycopg
 
-from gateway.databases import database_of
+from gateway.hosting.databases import database_of
 from projections import rebuild as build
 from projections.catalogue import PROJECTIONS
-from sync.ledger import Reader
+from sync.ledger.reader import Reader
 
 
 class ViewUnknown(ValueError):

@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gateway.postgres_server import SMALL_OFFICE, PostgresServer
-from sync.migrations import migrate
+from gateway.hosting.postgres_server import SMALL_OFFICE, PostgresServer
+from sync.ledger.migrations import migrate
 
 _numbers = itertools.count(1)
 

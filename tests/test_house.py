@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway.__main__ import app
-from gateway.config import NodeConfig
+from gateway.hosting.config import NodeConfig
 from tests.domain.write_events_document import document as events_document
 
 ROOT = Path(__file__).parent.parent

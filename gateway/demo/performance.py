@@ -9,7 +9,6 @@ from typing import Final
 import psycopg
 
 from domain.divisions import Division
-from gateway.clock import SharedClock
 from gateway.demo import messages, scripted_day
 from gateway.demo.city import PASSWORD, ROLES, City, Member, Tell, found_city
 from gateway.demo.ending import EXIT_INTERRUPTED, Ending, Interrupted
@@ -17,9 +16,10 @@ from gateway.demo.keeper import Keeper
 from gateway.demo.messages import Way
 from gateway.demo.player import DemoFailed, Desks, Place, play
 from gateway.demo.story import DAY_US, Story, moment_us
+from gateway.hosting.clock import SharedClock
+from gateway.hosting.serving import NodeUnreachable, ask_status
+from gateway.hosting.status import NodeStatus
 from gateway.node import held
-from gateway.serving import NodeUnreachable, ask_status
-from gateway.status import NodeStatus
 from projections.store import LIVE
 
 SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")

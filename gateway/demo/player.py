@@ -18,9 +18,9 @@ import msgspec
 
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, Role
-from gateway.clock import SharedClock
 from gateway.demo.ending import Interrupted
 from gateway.demo.story import HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, act_id
+from gateway.hosting.clock import SharedClock
 
 WORKERS = 8
 SLACK_US = 48 * HOUR_US

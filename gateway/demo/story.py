@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from domain.commands import AnyCommand
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, ClaimId, Rating, Registered, Role, encode
-from sync.merkle import leaf_hash
+from sync.proofs.merkle import leaf_hash
 
 CHINA = timezone(timedelta(hours=8))
 HOUR_US = 3_600_000_000

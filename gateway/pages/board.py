@@ -8,18 +8,18 @@ from fastapi.responses import Response
 
 from domain.clocks import shanghai_date
 from domain.limits import rule_on
-from gateway.accounts import Visitor
-from gateway.languages import N_, chosen
-from gateway.moments import point_of_view
+from gateway.casework.remit import OVERSEERS
+from gateway.casework.units import Names
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import Problems
 from gateway.pages.render import page, translator
-from gateway.refusals import InputInvalid, NotFound
-from gateway.remit import OVERSEERS
-from gateway.supervising import PAGE_SIZE, board_view, unit_cases
-from gateway.units import Names
-from gateway.visits import require_role, visitor_or_none
+from gateway.reading.moments import point_of_view
+from gateway.reading.supervising import PAGE_SIZE, board_view, unit_cases
+from gateway.web.accounts import Visitor
+from gateway.web.languages import N_, chosen
+from gateway.web.refusals import InputInvalid, NotFound
+from gateway.web.visits import require_role, visitor_or_none
 from projections.board import About
 from projections.moment import Moment
 

@@ -12,13 +12,9 @@ from domain.clocks import shanghai_date
 from domain.errors import DomainError
 from domain.events import CaseId, ReadingPurpose
 from domain.steps import Step
-from gateway import labels
-from gateway.accounts import Account
-from gateway.api import carry_out
-from gateway.case_reading import CaseReading
-from gateway.case_view import ErasureView, targets
-from gateway.languages import chosen
-from gateway.moments import point_of_view
+from gateway.casework.readings import WITHHELD, Opened
+from gateway.casework.remit import OVERSEERS
+from gateway.casework.units import known_units
 from gateway.node import Node
 from gateway.pages.command_forms import CLAIM_FIELDS, FORMS, command_of
 from gateway.pages.desk import staff
@@ -27,10 +23,14 @@ from gateway.pages.papers import printable
 from gateway.pages.registering import key_of
 from gateway.pages.render import page, translator
 from gateway.pages.texts import Words, detail_of, in_order, text_name
-from gateway.readings import WITHHELD, Opened
-from gateway.remit import OVERSEERS
-from gateway.units import known_units
-from gateway.visits import visitor_or_none
+from gateway.reading import labels
+from gateway.reading.case_reading import CaseReading
+from gateway.reading.case_view import ErasureView, targets
+from gateway.reading.moments import point_of_view
+from gateway.web.accounts import Account
+from gateway.web.api import carry_out
+from gateway.web.languages import chosen
+from gateway.web.visits import visitor_or_none
 from projections.timeline import Entry
 
 router = APIRouter()

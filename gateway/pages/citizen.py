@@ -11,18 +11,18 @@ from markupsafe import Markup
 from domain.commands import Rate
 from domain.errors import DomainError
 from domain.events import CaseId
-from gateway.case_reading import CaseReading
-from gateway.denunciations import Denunciation
-from gateway.following import code_of_leaf, leaf_of_code
+from gateway.casework.denunciations import Denunciation
+from gateway.casework.receipts import Receipt
+from gateway.casework.receiving import leaf_of_file, petitioner, registered_case
 from gateway.node import Node
 from gateway.pages.forms import Form, FormInvalid, Given, Problems, SentForm
 from gateway.pages.registering import key_of, register_command
 from gateway.pages.render import page
-from gateway.receipts import Receipt
-from gateway.receiving import leaf_of_file, petitioner, registered_case
-from gateway.refusals import InputInvalid
-from gateway.strict import convert
-from gateway.visits import visitor_or_none
+from gateway.reading.case_reading import CaseReading
+from gateway.reading.following import code_of_leaf, leaf_of_code
+from gateway.web.refusals import InputInvalid
+from gateway.web.strict import convert
+from gateway.web.visits import visitor_or_none
 
 router = APIRouter()
 

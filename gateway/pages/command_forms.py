@@ -8,11 +8,11 @@ import msgspec
 
 from domain.case import CaseFile
 from domain.commands import AnyCommand
-from gateway import labels
-from gateway.languages import N_
 from gateway.pages.forms import Form, in_page_words, renamed, require
-from gateway.refusals import InputInvalid
-from gateway.strict import convert
+from gateway.reading import labels
+from gateway.web.languages import N_
+from gateway.web.refusals import InputInvalid
+from gateway.web.strict import convert
 
 Kind = Literal["line", "area", "date", "number", "choice", "unit", "claim", "paper"]
 

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from domain.events import CaseId, EventId, encode, tag_of
-from gateway.case_reading import CaseReading
-from gateway.event_view import event_view
 from gateway.pages.desk import staff
 from gateway.pages.render import page
-from gateway.visits import visitor_or_none
+from gateway.reading.case_reading import CaseReading
+from gateway.reading.event_view import event_view
+from gateway.web.visits import visitor_or_none
 
 router = APIRouter()
 

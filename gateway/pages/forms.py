@@ -10,11 +10,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File
 
 from domain.errors import DomainError
-from gateway.accounts import Visitor
-from gateway.languages import words
-from gateway.refusals import BodyInvalid, ContentTypeWrong, InputInvalid
-from gateway.strict import tidy
-from gateway.visits import check_csrf, check_origin, visitor_or_none
+from gateway.web.accounts import Visitor
+from gateway.web.languages import words
+from gateway.web.refusals import BodyInvalid, ContentTypeWrong, InputInvalid
+from gateway.web.strict import tidy
+from gateway.web.visits import check_csrf, check_origin, visitor_or_none
 
 FIELDS_MAX: Final = 400
 _URLENCODED: Final = "application/x-www-form-urlencoded"

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from gateway.health import health
 from gateway.pages.render import page
-from gateway.refusals import NotSignedIn
-from gateway.visits import visitor_or_none
+from gateway.reading.health import health
+from gateway.web.refusals import NotSignedIn
+from gateway.web.visits import visitor_or_none
 
 router = APIRouter()
 

@@ -20,14 +20,14 @@ from domain.events import (
     Registered,
     Replied,
 )
-from gateway.case_reading import CaseReading
-from gateway.case_view import deadline_of
+from gateway.casework.readings import TextWithheld
 from gateway.pages.desk import staff
 from gateway.pages.forms import SentForm, visitor_of
 from gateway.pages.render import page
-from gateway.papers import Desk, Printable, name_of, paper
-from gateway.readings import TextWithheld
-from gateway.refusals import NotFound
+from gateway.reading.case_reading import CaseReading
+from gateway.reading.case_view import deadline_of
+from gateway.reading.papers import Desk, Printable, name_of, paper
+from gateway.web.refusals import NotFound
 
 router = APIRouter()
 

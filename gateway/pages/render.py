@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from domain.clocks import SHANGHAI, Language
 from domain.errors import DomainError
-from gateway import labels
-from gateway.languages import COOKIE, chosen, words
-from gateway.visits import visitor_or_none
+from gateway.reading import labels
+from gateway.web.languages import COOKIE, chosen, words
+from gateway.web.visits import visitor_or_none
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -7,8 +7,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from gateway.pages.forms import Problems, SentForm
 from gateway.pages.render import page
-from gateway.refusals import TooManyAttempts, WrongPassword
-from gateway.visits import (
+from gateway.web.refusals import TooManyAttempts, WrongPassword
+from gateway.web.visits import (
     clear_session,
     cookie_token,
     network,

@@ -16,13 +16,13 @@ import psycopg
 
 from domain.clocks import shanghai_date
 from domain.divisions import Division
-from gateway.clock import SharedClock
 from gateway.demo.city import PASSWORD, City, Member
 from gateway.demo.ending import Ending
 from gateway.demo.keeper import Keeper
 from gateway.demo.player import Desks, Place, play
 from gateway.demo.story import Act, Recorded, Story
-from gateway.status import NodeStatus, Statuses
+from gateway.hosting.clock import SharedClock
+from gateway.hosting.status import NodeStatus, Statuses
 
 SETTLE_S = 240.0
 NOT_BY_THE_HOUR = "topic <> 'node.heads.v0'"

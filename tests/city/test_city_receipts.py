@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from gateway.demo.scripted_day import CITY, WULIHE, WULIHE_VILLAGE, office
-from sync.receipt import standard_part
+from sync.proofs.receipt import standard_part
 from tests.city.conftest import Town
 from tests.city.living import Living, huiyin
 

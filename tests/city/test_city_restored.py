@@ -18,11 +18,11 @@ import psycopg
 import pytest
 
 from domain.divisions import Division
-from gateway import config, founding
-from gateway.databases import database_of
 from gateway.demo.city import TRUST_DOMAIN
 from gateway.demo.keeper import pid_of
 from gateway.demo.scripted_day import CITY, COUNTY, WULIHE, office
+from gateway.hosting import config, founding
+from gateway.hosting.databases import database_of
 from tests.city.conftest import Town
 from tests.city.living import Leaf, Living, Person, huiyin, registration
 

@@ -21,8 +21,8 @@ from gateway.demo import messages, performance
 from gateway.demo.keeper import pid_of
 from gateway.demo.player import play
 from gateway.demo.scripted_day import CITY, COUNTY, GEGANG, WULIHE_VILLAGE
-from gateway.status import NodeStatus
-from sync.merkle import leaf_hash
+from gateway.hosting.status import NodeStatus
+from sync.proofs.merkle import leaf_hash
 from tests.city.conftest import Town
 from tests.city.living import Answered, Living, huiyin
 

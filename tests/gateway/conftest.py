@@ -18,15 +18,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from domain.divisions import Division, tier_of
-from gateway import config, founding
-from gateway.accounts import AccountRole
-from gateway.enrolling import enrol_child
+from gateway.hosting import config, founding
+from gateway.hosting.enrolling import enrol_child
+from gateway.hosting.outside_witness import WitnessConfig, build_witness, found_witness, write_config
+from gateway.hosting.postgres_server import PostgresServer
+from gateway.hosting.serving import open_accounts
 from gateway.node import Node
-from gateway.outside_witness import WitnessConfig, build_witness, found_witness, write_config
-from gateway.postgres_server import PostgresServer
-from gateway.serving import open_accounts
-from gateway.web import build_app
-from sync.keys import load_keys
+from gateway.web.accounts import AccountRole
+from gateway.web.app import build_app
+from sync.trust.keys import load_keys
 
 COUNTY = Division("410221000000")
 VILLAGE = Division("410221100201")

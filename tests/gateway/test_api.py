@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from domain.events import AnyEvent
-from gateway.gate import BODY_LIMIT_BYTES
+from gateway.web.gate import BODY_LIMIT_BYTES
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, VILLAGE, Api, Office, Town, wait_until
 
 

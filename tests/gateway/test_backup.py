@@ -16,8 +16,7 @@ import psycopg
 import pytest
 
 from domain.divisions import Division
-from gateway.accounts import prepare
-from gateway.backup import (
+from gateway.backup.backup import (
     LENGTH,
     FolderTooLarge,
     Manifest,
@@ -27,7 +26,7 @@ from gateway.backup import (
     make_backup,
     saved_tables,
 )
-from gateway.backup_file import (
+from gateway.backup.backup_file import (
     BackupDamaged,
     BackupNewer,
     BackupRefused,
@@ -37,17 +36,25 @@ from gateway.backup_file import (
     SealedReader,
     SealedWriter,
 )
-from gateway.config import Database, Http, Identity, NodeConfig, load, write
-from gateway.numbers import Numbers
-from gateway.postgres_server import PostgresServer
-from gateway.restore import NODE_DATABASE, SERVER_FOLDER, Changes, DatabaseNotEmpty, FolderNotEmpty, restore_backup
-from gateway.restored import Restored, mark_of
-from sync.append import Append, NewEvent
-from sync.custody_postgres import keep_parts
-from sync.keys import generate_keys, load_keys
-from sync.ledger import register_log
-from sync.migrations import migrate
-from sync.writer import Writer
+from gateway.backup.restore import (
+    NODE_DATABASE,
+    SERVER_FOLDER,
+    Changes,
+    DatabaseNotEmpty,
+    FolderNotEmpty,
+    restore_backup,
+)
+from gateway.backup.restored import Restored, mark_of
+from gateway.casework.numbers import Numbers
+from gateway.hosting.config import Database, Http, Identity, NodeConfig, load, write
+from gateway.hosting.postgres_server import PostgresServer
+from gateway.web.accounts import prepare
+from sync.ledger.append import Append, NewEvent
+from sync.ledger.migrations import migrate
+from sync.ledger.reader import register_log
+from sync.ledger.writer import Writer
+from sync.sealed.custody_postgres import keep_parts
+from sync.trust.keys import generate_keys, load_keys
 
 CITY = Division("410200000000")
 PASSPHRASE = "green wheat 1978"
@@ -363,8 +370,8 @@ def test_a_file_damaged_behind_many_rows_leaves_no_row(node: Node, empty: str, t
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from gateway.config import Database
-from gateway.restore import Changes, restore_backup
+from gateway.hosting.config import Database
+from gateway.backup.restore import Changes, restore_backup
 source, folder, dsn, passphrase = sys.argv[1:]
 def die(table, size_bytes):
     if table == "public.ledger":
@@ -491,10 +498,10 @@ def test_no_refusal_shows_the_passphrase(original: Node, backup: Path, empty: st
 MEASURED = r"""
 import re, sys
 from pathlib import Path
-from gateway.backup import make_backup
-from gateway.backup_file import Cost
-from gateway.config import Database
-from gateway.restore import Changes, restore_backup
+from gateway.backup.backup import make_backup
+from gateway.backup.backup_file import Cost
+from gateway.hosting.config import Database
+from gateway.backup.restore import Changes, restore_backup
 folder, dsn, empty, target, new, passphrase = sys.argv[1:]
 def peak_bytes():
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from gateway.backup_file import (
+from gateway.backup.backup_file import (
     CHUNK_BYTES,
     BackupDamaged,
     BackupNewer,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from gateway.assets import VENDOR
+from gateway.web.assets import VENDOR
 from tests.gateway.conftest import PASSWORD, Town, free_port, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -15,7 +15,7 @@ WIDTHS = (1280, 375)
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium: install it to test pages"),
-    pytest.mark.skipif(not VENDOR.exists(), reason="no page assets: run `npm ci` and `python -m gateway.assets`"),
+    pytest.mark.skipif(not VENDOR.exists(), reason="no page assets: run `npm ci` and `python -m gateway.web.assets`"),
 ]
 
 

@@ -1,11 +1,11 @@
 from uuid import UUID, uuid4
 
 from domain.events import CaseId
-from gateway.case_files import CaseFiles
-from sync.append import Learned
-from sync.leaf import UNREADABLE
-from sync.ledger import FROM_BELOW, Reader, Row, register_log
-from sync.merkle import leaf_hash
+from gateway.casework.case_files import CaseFiles
+from sync.exchange.leaf import UNREADABLE
+from sync.ledger.append import Learned
+from sync.ledger.reader import FROM_BELOW, Reader, Row, register_log
+from sync.proofs.merkle import leaf_hash
 from tests.gateway.conftest import VILLAGE, Office
 from tests.gateway.hostile import api, refused
 from tests.gateway.test_api import file_case

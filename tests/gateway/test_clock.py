@@ -10,15 +10,15 @@ from uuid import uuid4
 import pytest
 
 from domain.events import Actor, decode
-from gateway import config, founding
-from gateway.clock import HeldClock, SharedClock
-from gateway.journal import Journal
+from gateway.casework.journal import Journal
+from gateway.casework.units import NewUnit, open_unit
+from gateway.hosting import config, founding
+from gateway.hosting.clock import HeldClock, SharedClock
+from gateway.hosting.outside_witness import WitnessConfig, found_witness
+from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
-from gateway.outside_witness import WitnessConfig, found_witness
-from gateway.postgres_server import PostgresServer
-from gateway.units import NewUnit, open_unit
-from sync.append import Append
-from sync.keys import CommandSecret
+from sync.ledger.append import Append
+from sync.trust.keys import CommandSecret
 from tests.gateway.conftest import COUNTY, changed, free_port, settings
 
 HOUR_US = 3_600_000_000

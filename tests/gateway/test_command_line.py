@@ -18,10 +18,11 @@ import structlog
 from typer.testing import CliRunner
 
 from domain.divisions import Division, tier_of
-from gateway import __main__, config, founding, outside_witness
+from gateway import __main__
 from gateway.__main__ import app
-from gateway.backup_file import Cost, SealedWriter
-from gateway.config import ConfigInvalid
+from gateway.backup.backup_file import Cost, SealedWriter
+from gateway.hosting import config, founding, outside_witness
+from gateway.hosting.config import ConfigInvalid
 from gateway.node import Node, held
 from tests.sync.test_receipt import POLICY
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.clock import SharedClock
 from gateway.demo.ending import Ending, Interrupted
 from gateway.demo.player import Desks, Place, play
 from gateway.demo.retries import STEADY_S, WAITS_S, Retries
 from gateway.demo.story import Act, Denounce, Story
+from gateway.hosting.clock import SharedClock
 from tests.gateway.conftest import COUNTY
 
 NOWHERE = "http://127.0.0.1:9"

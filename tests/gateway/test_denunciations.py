@@ -11,14 +11,14 @@ from structlog.testing import capture_logs
 from domain.divisions import Division
 from domain.events import Actor, decode
 from domain.managing import ManagedAbove
-from gateway import config, founding
-from gateway.denunciations import Denunciation, ItemUnknown, tag_of_item
-from gateway.enrolling import enrol_child
+from gateway.casework.denunciations import Denunciation, ItemUnknown, tag_of_item
+from gateway.hosting import config, founding
+from gateway.hosting.enrolling import enrol_child
+from gateway.hosting.outside_witness import WitnessConfig, found_witness
+from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
-from gateway.outside_witness import WitnessConfig, found_witness
-from gateway.postgres_server import PostgresServer
-from sync.append import CommandReused
-from sync.sealed_item import ITEM_SIZES_BYTES
+from sync.ledger.append import CommandReused
+from sync.sealed.sealed_item import ITEM_SIZES_BYTES
 from tests.gateway.conftest import COUNTY, VILLAGE, Office, Town, changed, database, free_port, settings, wait_until
 from tests.gateway.hostile import fresh_key, nothing_happens, petition, refused
 from tests.gateway.test_pages import citizen, form

@@ -7,17 +7,17 @@ from uuid import UUID, uuid4
 
 from domain.divisions import Division
 from domain.events import Actor, CaseId, EventId, KeyGranted, StreamId, encode, tag_of
-from gateway.backup import make_backup
-from gateway.backup_file import Cost
-from gateway.config import Database
-from gateway.ids import uuid7
+from gateway.backup.backup import make_backup
+from gateway.backup.backup_file import Cost
+from gateway.backup.restore import Changes, restore_backup
+from gateway.hosting.config import Database
+from gateway.hosting.ids import uuid7
+from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
-from gateway.postgres_server import PostgresServer
-from gateway.restore import Changes, restore_backup
-from gateway.web import build_app
-from sync.append import Append, NewEvent
-from sync.custody_postgres import keep_parts
-from sync.sealing import DataKey, grant_key
+from gateway.web.app import build_app
+from sync.ledger.append import Append, NewEvent
+from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.sealing import DataKey, grant_key
 from tests.gateway.conftest import COUNTY, PASSWORD, VILLAGE, Api, Office, Town, running_town, wait_until
 from tests.gateway.test_api import Filed, file_case, registration
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from domain.divisions import Division, tier_of
-from gateway import config, founding
-from sync.enrolment import read_enrolment
-from sync.keys import load_keys
-from sync.note import encode64
-from sync.sealing import recipient_key_id
-from sync.trust import CertificateRefused, Directory, Enrolment, enrol, enrolment, make_request
+from gateway.hosting import config, founding
+from sync.proofs.note import encode64
+from sync.sealed.sealing import recipient_key_id
+from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, make_request
+from sync.trust.enrolment import read_enrolment
+from sync.trust.keys import load_keys
 from tests.gateway.conftest import COUNTY, VILLAGE
 
 FROM_US, TO_US = 1_000_000_000_000, 9_000_000_000_000_000

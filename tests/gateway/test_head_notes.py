@@ -6,12 +6,12 @@ import pytest
 
 from domain.context import Envelope
 from domain.events import Actor, EventId, HeadsNoted, StreamId, decode
-from gateway import accounts
-from gateway.head_notes import EVERY_S, HeadNotes
-from gateway.journal import Journal
-from gateway.postgres_server import PostgresServer
-from sync.keys import CommandSecret
-from sync.ledger import Reader
+from gateway.casework.head_notes import EVERY_S, HeadNotes
+from gateway.casework.journal import Journal
+from gateway.hosting.postgres_server import PostgresServer
+from gateway.web import accounts
+from sync.ledger.reader import Reader
+from sync.trust.keys import CommandSecret
 from tests.sync.hierarchy import CITY, COUNTY, NEIGHBOUR, TOWNSHIP, VILLAGE, Hierarchy, Node, hierarchy
 
 LINE = (CITY, COUNTY, TOWNSHIP, VILLAGE, NEIGHBOUR)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from gateway import gate
-from gateway.gate import BODY_LIMIT_BYTES
+from gateway.web import gate
+from gateway.web.gate import BODY_LIMIT_BYTES
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office, free_port, serve
 from tests.gateway.hostile import (
     INSIDE,

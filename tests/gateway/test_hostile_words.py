@@ -12,11 +12,11 @@ import httpx2
 import pytest
 import structlog
 
-from gateway import logs
-from gateway.denunciations import tag_of_item
-from gateway.postgres_server import PostgresServer
-from sync.append import LedgerUnavailable
-from sync.connections import ANSWER_S
+from gateway.casework.denunciations import tag_of_item
+from gateway.hosting.postgres_server import PostgresServer
+from gateway.web import logs
+from sync.ledger.append import LedgerUnavailable
+from sync.ledger.connections import ANSWER_S
 from tests.gateway.conftest import BASE, PASSWORD, VILLAGE, Office, Town
 from tests.gateway.hostile import (
     api,

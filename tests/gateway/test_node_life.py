@@ -18,16 +18,16 @@ from domain.commands import AnyCommand
 from domain.divisions import tier_of
 from domain.events import Actor, HandedOver, LegOpened, Objected, ObjectionLapsed, Role, read
 from domain.limits import rule_on
-from gateway import config, founding
-from gateway.clock import SharedClock
-from gateway.desk import Recorded
-from gateway.health import health
+from gateway.casework.desk import Recorded
+from gateway.hosting import config, founding
+from gateway.hosting.clock import SharedClock
+from gateway.hosting.outside_witness import WitnessConfig, found_witness
+from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
-from gateway.outside_witness import WitnessConfig, found_witness
-from gateway.postgres_server import PostgresServer
-from gateway.web import build_app
-from sync.append import LedgerUnavailable
-from sync.writer import Writer
+from gateway.reading.health import health
+from gateway.web.app import build_app
+from sync.ledger.append import LedgerUnavailable
+from sync.ledger.writer import Writer
 from tests.gateway.conftest import COUNTY, Office, wait_until
 from tests.gateway.test_api import registration
 

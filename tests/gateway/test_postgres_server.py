@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gateway.postgres_server import SMALL_OFFICE, PostgresServer, PostgresServerError
+from gateway.hosting.postgres_server import SMALL_OFFICE, PostgresServer, PostgresServerError
 
 LIGHT = {**SMALL_OFFICE, "shared_buffers": "8MB", "max_connections": "20"}
 
@@ -37,7 +37,7 @@ def values(server: PostgresServer) -> list[int]:
 
 def start_in_another_process(folder: Path) -> "subprocess.Popen[str]":
     code = (
-        "import sys, pathlib; from gateway.postgres_server import PostgresServer\n"
+        "import sys, pathlib; from gateway.hosting.postgres_server import PostgresServer\n"
         f"PostgresServer(pathlib.Path({str(folder)!r}), {LIGHT!r}).start(); print('up', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from domain.clocks import shanghai_date
-from gateway.clock import SystemClock
+from gateway.hosting.clock import SystemClock
 from tests.gateway.conftest import COUNTY, PASSWORD, Office
 from tests.gateway.hostile import api, browser, fresh_key, nothing_happens, petition, registration, written
 from tests.gateway.test_pages import citizen, filling, form, register, take

@@ -5,12 +5,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from gateway.backup import make_backup
-from gateway.backup_file import Cost
-from gateway.config import Database, Identity, NodeConfig, write
-from gateway.postgres_server import PostgresServer
-from gateway.restore import Changes, restore_backup
-from gateway.restored import RESTORED, Restored, mark_of, take_mark_away
+from gateway.backup.backup import make_backup
+from gateway.backup.backup_file import Cost
+from gateway.backup.restore import Changes, restore_backup
+from gateway.backup.restored import RESTORED, Restored, mark_of, take_mark_away
+from gateway.hosting.config import Database, Identity, NodeConfig, write
+from gateway.hosting.postgres_server import PostgresServer
 from tests.sync.hierarchy import CITY, COUNTY, VILLAGE, Hierarchy, Node, hierarchy
 
 PASSPHRASE = "green wheat 1978"

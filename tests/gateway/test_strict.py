@@ -1,8 +1,8 @@
 import pytest
 
 from domain.commands import AnyCommand, Petitioner, Register, Withdraw
-from gateway.refusals import BodyInvalid, InputInvalid, TextUnsafe
-from gateway.strict import convert, read_json, tidy
+from gateway.web.refusals import BodyInvalid, InputInvalid, TextUnsafe
+from gateway.web.strict import convert, read_json, tidy
 
 CASE = "018f3f3e-7b1a-7c00-8000-000000000001"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gateway.config import OutsideWitness
-from gateway.outside_witness import WitnessConfig, build_witness, found_witness, write_config
-from gateway.postgres_server import PostgresServer
-from gateway.witness_client import WitnessClient
-from sync.channel import ChannelDown
-from sync.status import own_status
+from gateway.hosting.config import OutsideWitness
+from gateway.hosting.outside_witness import WitnessConfig, build_witness, found_witness, write_config
+from gateway.hosting.postgres_server import PostgresServer
+from gateway.hosting.witness_client import WitnessClient
+from sync.exchange.channel import ChannelDown
+from sync.exchange.status import own_status
 from tests.gateway.conftest import free_port, serve
 from tests.sync.hierarchy import CITY, Node, hierarchy
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import psycopg
 import pytest
 
-from gateway.postgres_server import PostgresServer
+from gateway.hosting.postgres_server import PostgresServer
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from tests.projections.stories import Ledger, Story

@@ -25,19 +25,19 @@ from domain.events import (
     encode,
     tag_of,
 )
-from gateway.postgres_server import PostgresServer
-from sync.append import Append, Appended, NewEvent
-from sync.channel import Channel, Delivered
-from sync.channel_postgres import PostgresChannel
-from sync.custody_postgres import keep_parts
-from sync.exchange import Exchange, found
-from sync.ledger import Reader, Row
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
-from sync.sealing import recipient_key_id
-from sync.station import Station
-from sync.store_postgres import PostgresStore, PostgresTx
-from sync.trust import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
-from sync.writer import Writer
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.channel import Channel, Delivered
+from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.exchange import Exchange, found
+from sync.exchange.station import Station
+from sync.exchange.store_postgres import PostgresStore, PostgresTx
+from sync.ledger.append import Append, Appended, NewEvent
+from sync.ledger.reader import Reader, Row
+from sync.ledger.writer import Writer
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
+from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.sealing import recipient_key_id
+from sync.trust.certificates import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
 from tests.sync.chance import Chance
 
 ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domain.divisions import Division
 from domain.events import Actor, CaseId, EventId, StreamId
-from sync.commitment import Opening
+from sync.sealed.commitment import Opening
 from tests.sync.chance import Chance
 
 VILLAGE = Division("410221100201")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from gateway.postgres_server import PostgresServer
-from sync.channel import Channel, ChannelDown, LaneReset, RecordTooLarge
-from sync.channel_postgres import PostgresChannel
-from sync.wire import MAX_RECORD_BYTES
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.channel import Channel, ChannelDown, LaneReset, RecordTooLarge
+from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.wire import MAX_RECORD_BYTES
 
 ALL = 1 << 30
 
@@ -149,7 +149,7 @@ def test_concurrent_writers_of_different_lanes_lose_nothing(channel: Channel, ds
 
 def test_what_was_published_survives_the_death_of_its_writer(channel: Channel, dsn: str) -> None:
     code = (
-        "import os, signal; from sync.channel_postgres import PostgresChannel\n"
+        "import os, signal; from sync.exchange.channel_postgres import PostgresChannel\n"
         f"PostgresChannel({dsn!r}).publish('up.a', [b'last words']); os.kill(os.getpid(), signal.SIGKILL)"
     )
 

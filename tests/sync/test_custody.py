@@ -16,7 +16,7 @@ from domain.events import (
     MaterialAdded,
     Sealed,
 )
-from sync.custody import (
+from sync.sealed.custody import (
     Custody,
     Erased,
     NotCustodian,
@@ -25,9 +25,9 @@ from sync.custody import (
     RecipientKeyMissing,
     subject_custody,
 )
-from sync.escrow import join_shares, new_escrow
-from sync.keys import RecipientKey
-from sync.sealing import DataKey, Recipient, SealBroken, Wrapped, seal_texts
+from sync.sealed.escrow import join_shares, new_escrow
+from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, seal_texts
+from sync.trust.keys import RecipientKey
 from tests.sync.chance import Chance
 from tests.sync.sealed_case import CASE, CITY, CLERK, COUNTY, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values
 

@@ -22,20 +22,20 @@ from domain.events import (
     encode,
     tag_of,
 )
-from sync.append import Append, NewEvent
-from sync.custody import (
+from sync.ledger.append import Append, NewEvent
+from sync.ledger.reader import register_log
+from sync.ledger.writer import Writer
+from sync.proofs.merkle import Frontier, MemoryHashes, Prover, leaf_hash, verify_inclusion
+from sync.sealed.custody import (
     Custody,
     Erased,
     OpeningMissing,
     Placed,
 )
-from sync.custody_postgres import PostgresCases, Statement, destruction, keep_parts
-from sync.escrow import new_escrow
-from sync.keys import NodeKeys, generate_keys, load_keys, rotate_recipient
-from sync.ledger import register_log
-from sync.merkle import Frontier, MemoryHashes, Prover, leaf_hash, verify_inclusion
-from sync.sealing import Recipient, SealBroken, seal_texts
-from sync.writer import Writer
+from sync.sealed.custody_postgres import PostgresCases, Statement, destruction, keep_parts
+from sync.sealed.escrow import new_escrow
+from sync.sealed.sealing import Recipient, SealBroken, seal_texts
+from sync.trust.keys import NodeKeys, generate_keys, load_keys, rotate_recipient
 from tests.sync.chance import Chance
 from tests.sync.sealed_case import CASE, CLERK, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values
 

@@ -26,9 +26,9 @@ from domain.events import (
     decode,
     encode,
 )
-from gateway.postgres_server import PostgresServer
-from sync.channel import down_lane
-from sync.wire import Letter, decode_record
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.channel import down_lane
+from sync.exchange.wire import Letter, decode_record
 from tests.sync.hierarchy import (
     COUNTY,
     NEIGHBOUR,

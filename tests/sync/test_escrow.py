@@ -4,9 +4,9 @@ import pytest
 
 from domain.divisions import Division
 from domain.events import CaseId, EventId
-from sync.escrow import EscrowShare, SharesDoNotFit, join_shares, new_escrow, read_share, write_share
-from sync.keys import KeyFileExists, KeyFileExposed, KeyFileMalformed, KeyFileMissing
-from sync.sealing import DataKey, Recipient, SealBroken, grant_key, open_texts, seal_texts
+from sync.sealed.escrow import EscrowShare, SharesDoNotFit, join_shares, new_escrow, read_share, write_share
+from sync.sealed.sealing import DataKey, Recipient, SealBroken, grant_key, open_texts, seal_texts
+from sync.trust.keys import KeyFileExists, KeyFileExposed, KeyFileMalformed, KeyFileMissing
 from tests.sync.chance import Chance
 
 COUNTY = Division("410221000000")

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from gateway.postgres_server import PostgresServer
-from sync.exchange import Trust
-from sync.merkle import leaf_hash, verify_inclusion
-from sync.note import (
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.exchange import Trust
+from sync.exchange.pumping import Pumping
+from sync.exchange.status import child_statuses, faults, own_status
+from sync.exchange.wire import Held
+from sync.proofs.merkle import leaf_hash, verify_inclusion
+from sync.proofs.note import (
     COSIGNATURE_V1,
     ED25519,
     Checkpoint,
@@ -19,11 +22,8 @@ from sync.note import (
     sign_note,
     verify,
 )
-from sync.pumping import Pumping
-from sync.status import child_statuses, faults, own_status
-from sync.trust import Directory
-from sync.wire import Held
-from sync.witness import add_checkpoint, question, take_answer
+from sync.proofs.witness import add_checkpoint, question, take_answer
+from sync.trust.certificates import Directory
 from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Weather, hierarchy
 from tests.sync.test_witness import Memory
 

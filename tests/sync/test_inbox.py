@@ -6,14 +6,14 @@ import msgspec
 import psycopg
 import pytest
 
-from gateway.postgres_server import PostgresServer
-from sync.append import Append, NewEvent
-from sync.channel import up_lane
-from sync.faults import Fork
-from sync.inbox import PARKED_FRAMES
-from sync.merkle import Frontier, leaf_hash, verify_consistency
-from sync.note import ED25519, Checkpoint, Ed25519Signer, parse_checkpoint, parse_note, sign_note, verify
-from sync.wire import Frame, decode_record, encode
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.channel import up_lane
+from sync.exchange.faults import Fork
+from sync.exchange.inbox import PARKED_FRAMES
+from sync.exchange.wire import Frame, decode_record, encode
+from sync.ledger.append import Append, NewEvent
+from sync.proofs.merkle import Frontier, leaf_hash, verify_consistency
+from sync.proofs.note import ED25519, Checkpoint, Ed25519Signer, parse_checkpoint, parse_note, sign_note, verify
 from tests.sync.hierarchy import NEIGHBOUR, TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, hierarchy
 
 

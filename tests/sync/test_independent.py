@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sync.commitment import Opening
-from sync.merkle import MemoryHashes, Prover, leaf_hash
-from sync.note import (
+from sync.proofs.merkle import MemoryHashes, Prover, leaf_hash
+from sync.proofs.note import (
     COSIGNATURE_V1,
     ED25519,
     Checkpoint,
@@ -25,8 +24,9 @@ from sync.note import (
     sign_note,
     verify,
 )
-from sync.policy import check_checkpoint, parse_policy
-from sync.receipt import proof_receipt, standard_part, verify_receipt
+from sync.proofs.policy import check_checkpoint, parse_policy
+from sync.proofs.receipt import proof_receipt, standard_part, verify_receipt
+from sync.sealed.commitment import Opening
 
 SOURCE = Path(__file__).parent / "independent"
 ORIGIN = "huiyin.example/410221100201/1"

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from gateway.postgres_server import PostgresServer
-from sync.channel import down_lane
-from sync.downlink import sign_letter
-from sync.introducing import INTRODUCED
-from sync.trust import Directory
-from sync.wire import Down, Introduction
+from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.channel import down_lane
+from sync.exchange.downlink import sign_letter
+from sync.exchange.wire import Down, Introduction
+from sync.trust.certificates import Directory
+from sync.trust.introducing import INTRODUCED
 from tests.sync.hierarchy import (
     CITY,
     COUNTY,

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from domain.divisions import Division
-from sync.keys import (
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer
+from sync.sealed.sealing import recipient_key_id
+from sync.trust.keys import (
     KeyFileExists,
     KeyFileExposed,
     KeyFileMalformed,
@@ -21,8 +23,6 @@ from sync.keys import (
     rotate_recipient,
     write_private,
 )
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer
-from sync.sealing import recipient_key_id
 
 ORIGIN = "huiyin.example/410221100201/1"
 VILLAGE = Division("410221100201")

@@ -4,8 +4,8 @@ import pytest
 
 from domain import events
 from domain.divisions import Division
-from sync.leaf import UNREADABLE, Leaf, read_leaf
-from sync.trust import Directory, fingerprint, make_root, read_request
+from sync.exchange.leaf import UNREADABLE, Leaf, read_leaf
+from sync.trust.certificates import Directory, fingerprint, make_root, read_request
 from tests.domain.examples import examples
 from tests.sync.test_trust import CITY, COUNTY, FROM_US, TO_US, TOWNSHIP, Applicant, below
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from sync.merkle import (
+from sync.proofs.merkle import (
     EMPTY_ROOT,
     Frontier,
     FrontierDamaged,

@@ -4,8 +4,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gateway.postgres_server import PostgresServer
-from sync.migrations import MigrationRefused, migrate
+from gateway.hosting.postgres_server import PostgresServer
+from sync.ledger.migrations import MigrationRefused, migrate
 
 
 @pytest.fixture

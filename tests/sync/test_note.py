@@ -2,8 +2,8 @@
 
 import pytest
 
-from sync.merkle import EMPTY_ROOT
-from sync.note import (
+from sync.proofs.merkle import EMPTY_ROOT
+from sync.proofs.note import (
     COSIGNATURE_V1,
     ED25519,
     MAX_NOTE_BYTES,

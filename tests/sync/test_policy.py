@@ -2,8 +2,8 @@
 
 import pytest
 
-from sync.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, Note, NoteInvalid, cosign, sign_note
-from sync.policy import PolicyInvalid, QuorumMissing, check_checkpoint, format_policy, parse_policy
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, Note, NoteInvalid, cosign, sign_note
+from sync.proofs.policy import PolicyInvalid, QuorumMissing, check_checkpoint, format_policy, parse_policy
 
 ORIGIN = "huiyin.example/410221100201/1"
 LOG = Ed25519Signer(ORIGIN, ED25519, b"L" * 32)

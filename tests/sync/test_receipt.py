@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from sync.commitment import Opening
-from sync.merkle import MemoryHashes, Prover, leaf_hash
-from sync.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, Note, cosign, parse_note, sign_note
-from sync.policy import PolicyInvalid
-from sync.receipt import (
+from sync.proofs.merkle import MemoryHashes, Prover, leaf_hash
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, Note, cosign, parse_note, sign_note
+from sync.proofs.policy import PolicyInvalid
+from sync.proofs.receipt import (
     Promised,
     Proven,
     ReceiptInvalid,
@@ -21,7 +20,8 @@ from sync.receipt import (
     standard_part,
     verify_receipt,
 )
-from sync.tlog_proof import parse_tlog_proof
+from sync.proofs.tlog_proof import parse_tlog_proof
+from sync.sealed.commitment import Opening
 
 ORIGIN = "huiyin.example/410221100201/1"
 LOG = Ed25519Signer(ORIGIN, ED25519, b"L" * 32)

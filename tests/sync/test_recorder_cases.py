@@ -6,7 +6,7 @@ import pytest
 from eventsourcing.persistence import InfrastructureFactory
 from eventsourcing.tests import persistence as cases  # by module: pytest would collect the cases by name
 
-from sync.recorders import LedgerFactory, LedgerRecorder
+from sync.ledger.recorders import LedgerFactory, LedgerRecorder
 
 
 class OnLedger:
@@ -16,7 +16,9 @@ class OnLedger:
 
     @pytest.fixture(autouse=True)
     def _open(self, database: str) -> Iterator[None]:
-        factory = InfrastructureFactory.construct({"PERSISTENCE_MODULE": "sync.recorders", "LEDGER_DSN": database})
+        factory = InfrastructureFactory.construct(
+            {"PERSISTENCE_MODULE": "sync.ledger.recorders", "LEDGER_DSN": database}
+        )
         assert isinstance(factory, LedgerFactory)
         self.recorder = factory.process_recorder()
         yield

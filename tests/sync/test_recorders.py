@@ -18,8 +18,8 @@ from eventsourcing.persistence import (
     Tracking,
 )
 
-from sync.mapper import StructMapper, StructTranscoder
-from sync.recorders import LedgerFactory, UnsafeSettings, refuse_unsafe_settings
+from sync.ledger.mapper import StructMapper, StructTranscoder
+from sync.ledger.recorders import LedgerFactory, UnsafeSettings, refuse_unsafe_settings
 
 
 class Opened(msgspec.Struct, frozen=True, tag="leg.opened.v0", tag_field="type"):
@@ -43,7 +43,7 @@ TRANSCODER = StructTranscoder(msgspec.json.Encoder(), msgspec.json.Decoder(Opene
 
 @pytest.fixture
 def factory(database: str) -> Iterator[LedgerFactory]:
-    made = InfrastructureFactory.construct({"PERSISTENCE_MODULE": "sync.recorders", "LEDGER_DSN": database})
+    made = InfrastructureFactory.construct({"PERSISTENCE_MODULE": "sync.ledger.recorders", "LEDGER_DSN": database})
     assert isinstance(made, LedgerFactory)
     yield made
     made.close()
@@ -142,7 +142,7 @@ def test_a_missing_crc32c_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_safe_settings_pass_and_unsafe_ones_stop_the_factory(database: str) -> None:
-    safe = {"PERSISTENCE_MODULE": "sync.recorders", "POSTGRES_ENABLE_DB_FUNCTIONS": "no", "LEDGER_DSN": database}
+    safe = {"PERSISTENCE_MODULE": "sync.ledger.recorders", "POSTGRES_ENABLE_DB_FUNCTIONS": "no", "LEDGER_DSN": database}
     refuse_unsafe_settings(safe)
     with pytest.raises(UnsafeSettings):
         InfrastructureFactory.construct({**safe, "POSTGRES_ENABLE_DB_FUNCTIONS": "yes"})

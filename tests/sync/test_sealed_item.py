@@ -2,7 +2,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from domain.divisions import Division
-from sync.sealed_item import (
+from sync.sealed.sealed_item import (
     INNER_SIZES_BYTES,
     ITEM_SIZES_BYTES,
     OVERHEAD_BYTES,
@@ -13,7 +13,7 @@ from sync.sealed_item import (
     seal_item,
     try_open_item,
 )
-from sync.sealing import HPKE, SealBroken
+from sync.sealed.sealing import HPKE, SealBroken
 from tests.sync.chance import Chance
 
 ITEM = Chance(1).uuid()

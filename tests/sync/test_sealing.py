@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from domain.divisions import Division
 from domain.events import CaseId, EventId, Sealed
-from sync.commitment import Opening, commit, is_opened_by
-from sync.sealing import (
+from sync.sealed.commitment import Opening, commit, is_opened_by
+from sync.sealed.sealing import (
     MAX_SEALED_BYTES,
     DataKey,
     RandomBroken,

@@ -2,9 +2,9 @@ import msgspec
 import pytest
 
 from domain.divisions import Division, Tier
-from sync.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64, sign_note
-from sync.sealing import recipient_key_id
-from sync.trust import (
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64, sign_note
+from sync.sealed.sealing import recipient_key_id
+from sync.trust.certificates import (
     MAX_SKEW_US,
     AlreadyEnrolled,
     CertificateRefused,

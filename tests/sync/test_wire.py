@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.events import MAX_LEAF_BYTES
-from sync.sealing import MAX_SEALED_BYTES
-from sync.wire import (
+from sync.exchange.wire import (
     MAX_EVENT_BYTES,
     MAX_RECORD_BYTES,
     Acknowledge,
@@ -30,6 +29,7 @@ from sync.wire import (
     encode,
     signed_bytes,
 )
+from sync.sealed.sealing import MAX_SEALED_BYTES
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "wire.txt"
 LOG = "huiyin.example/410221100201/1"

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sync.merkle import MemoryHashes, Prover, leaf_hash
-from sync.note import (
+from sync.proofs.merkle import MemoryHashes, Prover, leaf_hash
+from sync.proofs.note import (
     COSIGNATURE_V1,
     ED25519,
     Checkpoint,
@@ -14,7 +14,7 @@ from sync.note import (
     sign_note,
     verify,
 )
-from sync.witness import Answer, Witnessed, add_checkpoint
+from sync.proofs.witness import Answer, Witnessed, add_checkpoint
 from tests.sync.chance import Chance
 
 LOG = "huiyin.example/410200000000/1"

@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from gateway.postgres_server import SMALL_OFFICE, PostgresServer
-from sync.append import (
+from gateway.hosting.postgres_server import SMALL_OFFICE, PostgresServer
+from sync.ledger.append import (
     Append,
     Appended,
     BodyTooLarge,
@@ -29,9 +29,9 @@ from sync.append import (
     StaleVersion,
     WriterClosed,
 )
-from sync.ledger import FROM_BELOW, Reader, Row
-from sync.migrations import migrate
-from sync.writer import Intake, Writer
+from sync.ledger.migrations import migrate
+from sync.ledger.reader import FROM_BELOW, Reader, Row
+from sync.ledger.writer import Intake, Writer
 from tests.sync.proxy import Cut, CuttingProxy, terminate_writer
 
 LIMIT_S = 20

@@ -1,0 +1,248 @@
+"""Denunciations: sealed as they are typed to the organ that manages the official, and opened only on its desk."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
+import psycopg
+
+from domain.commands import Text
+from domain.divisions import Division, DivisionUnknown, Topology
+from domain.errors import DomainError
+from domain.events import Actor, EventId, SealedItem, StreamId, encode, tag_of
+from domain.events import Unit as UnitCode
+from domain.managing import first_stop, managing_organ
+from domain.parts import node_of
+from gateway.casework.journal import Journal
+from gateway.hosting.ids import uuid7
+from sync.exchange.postgres_links import onward_statement
+from sync.ledger.append import Append, NewEvent
+from sync.sealed.custody_postgres import Statement, keep_parts
+from sync.sealed.sealed_item import INNER_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
+from sync.sealed.sealing import Recipient, SealBroken, digest_text
+from sync.trust.keys import RecipientKey
+
+_PASSING_ON: Final = UUID("5f0b7c1e-6a52-4d0e-9a53-6f4a6c1d2b90")
+"""Namespace of the command ids under which letters are passed on: each once, however often it is offered."""
+
+_WAIT_S: Final = 60.0
+
+
+class Denunciation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is typed. accused_unit: the office of the official; contact: how to reach the denouncer, may be empty."""
+
+    accused_unit: UnitCode
+    text: Text
+    contact: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class _Letter(msgspec.Struct, frozen=True, tag="letter.v0"):
+    form: Denunciation
+
+
+class _ReadNote(msgspec.Struct, frozen=True, tag="read.v0"):
+    item: UUID
+    by: Actor
+    at_us: int
+
+
+_contents: msgspec.json.Decoder[_Letter | _ReadNote] = msgspec.json.Decoder(_Letter | _ReadNote)
+
+
+class ItemUnreadable(DomainError):
+    """The letter opens with this node's key, and what is in it is no denunciation. Ask whoever sent it."""
+
+    code = "item_unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "密件已打开但内容格式无法识别，请与来件单位联系",
+            "the letter opens, but what is in it is not understood; ask the office it came from",
+            field="item",
+        )
+
+
+class ItemUnknown(DomainError):
+    """No sealed letter of this desk has this id. Open the list again."""
+
+    code = "item_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "没有该密件，请重新打开列表", "there is no such sealed letter; open the list again", field="item"
+        )
+
+
+class Waiting(NamedTuple):
+    """A letter for this node's organ. received_us: when this node learned it."""
+
+    item: UUID
+    received_us: int
+
+
+class Denunciations:
+    """Safe for threads. Nothing here counts, searches or names whom letters are about."""
+
+    def __init__(
+        self,
+        here: Division,
+        office: UnitCode,
+        journal: Journal,
+        keys: tuple[RecipientKey, ...],
+        topology: Callable[[], Topology],
+        recipient: Callable[[Division], Recipient],
+        connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+    ) -> None:
+        """office: the unit in whose name all of it is recorded, alike. keys: this node's own, newest first.
+
+        recipient: whom to seal for, by division.
+        """
+        self._here = here
+        self._office = office
+        self._journal = journal
+        self._keys = keys
+        self._topology = topology
+        self._recipient = recipient
+        self._connect = connect
+
+    def file(self, form: Denunciation, command_id: UUID) -> UUID:
+        """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for a repeated command.
+
+        Raises ManagedAbove, DivisionUnknown; CommandReused where another letter was sent under this id.
+        """
+        topology, payload = self._topology(), msgspec.json.encode(_Letter(form))
+        organ = managing_organ(node_of(form.accused_unit), topology)
+        stop = first_stop(organ, self._here, topology)
+
+        def seal(item: UUID) -> bytes:
+            if stop in (organ, self._here):
+                return seal_item(self._recipient(organ).key, item, payload)
+            inner = seal_item(self._recipient(organ).key, item, payload, INNER_SIZES_BYTES)
+            return seal_item(self._recipient(stop).key, item, Onward(organ, inner).to_bytes())
+
+        sent_down = organ if stop == self._here != organ else None
+        return self._record(seal, command_id, payload, to=sent_down)
+
+    def arrived(self, item: UUID, ciphertext: bytes, received_us: int) -> None:
+        """Told of every sealed item that reaches this node: keeps the letters that are for its own organ.
+
+        What is for an organ below is passed on to it, unread.
+        """
+        payload = self._opened(item, ciphertext)
+        if payload is None or isinstance(_content(payload), _ReadNote):
+            return
+        onward = read_onward(payload)
+        if onward is not None and self._is_below(onward.to):
+            self._pass_on(item, onward)
+            return
+        with self._connect() as conn:
+            conn.execute(
+                "insert into web.organ_item (item, received_us) values (%s, %s) on conflict do nothing",
+                (item, received_us),
+            )
+
+    def waiting(self) -> list[Waiting]:
+        """The letters of this organ's desk, oldest first, without a word of what they say."""
+        with self._connect() as conn:
+            rows = conn.execute("select item, received_us from web.organ_item order by received_us, item").fetchall()
+        return [Waiting(item, received_us) for item, received_us in rows]
+
+    def open(self, item: UUID, actor: Actor, command_id: UUID) -> Denunciation:
+        """Read one. The reading is itself a sealed item of this organ, written before the letter is shown."""
+        letter = _content(self._payload(item))
+        if not isinstance(letter, _Letter):
+            raise ItemUnreadable
+        note = msgspec.json.encode(_ReadNote(item, actor, self._journal.now_us()))
+        self._record(lambda id_: seal_item(self._recipient(self._here).key, id_, note), command_id, note)
+        return letter.form
+
+    def _payload(self, item: UUID) -> bytes:
+        with self._connect() as conn:
+            row = conn.execute(
+                "select beside.body from beside join ledger using (log_id, seq) where ledger.stream = %s"
+                " and ledger.topic = %s and beside.part = 0 and exists (select from web.organ_item where item = %s)",
+                (item, tag_of_item(), item),
+            ).fetchone()
+        payload = self._opened(item, bytes(row[0])) if row else None
+        if payload is None:
+            raise ItemUnknown
+        return payload
+
+    def _opened(self, item: UUID, ciphertext: bytes) -> bytes | None:
+        """None for somebody else's; a spoiled one is empty, so that the desk sees that it came."""
+        private = [key.private for key in self._keys]
+        try:
+            payload = try_open_item(item, ciphertext, private)
+            onward = read_onward(payload) if payload else None
+            if onward is None or onward.to != self._here:
+                return payload
+            return try_open_item(item, onward.ciphertext, private) or b""
+        except SealBroken:
+            return b""
+
+    def _is_below(self, organ: Division) -> bool:
+        try:
+            return self._topology().is_below(organ, self._here)
+        except DivisionUnknown:
+            return False
+
+    def _pass_on(self, item: UUID, onward: Onward) -> None:
+        """As an item of this node, of the same weight as every other."""
+        key, payload = self._recipient(onward.to).key, onward.to_bytes()
+        act = uuid5(_PASSING_ON, str(item))
+        self._record(lambda id_: seal_item(key, id_, payload), act, payload, item=item, to=onward.to)
+
+    def _record(
+        self,
+        seal: Callable[[UUID], bytes],
+        command_id: UUID,
+        said: bytes,
+        *,
+        item: UUID | None = None,
+        to: Division | None = None,
+    ) -> UUID:
+        """said: what makes a repeated command the same. item: its id, none for a new one. to: an organ below, if so."""
+        digest = self._journal.digest(command_id, said)
+        with self._journal.turn() as turn:
+            item = item or uuid7(turn.now_us)
+            ciphertext = seal(item)
+            event = self._event(item, ciphertext, turn.now_us)
+            beside: list[Statement] = keep_parts(event.stream, event.version, [ciphertext])
+            if to is not None:
+                beside.append(onward_statement(item, to))
+            new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+            future = turn.append(Append([new], command_id, digest, item.bytes, beside))
+        appended = future.result(_WAIT_S)
+        return UUID(bytes=appended.result) if appended.repeated else item
+
+    def _event(self, item: UUID, ciphertext: bytes, now_us: int) -> SealedItem:
+        """The same for letter, note and passing on: not even the office of whoever acts is told."""
+        return SealedItem(
+            id=EventId(uuid7(now_us)),
+            stream=StreamId(item),
+            version=1,
+            case=None,
+            node=self._here,
+            actor=Actor(account=UUID(int=0), role="system", unit=self._office),
+            occurred_us=now_us,
+            recorded_us=now_us,
+            cause=(),
+            law=None,
+            sealed=(),
+            item=item,
+            ciphertext=digest_text(ciphertext),
+        )
+
+
+def _content(payload: bytes) -> _Letter | _ReadNote | None:
+    try:
+        return _contents.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def tag_of_item() -> str:
+    """The neutral tag that all sealed items share."""
+    return str(SealedItem.__struct_config__.tag)

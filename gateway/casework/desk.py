@@ -1,0 +1,226 @@
+"""Where commands are carried out: seal what was written, decide, and append once."""
+
+import itertools
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.case import CaseFile
+from domain.commands import AnyCommand, Register, TakeOver
+from domain.context import Context, Situation
+from domain.decisions import decide
+from domain.divisions import Division
+from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, TakenOver, decode, encode, tag_of
+from domain.parts import node_of
+from domain.refusals import CaseUnknown
+from domain.steps import Step, lawful_steps
+from gateway.casework.case_files import CaseFiles, CaseInHand
+from gateway.casework.journal import Journal, Turn
+from gateway.casework.numbers import Numbers
+from gateway.casework.sealer import Granted, Sealer
+from gateway.hosting.ids import fresh
+from gateway.hosting.surroundings import Surroundings
+from sync.ledger.append import Append, Appended, CommandReused, NewEvent, StaleVersion
+from sync.ledger.reader import Reader
+from sync.sealed.custody_postgres import Statement, keep_parts
+
+ATTEMPTS = 4
+"""How often a command is decided anew when somebody else wrote to its stream first."""
+
+WAIT_S = 60.0
+"""How long a caller waits for the disk before the outcome is called unknown."""
+
+TURNS = 1_024
+"""Cases share this many locks; two that share one wait for each other's commit, which costs them a moment."""
+
+
+class Recorded(NamedTuple):
+    """What a command came to. pos: of its last event, or of the ledger where nothing was left to do.
+
+    repeated: it had been recorded before under the same command id, or had taken effect otherwise.
+    """
+
+    pos: int
+    case: CaseId | None
+    events: tuple[AnyEvent, ...]
+    repeated: bool
+
+
+class Desk:
+    """Safe for threads: decisions are taken one after the other, the commits of different cases are shared."""
+
+    def __init__(
+        self,
+        here: Division,
+        journal: Journal,
+        files: CaseFiles,
+        reader: Reader,
+        sealer: Sealer,
+        numbers: Numbers,
+        around: Surroundings,
+    ) -> None:
+        self._here = here
+        self._journal = journal
+        self._files = files
+        self._reader = reader
+        self._sealer = sealer
+        self._numbers = numbers
+        self._around = around
+        # Of one case, each step is decided on what the one before has left in the ledger: the versions of its streams
+        # alone would let two steps through that exclude each other, or hand over a case without its newest key.
+        self._turns = tuple(threading.Lock() for _ in range(TURNS))
+
+    def file(self, case: CaseId) -> CaseFile | None:
+        """The case as this node knows it now."""
+        known = self._files.get(case)
+        return known.file if known else None
+
+    def steps(self, file: CaseFile, actor: Actor) -> list[Step]:
+        """What the actor may do next in this case, and why not the rest."""
+        return lawful_steps(file, self._situation(actor, self._journal.now_us()))
+
+    def do(self, command: AnyCommand, actor: Actor, command_id: UUID, beside: Sequence[Statement] = ()) -> Recorded:
+        """Carry out a command once, however often it is sent under this id.
+
+        beside: further statements of the same transaction. Raises DomainError, CommandReused, StaleVersion, Busy,
+        LedgerUnavailable, BodyTooLarge.
+        """
+        # Who it is, not in which role: of somebody whose role was changed meanwhile the repeat is still the same.
+        digest = self._journal.digest(command_id, msgspec.json.encode((command, actor.account)))
+        with self._turn(getattr(command, "case", command_id)):
+            before = self._recorded_before(command_id, digest)
+            if before is not None:
+                return before
+            for attempt in itertools.count(1):
+                try:
+                    return self._attempt(command, actor, command_id, digest, beside)
+                except StaleVersion:
+                    if attempt == ATTEMPTS:
+                        raise
+        raise AssertionError
+
+    def hand_on_keys(self, case: CaseId, taken: TakenOver, actor: Actor, command_id: UUID) -> None:
+        """Give who took the case over every key of it that this node holds, once; any custodian below it does so."""
+        reader, tree = node_of(taken.unit), self._around.topology()
+        with self._turn(case):
+            known = self._files.get(case)
+            leg = known.file.legs.get(taken.leg) if known else None
+            if known is None or leg is None:
+                return
+            # Only a superior takes a matter over; who merely says so is not given the keys.
+            if not all(node in tree.parents and tree.is_below(node, reader) for node in (self._here, leg.node)):
+                return
+            with self._journal.turn() as turn:
+                log, seq = self._where(known, taken.id) or (None, None)
+                cause = Cause(id=taken.id, log=log, seq=seq)
+                grants = self._sealer.hand_on(known.file, reader, cause, actor, turn.now_us)
+                if not grants:
+                    return
+                future = _append(turn, [], grants, command_id, self._journal.digest(command_id, b"hand on"), [])
+            future.result(WAIT_S)
+
+    def _turn(self, what: UUID) -> threading.Lock:
+        return self._turns[hash(what) % TURNS]
+
+    def _attempt(
+        self, command: AnyCommand, actor: Actor, command_id: UUID, digest: bytes, beside: Sequence[Statement]
+    ) -> Recorded:
+        known = self._in_hand(command)
+        file = known.file if known else None
+        with self._journal.turn() as turn:
+            now_us = turn.now_us
+            ids = fresh(now_us)
+            main = EventId(next(ids))
+            seal = self._sealer.seal(command, file, main)
+            statements = list(beside)
+
+            def number(tag: str) -> str:
+                text, keep = self._numbers.draw(tag, now_us)
+                statements.append(keep)
+                return text
+
+            situation = msgspec.structs.asdict(self._situation(actor, now_us))
+            context = Context(
+                **situation,
+                ids=itertools.chain((main,), ids),
+                number=number,
+                sealed=(seal.sealed,) if seal else (),
+                where_known=lambda event: self._where(known, event),
+                last_known=self._last_known(command, file),
+            )
+            events = decide(file, command, context)
+            if not events:
+                return Recorded(self._reader.head().pos, file.case if file else None, (), repeated=True)
+            if seal is not None:
+                statements += keep_parts(events[0].stream, events[0].version, [seal.part])
+            grants = self._sealer.grants(events, seal, file, actor, now_us)
+            future = _append(turn, events, grants, command_id, digest, statements)
+        appended = future.result(WAIT_S)
+        if appended.repeated:
+            return self._recorded_at(appended.positions)
+        recorded = (*events, *(event for event, _ in grants))
+        return Recorded(appended.positions[-1], events[0].case, recorded, repeated=False)
+
+    def _situation(self, actor: Actor, now_us: int) -> Situation:
+        return Situation(
+            now_us=now_us,
+            node=self._here,
+            actor=actor,
+            topology=self._around.topology(),
+            calendar=self._around.calendar(),
+        )
+
+    def _in_hand(self, command: AnyCommand) -> CaseInHand | None:
+        if isinstance(command, Register):
+            return None
+        known = self._files.get(command.case)
+        if known is None:
+            raise CaseUnknown
+        return known
+
+    def _where(self, known: CaseInHand | None, event: EventId) -> tuple[str, int] | None:
+        """Log and leaf of another node's event; None for one of this node's."""
+        place = known.places.get(event) if known else None
+        if place is None or place.is_own:
+            return None
+        return self._around.origin(place.log_id), place.seq
+
+    def _last_known(self, command: AnyCommand, file: CaseFile | None) -> tuple[str, int] | None:
+        leg = file.legs.get(command.leg) if file and isinstance(command, TakeOver) else None
+        return self._around.held(leg.node) if leg else None
+
+    def _recorded_before(self, command_id: UUID, digest: bytes) -> Recorded | None:
+        found = self._reader.fetch("select digest, pos, events from command where id = %b", (command_id,))
+        if not found:
+            return None
+        first_digest, pos, events = found[0]
+        if bytes(first_digest) != digest:
+            raise CommandReused(command_id)
+        return self._recorded_at(range(pos, pos + events))
+
+    def _recorded_at(self, positions: range) -> Recorded:
+        rows = self._reader.read(positions.start - 1, len(positions)) if positions else []
+        events = tuple(decode(row.body) for row in rows)
+        return Recorded(positions.stop - 1, events[0].case if events else None, events, repeated=True)
+
+
+def _append(
+    turn: Turn,
+    events: list[AnyEvent],
+    grants: list[Granted],
+    command_id: UUID,
+    digest: bytes,
+    statements: list[Statement],
+) -> "Future[Appended]":
+    for event, parts in grants:
+        statements += keep_parts(event.stream, event.version, parts)
+    everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
+    return turn.append(Append(everything, command_id, digest, b"", statements))
+
+
+def _new(event: AnyEvent) -> NewEvent:
+    return NewEvent(event.stream, event.version, tag_of(event), event.case, encode(event))

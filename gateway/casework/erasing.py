@@ -1,0 +1,78 @@
+"""A node's part in an erasure: destroy a subject's keys and texts, sign it once, and again whatever comes later."""
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from domain.case import CaseFile
+from domain.commands import NoteDestruction
+from domain.divisions import Division
+from domain.events import CaseId, EventId
+from domain.parts import Erasure
+from domain.refusals import UpgradeNeeded
+from sync.sealed.custody import Custody
+from sync.sealed.custody_postgres import Statement, destruction
+
+Do = Callable[[NoteDestruction, EventId, list[Statement]], None]
+"""Carries out a command of the node itself, once per cause, with these statements in its transaction."""
+
+_log = structlog.get_logger("erasing")
+
+
+class Erasing:
+    """Works for the steward, in its thread."""
+
+    def __init__(
+        self,
+        here: Division,
+        file: Callable[[CaseId], CaseFile | None],
+        custody: Custody,
+        do: Do,
+        connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+    ) -> None:
+        """file: the case as it is known now."""
+        self._here = here
+        self._file = file
+        self._custody = custody
+        self._do = do
+        self._connect = connect
+
+    def confirmed(self, case: CaseId) -> None:
+        """Two persons have agreed, perhaps: remember the case and destroy. Raises UpgradeNeeded."""
+        with self._connect() as conn:
+            conn.execute("insert into web.erased_case values (%s) on conflict do nothing", (case,))
+        self._destroy_all(case)
+
+    def learned(self, cases: Collection[UUID]) -> None:
+        """Something of these cases came. In one where something is erased it may be a key or a text: destroy again."""
+        with self._connect() as conn:
+            found = conn.execute("select case_id from web.erased_case where case_id = any(%s)", (list(cases),))
+            erased = [CaseId(case) for (case,) in found.fetchall()]
+        for case in erased:
+            try:
+                self._destroy_all(case)
+            except UpgradeNeeded:
+                _log.warning("signed after the upgrade", case=str(case))
+
+    def _destroy_all(self, case: CaseId) -> None:
+        file = self._file(case)
+        for subject in file.custodians if file else ():
+            erasure = file.agreed_erasure(subject) if file else None
+            if file is not None and erasure is not None:
+                self._destroy(file, erasure)
+
+    def _destroy(self, file: CaseFile, erasure: Erasure) -> None:
+        """Everywhere the parts go; only a custodian signs that they are gone."""
+        case, ordered = file.case, erasure.ordered
+        statement = destruction(case, ordered.subject)
+        self._custody.forget(case, ordered.subject)
+        if self._here in file.unsigned(erasure):
+            self._do(NoteDestruction(case=case, erasure=ordered.erasure), ordered.id, [statement])
+        else:
+            with self._connect() as conn:
+                conn.execute(*statement)
+        self._custody.forget(case, ordered.subject)

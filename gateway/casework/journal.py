@@ -1,0 +1,44 @@
+"""The one way to the writer: whoever records takes the moment and a place in the queue in one step."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import NamedTuple
+from uuid import UUID
+
+from gateway.hosting.clock import Clock
+from sync.ledger.append import Append, Appended
+from sync.trust.keys import CommandSecret
+
+
+class Turn(NamedTuple):
+    """One step of recording: its moment (UTC microseconds), and where what it decided is handed in."""
+
+    now_us: int
+    append: Callable[[Append], "Future[Appended]"]
+
+
+class Journal:
+    """Safe for threads. What it hands to the writer bears moments that never run backwards along the log."""
+
+    def __init__(self, clock: Clock, append: Callable[[Append], "Future[Appended]"], secret: CommandSecret) -> None:
+        """clock: one that never goes back. append: to the node's one writer; it may refuse, as on probation."""
+        self._clock = clock
+        self._append = append
+        self._secret = secret
+        self._turn = threading.Lock()
+
+    def now_us(self) -> int:
+        """The moment, for what is not recorded (UTC microseconds)."""
+        return self._clock.now_us()
+
+    def digest(self, command_id: UUID, content: bytes) -> bytes:
+        """What `Append.command_digest` is of a command that says `content`: of no use without this node's keys."""
+        return self._secret.digest(command_id, content)
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """The present moment, and until the block ends nobody else's events can come before those appended in it."""
+        with self._turn:
+            yield Turn(self._clock.now_us(), self._append)

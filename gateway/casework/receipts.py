@@ -1,0 +1,92 @@
+"""What the citizen is given: a signed promise at filing, and once the parent has cosigned, the proof."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import psycopg
+
+from domain.errors import DomainError
+from domain.events import CaseId, Registered, encode
+from gateway.casework.case_files import CaseFiles
+from gateway.casework.readings import Readings
+from sync.proofs.merkle import leaf_hash
+from sync.proofs.note import Signer, parse_note
+from sync.proofs.receipt import promise, promise_receipt, proof_receipt
+from sync.proofs.tree import Proof
+
+PROMISE_US = 24 * 3_600_000_000
+"""By when a filing must stand in the log under a cosigned head."""
+
+
+class ReceiptUnknown(DomainError):
+    """No filing here has this receipt. Use the one that was given, at the office that gave it."""
+
+    code = "receipt_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "没有找到该回执对应的信访事项，请核对回执，或到出具回执的单位查询",
+            "no filing here has this receipt; check it, or ask the office that gave it",
+            field="receipt",
+        )
+
+
+class Receipts:
+    """Receipts of what was filed on this node."""
+
+    def __init__(
+        self,
+        origin: str,
+        intake: Signer,
+        files: CaseFiles,
+        readings: Readings,
+        proof: Callable[[int], Proof | None],
+        connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+    ) -> None:
+        """proof: of an own leaf by its index, once its parent has cosigned. connect: to the node's database."""
+        self._origin = origin
+        self._intake = intake
+        self._files = files
+        self._readings = readings
+        self._proof = proof
+        self._connect = connect
+
+    def of(self, case: CaseId) -> "Receipt":
+        """The receipt as it stands now. The promise is the same bytes however often it is asked for.
+
+        Raises ReceiptUnknown where the case was filed elsewhere, and as `Readings.openings`.
+        """
+        known = self._files.get(case)
+        registered = known.file.registered if known else None
+        if known is None or registered is None or not known.places[registered.id].is_own:
+            raise ReceiptUnknown
+        body = encode(registered)
+        openings = self._readings.openings(case, registered.id)
+        proof = self._proof(known.places[registered.id].seq)
+        if proof is not None:
+            note = parse_note(proof.checkpoint.encode())
+            data = proof_receipt(body, proof.index, proof.path, note, openings)
+            return Receipt(registered, leaf_hash(body), data, is_proof=True)
+        made_us = registered.recorded_us
+        note = promise(self._intake, self._origin, body, made_us, made_us + PROMISE_US)
+        return Receipt(registered, leaf_hash(body), promise_receipt(note, body, openings), is_proof=False)
+
+    def find(self, leaf: bytes) -> CaseId:
+        """The case whose registration has this leaf hash. Raises ReceiptUnknown."""
+        with self._connect() as conn:
+            row = conn.execute(
+                "select case_id from ledger where leaf = %s and via = 0 and topic = 'case.registered.v0'", (leaf,)
+            ).fetchone()
+        if row is None:
+            raise ReceiptUnknown
+        return CaseId(row[0])
+
+
+class Receipt(NamedTuple):
+    """One receipt. leaf: the registration's leaf hash, which is all that its QR carries besides a locator."""
+
+    registered: Registered
+    leaf: bytes
+    data: bytes
+    is_proof: bool

@@ -1,0 +1,65 @@
+"""A superior's side of enrolment from the command line, whether its node is running or not."""
+
+import time
+from pathlib import Path
+
+import psycopg
+
+from gateway.hosting.databases import database_of
+from gateway.node import FolderInUse, Node
+from sync.trust.certificates import Enrolment, read_request
+from sync.trust.enrolment import read_enrolment
+
+WAIT_S = 30.0
+
+
+class EnrolmentUnanswered(RuntimeError):
+    """The running node did not sign the request in time. Look at its log; the request waits there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "运行中的节点未在时限内签发，请查看其日志后重试 / "
+            "the running node did not sign in time; look at its log and retry"
+        )
+
+
+def enrol_child(folder: Path, request: str) -> Enrolment:
+    """Sign the request of a direct subordinate of the node in `folder`: a running node does it itself.
+
+    Raises CertificateRefused, AlreadyEnrolled, NotEnrolled, EnrolmentUnanswered.
+    """
+    read_request(request)
+    try:
+        node = Node(folder)
+    except FolderInUse:
+        return _ask_running(folder, request)
+    try:
+        node.open()
+        return node.admit(request)
+    finally:
+        node.stop()
+
+
+def _ask_running(folder: Path, request: str) -> Enrolment:
+    """Leave the request in the node's database, so that nobody writes beside its one writer."""
+    with database_of(folder) as dsn:
+        return _wait_for_answer(dsn, request)
+
+
+def _wait_for_answer(dsn: str, request: str) -> Enrolment:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("insert into web.enrolling (request) values (%s) on conflict do nothing", (request,))
+        give_up = time.monotonic() + WAIT_S
+        while time.monotonic() < give_up:
+            row = conn.execute("select bundle, refusal from web.enrolling where request = %s", (request,)).fetchone()
+            if row is not None and (row[0] is not None or row[1] is not None):
+                conn.execute("delete from web.enrolling where request = %s", (request,))
+                if row[1] is not None:
+                    raise RequestRefused(row[1])
+                return read_enrolment(bytes(row[0]))
+            time.sleep(0.1)
+    raise EnrolmentUnanswered
+
+
+class RequestRefused(RuntimeError):
+    """The running node refused the request, in the words it gave. Correct it and ask again."""

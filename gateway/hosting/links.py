@@ -1,0 +1,160 @@
+"""A node's links: the exchange with its parent and its children, and with the outside witness where it is the root."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from gateway.hosting.clock import Clock
+from gateway.hosting.config import ChannelEnd, NodeConfig
+from gateway.hosting.witness_client import WitnessClient
+from sync.exchange.channel import ChannelDown
+from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.exchange import Exchange, Standing, found
+from sync.exchange.pump import Pump
+from sync.exchange.pumping import Pumping
+from sync.exchange.station import Station
+from sync.exchange.status import ChildStatus, FaultStatus, OwnStatus, child_statuses, faults, own_status
+from sync.exchange.store_postgres import PostgresStore
+from sync.ledger.append import NewEvent
+from sync.ledger.writer import Writer
+from sync.proofs.tree import Proof
+from sync.trust.certificates import Directory, Enrolment
+from sync.trust.keys import NodeKeys
+
+ARRIVALS_S: Final = 1.0
+WITNESS_EVERY_S: Final = 0.2
+
+_log = structlog.get_logger("links")
+
+
+class Links:
+    """Everything of a node that speaks with other nodes."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        enrolment: Enrolment,
+        keys: NodeKeys,
+        dsn: str,
+        writer: Writer,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._store = PostgresStore(dsn, writer)
+        station = Station(config.node.division, config.origin, keys.log, keys.witness)
+        with self._store.transaction() as tx:
+            found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
+            directory = Directory(enrolment.root_fingerprint).adding_all(tx.certificates())
+        self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
+        self.exchange = Exchange(station, directory, writer, self._store, self._above, self._below, clock.now_us)
+        self._witness = WitnessClient(config.witness, self._store, clock.now_us) if config.witness else None
+        self._tip = writer.tip
+        self._pumping: Pumping | None = None
+        self._pumps: list[Pump] = []
+
+    def seal_all(self) -> None:
+        """Put every own event under a checkpoint, so that what the next one up holds can be compared with it."""
+        while self.exchange.pump_seal():
+            pass
+
+    def start(self, failed: Callable[[str, BaseException], None], *, may_send: bool = True) -> None:
+        """Start the threads. failed: told which of them met a fault of the program, and which fault.
+
+        may_send: False for a node on probation: it only asks and listens.
+        """
+
+        def tell(name: str, trouble: BaseException, again_in_s: float) -> None:
+            if again_in_s:
+                reason = str(trouble) if isinstance(trouble, ChannelDown) else type(trouble).__name__
+                _log.warning("trouble", part=name, reason=reason, again_in_s=round(again_in_s, 1))
+            else:
+                failed(name, trouble)
+
+        if self._witness is not None:
+            witness = self._witness
+            self._pumps.append(Pump("witness", witness.ask, lambda: time.sleep(WITNESS_EVERY_S), tell))
+        if may_send:
+            self._pumping = Pumping(self.exchange, self._tip, tell)
+            self._pumping.start()
+        elif self._above is not None:
+            arrivals = Pump("arrivals", lambda: self.exchange.pump_arrivals(ARRIVALS_S), lambda: None, tell)
+            self._pumps.append(arrivals)
+        for pump in self._pumps:
+            pump.start()
+
+    def stop(self) -> None:
+        """End the threads after what each is doing."""
+        for pump in self._pumps:
+            pump.stop()
+        if self._pumping is not None:
+            self._pumping.stop()
+            self._pumping = None
+        for pump in self._pumps:
+            pump.join()
+        self._pumps = []
+
+    def close(self) -> None:
+        """Stop, and give all connections back."""
+        self.stop()
+        for channel in (self._above, self._below):
+            if channel is not None:
+                channel.close()
+        if self._witness is not None:
+            self._witness.close()
+        self._store.close()
+
+    def directory(self) -> Directory:
+        """Every certificate known here."""
+        return self.exchange.trust.directory
+
+    def admit(self, request: str, valid_to_us: int, event_of: Callable[[str], NewEvent]) -> Enrolment:
+        """Enrol a direct subordinate; see `Exchange.admit`."""
+        return self.exchange.admit(request, self._clock.now_us(), valid_to_us, event_of)
+
+    def cosigned_size(self) -> int:
+        """How much of the own log is secured."""
+        name = self._acknowledger()
+        return self.exchange.cosigned_size(name) if name else 0
+
+    def proof(self, seq: int) -> Proof | None:
+        """Of an own leaf, once it is secured."""
+        name = self._acknowledger()
+        return self.exchange.proof(seq, name) if name else None
+
+    def status(self) -> OwnStatus:
+        """How the exchange stands."""
+        with self._store.transaction() as tx:
+            return own_status(tx, self._acknowledger() or "")
+
+    def lag(self, status: OwnStatus) -> int:
+        """Events, own and from below, that the next one up has not cosigned; at the root, own ones only."""
+        if self._witness is not None:
+            return status.log_size - status.cosigned_size
+        return status.unsealed + status.unsecured_rows
+
+    def children(self) -> list[ChildStatus]:
+        """Every child that was ever said something or heard from."""
+        with self._store.transaction() as tx:
+            return child_statuses(tx)
+
+    def faults(self) -> list[FaultStatus]:
+        """The faults that stand, the latest first."""
+        with self._store.transaction() as tx:
+            return faults(tx)
+
+    def standing(self) -> Standing:
+        """Whether the next one up holds what this node holds; asked by a node from a backup.
+
+        At the root the outside witness answers, by cosigning the restored head again or by naming a larger one.
+        """
+        return self.exchange.standing() if self._witness is None else self._witness.standing()
+
+    def _acknowledger(self) -> str | None:
+        """The name of the key whose cosignature secures an own event: the parent's, at the root the witness's."""
+        return self._witness.name if self._witness else self.exchange.witness_name()
+
+
+def _channel(end: ChannelEnd | None) -> PostgresChannel | None:
+    return PostgresChannel(end.dsn) if end else None

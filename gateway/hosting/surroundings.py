@@ -1,0 +1,110 @@
+"""What a node knows of the tree it stands in: certificates, superiors, names, working days, other logs."""
+
+import base64
+import functools
+import threading
+from collections.abc import Callable
+
+from domain.calendar import Calendar, Notice, seed_calendar
+from domain.divisions import Division, Topology
+from domain.events import AnyEvent, HolidaysNoticed, Unit, decode
+from sync.ledger.reader import Reader
+from sync.sealed.sealing import Recipient
+from sync.trust.certificates import Directory
+
+OFFICE = "office"
+"""The short name of the unit that every node has from its first day."""
+
+
+class Surroundings:
+    """Safe for threads; every answer is of this moment."""
+
+    def __init__(self, here: Division, reader: Reader, directory: Callable[[], Directory]) -> None:
+        """directory: every certificate known here, as the exchange has it now."""
+        self._here = here
+        self._reader = reader
+        self._calendar: Calendar | None = None
+        self._of_calendar = threading.Lock()
+        self._origins: dict[int, str] = {}
+        self.directory = directory
+
+    def topology(self) -> Topology:
+        """The tree of superiors as enrolled."""
+        return self.directory().topology
+
+    def calendar(self) -> Calendar:
+        """The working days as noticed so far."""
+        with self._of_calendar:
+            if self._calendar is None:
+                # What came from below does not count: no subordinate decides which days its superior works.
+                rows = self._reader.fetch(
+                    "select body from ledger where topic = 'calendar.noticed.v0' and via <> 1 order by pos"
+                )
+                self._calendar = functools.reduce(_with_notice, (decode(body) for (body,) in rows), seed_calendar())
+            return self._calendar
+
+    def forget_calendar(self) -> None:
+        """Told by the steward of a notice that was learned: the next question reads them all again."""
+        with self._of_calendar:
+            self._calendar = None
+
+    def recipient(self, division: Division) -> Recipient:
+        """Whom to wrap a key for. Raises LookupError where the division has no certificate here."""
+        known = self.directory().division(division)
+        if known is None:
+            raise LookupError(f"no certificate of {division} is known here")
+        return Recipient(division, base64.b64decode(known.certificate.keys.recipient))
+
+    def is_known(self, division: Division) -> bool:
+        """Whether the division has a certificate here."""
+        return self.directory().division(division) is not None
+
+    def held(self, division: Division) -> tuple[str, int]:
+        """A lower node's log and the size of it that this node has cosigned."""
+        rows = self._reader.fetch(
+            "select origin, size from log join tree on tree.log_id = log.id where division = %b order by shard desc",
+            (division,),
+        )
+        if rows:
+            return str(rows[0][0]), int(rows[0][1])
+        known = self.directory().division(division)
+        return (known.certificate.origin if known else "", 0)
+
+    def origin(self, log_id: int) -> str:
+        """The origin of a log by its local id."""
+        found = self._origins.get(log_id)
+        if found is None:
+            found = self._origins[log_id] = str(
+                self._reader.fetch("select origin from log where id = %b", (log_id,))[0][0]
+            )
+        return found
+
+    def name_of(self, division: Division) -> str:
+        """What people call a node; its code where it is not known here."""
+        known = self.directory().division(division)
+        return known.certificate.name if known else str(division)
+
+    def units(self) -> list[tuple[Unit, str]]:
+        """The units a matter can be handed to from here: own, above and below, superiors first."""
+        tree = self.topology()
+        line = tree.path_up(self._here) if tree.parents else (self._here,)
+        below = sorted(code for code in tree.parents if self._here in tree.path_up(code)[1:])
+        return [(f"{code}.{OFFICE}", self.name_of(code)) for code in (*reversed(line), *below)]
+
+    def offices(self) -> list[tuple[Unit, str]]:
+        """The first office of every node that is known, wherever it stands, named with its superiors below the root."""
+        tree = self.topology()
+        known = sorted({*tree.parents, *tree.parents.values()})
+        return [(f"{code}.{OFFICE}", self._full_name(tree, code)) for code in known]
+
+    def _full_name(self, tree: Topology, code: Division) -> str:
+        line = [step for step in tree.path_up(code) if step in tree.parents] or [code]
+        return " · ".join(self.name_of(step) for step in reversed(line))
+
+
+def _with_notice(calendar: Calendar, event: AnyEvent) -> Calendar:
+    if not isinstance(event, HolidaysNoticed):
+        return calendar
+    return calendar.with_notice(
+        Notice(year=event.year, off=event.off, working=event.working, source=event.source, edition=event.edition)
+    )

@@ -1,0 +1,40 @@
+"""One event and its proof: which leaf of which log it is, and whether a cosigned head stands over it."""
+
+from typing import Literal
+
+import msgspec
+
+from domain.events import AnyEvent, EventId, encode
+from gateway.reading.case_reading import CaseReading
+from gateway.web.refusals import NotFound
+from sync.proofs.merkle import leaf_hash
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event and where it stands: leaf `seq` (0-based) of `log`, position `pos` here. leaf_hash: hex, RFC 6962.
+
+    state: secured once the author's direct parent has cosigned a head over the leaf.
+    """
+
+    event: AnyEvent
+    log: str
+    seq: int
+    pos: int
+    leaf_hash: str
+    state: Literal["recorded", "secured"]
+
+
+def event_view(reading: CaseReading, event_id: EventId) -> EventView:
+    """The event of this case. NotFound."""
+    event = next((one for one in reading.events if one.id == event_id), None)
+    if event is None:
+        raise NotFound
+    place = reading.place(event_id)
+    return EventView(
+        event=event,
+        log=reading.node.around.origin(place.log_id),
+        seq=place.seq,
+        pos=place.pos,
+        leaf_hash=leaf_hash(encode(event)).hex(),
+        state="secured" if reading.is_secured(event_id) else "recorded",
+    )

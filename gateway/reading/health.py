@@ -1,0 +1,38 @@
+"""How the node and its links are: each child's silence, every standing fault, every view's position."""
+
+import msgspec
+
+from domain.divisions import Division
+from gateway.hosting.status import NodeStatus
+from gateway.node import Node
+from projections.runner import Progress
+from sync.exchange.status import ChildStatus, FaultStatus
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The node, the nodes directly below with their names, the standing faults, and its views.
+
+    failure: which part has stopped and why, or null; the process ends then.
+    """
+
+    status: NodeStatus
+    failure: str | None
+    children: list[ChildStatus]
+    names: dict[str, str]
+    faults: list[FaultStatus]
+    views: list[Progress]
+
+
+def health(node: Node) -> Health:
+    """How the node is now."""
+    children = node.links.children()
+    with node.pool.connection() as conn:
+        views = node.views.progress(conn)
+    return Health(
+        status=node.status(),
+        failure=node.failure,
+        children=children,
+        names={child.division: node.around.name_of(Division(child.division)) for child in children},
+        faults=node.links.faults(),
+        views=views,
+    )

@@ -1,0 +1,82 @@
+"""The supervision board as a question: of which unit or subtree, at which moment, from whose point of view."""
+
+from typing import Final
+
+import msgspec
+
+from domain.divisions import Division, DivisionUnknown, division
+from gateway.node import Node
+from gateway.web.refusals import NotFound
+from projections import board
+from projections.board import About, CaseLine, NodeLine, UnitLine
+from projections.moment import Moment, moment
+
+PERIOD_US: Final = 30 * 86_400_000_000
+PAGE_SIZE: Final = 50
+
+
+class BoardView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the units below handle what they hold. as_of_us, pos: the moment and the point of view that was asked for.
+
+    total: the counts of `units` added up.
+    """
+
+    division: Division
+    name: str
+    as_of_us: int
+    pos: int
+    nodes: list[NodeLine]
+    units: list[UnitLine]
+    total: dict[str, int]
+
+
+class UnitCases(msgspec.Struct, frozen=True, kw_only=True):
+    """The cases behind one number of a unit."""
+
+    unit: str
+    about: About
+    as_of_us: int
+    pos: int
+    cases: list[CaseLine]
+
+
+def whole_view(node: Node, at: Moment | None) -> Moment:
+    """`at`, or now with everything that the views show."""
+    return at or moment(node.reader.read, node.reader.head().pos, node.clock.now_us())
+
+
+def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
+    """The units of the node `root` (default: this one) and of all below it. NotFound for a node that is elsewhere."""
+    top = division(root) if root else node.here
+    _require_here_or_below(node, top)
+    when = whole_view(node, at)
+    with node.pool.connection() as conn:
+        nodes = board.subtree(conn, top, when)
+        units = board.units(conn, [line.division for line in nodes], when, when.as_of_us - PERIOD_US)
+    return BoardView(
+        division=top,
+        name=node.around.name_of(top),
+        as_of_us=when.as_of_us,
+        pos=when.pos,
+        nodes=nodes,
+        units=units,
+        total=board.total(units),
+    )
+
+
+def unit_cases(node: Node, unit: str, about: About, at: Moment | None) -> UnitCases:
+    """The cases behind one number of the board, the most urgent first, at most PAGE_SIZE. NotFound as the board."""
+    _require_here_or_below(node, division(unit[:12]))
+    when = whole_view(node, at)
+    with node.pool.connection() as conn:
+        found = board.cases_of(conn, unit, about, when, limit=PAGE_SIZE)
+    return UnitCases(unit=unit, about=about, as_of_us=when.as_of_us, pos=when.pos, cases=found)
+
+
+def _require_here_or_below(node: Node, of: Division) -> None:
+    try:
+        is_seen = of == node.here or node.around.topology().is_below(of, node.here)
+    except DivisionUnknown:
+        is_seen = False
+    if not is_seen:
+        raise NotFound

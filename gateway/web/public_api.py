@@ -1,0 +1,189 @@
+"""The part of the JSON API that needs no account: filing, following and rating by receipt, and a node's status."""
+
+import base64
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from domain.commands import Claim, Line, Petitioner, Rate, Register, Text
+from domain.events import CaseId, MatterClass, Rating
+from gateway.casework.denunciations import Denunciation
+from gateway.casework.receipts import Receipt
+from gateway.casework.receiving import leaf_of_file, petitioner, registered_case
+from gateway.hosting.status import NodeStatus
+from gateway.node import Node
+from gateway.reading.case_reading import CaseReading
+from gateway.reading.following import Followed, leaf_of_code
+from gateway.web.api import CommandKey
+from gateway.web.model import REFUSALS, answer, body, gives, takes
+from gateway.web.refusals import InputInvalid
+from gateway.web.visits import check_origin
+
+router = APIRouter(prefix="/api", responses=REFUSALS)
+
+
+class Petition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a petitioner files online. Everything in words is sealed."""
+
+    matter_class: MatterClass = "claim_petition"
+    category: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}$")] = "990000"
+    petitioner: Petitioner = Petitioner()
+    title: Line
+    body: Text
+    claims: Annotated[tuple[Claim, ...], msgspec.Meta(min_length=1, max_length=20)]
+
+
+class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt. code: its leaf hash in hex, by which it is found again. receipt: the file, base64; keep it secret.
+
+    proven: whether it is already the proof, or still the promise.
+    """
+
+    number: str
+    case: CaseId
+    code: str
+    proven: bool
+    receipt: str
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a petitioner holds: the receipt file in base64, or the code printed on it."""
+
+    receipt: Annotated[str, msgspec.Meta(max_length=700_000)] = ""
+    code: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class RatingByReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The petitioner's judgement of petition office and responsible unit, apart, once."""
+
+    receipt: Annotated[str, msgspec.Meta(max_length=700_000)] = ""
+    code: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    office: Rating
+    unit: Rating
+    comment: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
+
+
+class SealedAway(msgspec.Struct, frozen=True, kw_only=True):
+    """A denunciation was sealed; item: what to quote to the organ that holds it."""
+
+    item: UUID
+
+
+SHAPES: Final[tuple[Any, ...]] = (
+    Petition,
+    ReceiptFile,
+    Held,
+    RatingByReceipt,
+    Followed,
+    Denunciation,
+    SealedAway,
+    NodeStatus,
+)
+
+
+@router.get("/status", responses={200: gives(NodeStatus, "The node")}, response_class=Response)
+def show_status(request: Request) -> Response:
+    """How the node is: sizes, lag and faults, in numbers only."""
+    return answer(request.app.state.node.status())
+
+
+@router.post(
+    "/public/petitions", status_code=201, responses={201: gives(ReceiptFile, "Filed")}, openapi_extra=takes(Petition),
+    response_class=Response,
+)  # fmt: skip
+def file_petition(request: Request, key: CommandKey, given: Annotated[Petition, Depends(body(Petition))]) -> Response:
+    """File online. The same key again answers the same receipt."""
+    check_origin(request, required=False)
+    node: Node = request.app.state.node
+    command = Register(
+        channel="online",
+        matter_class=given.matter_class,
+        category=given.category,
+        issue_region=node.here,
+        person_count=1,
+        petitioner=given.petitioner,
+        title=given.title,
+        body=given.body,
+        claims=given.claims,
+    )
+    recorded = node.desk.do(command, petitioner(node, key), key)
+    case = registered_case(recorded.events)
+    return answer(_receipt_file(case, node.receipts.of(case)), 201)
+
+
+@router.post(
+    "/public/follow", responses={200: gives(Followed, "The case")}, openapi_extra=takes(Held), response_class=Response
+)
+def follow(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Response:
+    """The milestones of the case that the receipt is of, who answers now, and until when."""
+    node: Node = request.app.state.node
+    return answer(CaseReading.for_petitioner(node, _leaf(node, held.receipt, held.code)).followed())
+
+
+@router.post(
+    "/public/receipts", responses={200: gives(ReceiptFile, "The receipt as it stands now")}, openapi_extra=takes(Held),
+    response_class=Response,
+)  # fmt: skip
+def renew_receipt(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Response:
+    """The proof in exchange for the promise. Only for the whole file: a code alone opens nothing that was written."""
+    node: Node = request.app.state.node
+    case = node.receipts.find(_leaf(node, held.receipt, "", whole=True))
+    return answer(_receipt_file(case, node.receipts.of(case)))
+
+
+@router.post(
+    "/public/rate", responses={200: gives(Followed, "The case")}, openapi_extra=takes(RatingByReceipt),
+    response_class=Response,
+)  # fmt: skip
+def rate(
+    request: Request, key: CommandKey, given: Annotated[RatingByReceipt, Depends(body(RatingByReceipt))]
+) -> Response:
+    """Rate the case that the receipt is of."""
+    check_origin(request, required=False)
+    node: Node = request.app.state.node
+    leaf = _leaf(node, given.receipt, given.code)
+    case = node.receipts.find(leaf)
+    command = Rate(case=case, office=given.office, unit=given.unit, comment=given.comment)
+    node.desk.do(command, petitioner(node, key), key)
+    return answer(CaseReading.for_petitioner(node, leaf).followed())
+
+
+@router.post(
+    "/denunciations", status_code=201, responses={201: gives(SealedAway, "Sealed")}, openapi_extra=takes(Denunciation),
+    response_class=Response,
+)  # fmt: skip
+def denounce(
+    request: Request, key: CommandKey, given: Annotated[Denunciation, Depends(body(Denunciation))]
+) -> Response:
+    """Seal a denunciation to the organ that manages the official. Whoever types it, it is recorded as nobody's."""
+    check_origin(request, required=False)
+    node: Node = request.app.state.node
+    item = node.denunciations.file(given, key)
+    return answer(SealedAway(item=item), 201)
+
+
+def _receipt_file(case: CaseId, receipt: Receipt) -> ReceiptFile:
+    return ReceiptFile(
+        number=receipt.registered.number,
+        case=case,
+        code=receipt.leaf.hex(),
+        proven=receipt.is_proof,
+        receipt=base64.b64encode(receipt.data).decode(),
+    )
+
+
+def _leaf(node: Node, receipt: str, code: str, *, whole: bool = False) -> bytes:
+    if code and not receipt:
+        return leaf_of_code(code)
+    try:
+        data = base64.b64decode(receipt, validate=True)
+    except ValueError:
+        data = b""
+    if not data:
+        raise InputInvalid(
+            "请提供回执文件（base64）或查询码", "give the receipt file in base64, or its code", field="receipt"
+        )
+    return leaf_of_file(node, data, whole=whole)

@@ -1,0 +1,356 @@
+"""What a node makes of what its parent sent: in the order of its numbers, once, each statement checked by itself."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from domain.divisions import Division
+from sync.exchange.downlink import pack
+from sync.exchange.faults import Fault
+from sync.exchange.inbox_store import LearningStore, Part
+from sync.exchange.leaf import is_part_of, read_leaf
+from sync.exchange.opening import LetterForged, open_letter
+from sync.exchange.station import Asked, Moment, Station
+from sync.exchange.wire import (
+    AskRange,
+    Cosigned,
+    Down,
+    Enclosure,
+    Held,
+    Introduction,
+    Item,
+    Letter,
+    Refused,
+    WireInvalid,
+    decode_down,
+    decode_record,
+)
+from sync.ledger.append import Learned
+from sync.ledger.reader import FROM_ABOVE
+from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
+from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
+from sync.proofs.tree import SignedHead, Tree, frontier_at
+from sync.trust.certificates import CertificateRefused, Directory, read_certificate
+
+
+class ArrivalsStore(LearningStore, Protocol):
+    """What the inbox from above needs: one transaction in the order of the ledger."""
+
+    def trees(self, origins: Iterable[str]) -> dict[str, Tree]:
+        """The trees among these logs that are held without a gap."""
+
+    def head_at(self, log_id: int, size: int) -> SignedHead | None:
+        """The signed head of exactly this size, if one was kept."""
+
+    def down_seq(self) -> int:
+        """The last number of the parent's sequence that is dealt with."""
+
+    def arrived(self, lane: str, offset: int, down_seq: int) -> None:
+        """Everything up to this offset and this number is dealt with."""
+
+    def log_id(self, origin: str, division: Division) -> int:
+        """The local id of a log, given now if it has none."""
+
+    def known_leaves(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """(log_id, seq) -> leaf hash of those that the ledger holds."""
+
+    def keep_enclosure(self, log_id: int, enclosure: Enclosure) -> None:
+        """How a leaf is proven and for whom it came; a later one for others adds to whom."""
+
+    def acknowledge_log(self, log_id: int, size: int) -> None:
+        """The parent holds this log up to `size`; a refusal is over."""
+
+    def refuse_log(self, log_id: int, reason: str) -> None:
+        """The parent takes no more of this log."""
+
+    def send_again(self, log_id: int, from_seq: int) -> None:
+        """The parent wants this log again from this leaf on; a refusal is over."""
+
+    def heal(self, kinds: Sequence[str], subjects: Sequence[str], now_us: int) -> None:
+        """These faults are over."""
+
+    def answered(self, held: Held) -> bool:
+        """Keep the parent's answer; False where nobody asked with this nonce."""
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """down_seq: to acknowledge. ask_from: the number missing, to be asked for, or null."""
+
+    directory: Directory
+    down_seq: int
+    ask_from: int | None
+
+
+def receive_down(
+    store: ArrivalsStore,
+    station: Station,
+    records: Sequence[bytes],
+    lane: str,
+    offset: int,
+    directory: Directory,
+    asked: Asked,
+    moment: Moment,
+) -> Arrived:
+    """Take `records` of the lane from the parent, in order, in the store's one transaction.
+
+    offset: how far the lane is dealt with by this. Safe to repeat: a number that is dealt with changes nothing.
+    """
+    batch = _Batch(store, station, directory, moment)
+    for record in records:
+        batch.take(record)
+    batch.finish(lane, offset)
+    ask = batch.missing_from
+    if ask is not None and not asked.may_ask("down", moment.elapsed_s):
+        ask = None
+    return Arrived(batch.directory, batch.down_seq, ask)
+
+
+class _Batch:
+    def __init__(self, store: ArrivalsStore, station: Station, directory: Directory, moment: Moment) -> None:
+        self.directory = directory
+        self.down_seq = store.down_seq()
+        self.missing_from: int | None = None
+        self._store = store
+        self._station = station
+        self._moment = moment
+        self._parent = directory.topology.parents[station.here]
+        self._faults: list[Fault] = []
+        self._onward: dict[Division, list[Item]] = {}
+        self._trees: dict[str, Tree | None] = {}
+        self._lines: dict[str, list[tuple[int, int, str]]] = {}
+        self._acked: dict[int, int] = {}
+        self._learned: dict[tuple[int, int], Learned] = {}
+        self._parts: list[Part] = []
+        self._is_answered = False
+
+    def take(self, record: bytes) -> None:
+        """Decide one record: the next number, one that was dealt with, one beyond a gap, or nothing at all."""
+        try:
+            letter = decode_record(record)
+            if not isinstance(letter, Letter):
+                self._fault("wire_invalid", "down", "a frame came from above", record)
+                return
+            down = decode_down(open_letter(letter, self._parent, self._station.here, self.directory))
+        except WireInvalid as error:
+            self._fault("wire_invalid", "down", str(error), record)
+        except LetterForged as error:
+            self._fault("letter_forged", "down", str(error), record)
+        else:
+            self._take_number(down)
+
+    def _take_number(self, down: Down) -> None:
+        if down.seq <= self.down_seq:
+            return
+        if down.after > self.down_seq:
+            self.missing_from = self.down_seq + 1
+            return
+        if down.after < down.seq - 1:
+            lost = f"numbers {self.down_seq + 1} to {down.seq - 1} are lost above"
+            self._fault("down_lost", f"down#{self.down_seq + 1}", lost)
+        for item in down.items:
+            self._take_item(item)
+        self.down_seq = down.seq
+        self.missing_from = None
+
+    def finish(self, lane: str, offset: int) -> None:
+        """Write everything."""
+        now_us = self._moment.now_us
+        if self._learned:
+            self._store.learn(FROM_ABOVE, list(self._learned.values()))
+        with self._store.together():
+            if self._parts:
+                self._store.keep_parts(self._parts)
+            for witness, lines in self._lines.items():
+                self._store.keep_cosignatures(witness, lines, now_us)
+            for log_id, size in self._acked.items():
+                self._store.acknowledge_log(log_id, size)
+            for child, items in sorted(self._onward.items()):
+                for letter in pack(items, self.directory):
+                    self._store.enqueue(child, letter, now_us)
+            if self._is_answered:
+                self._store.heal(["held_invalid"], [self._station.origin], now_us)
+            if self._faults:
+                self._store.fault(self._faults, now_us)
+            self._store.arrived(lane, offset, self.down_seq)
+
+    def _take_item(self, item: Item) -> None:
+        match item:
+            case Cosigned():
+                self._cosigned(item)
+            case Introduction():
+                self._introduced(item)
+            case Enclosure():
+                self._enclosed(item)
+            case AskRange():
+                if (tree := self._tree(item.log)) is not None:
+                    self._acked.pop(tree.log_id, None)  # said before, and no longer so
+                    self._store.send_again(tree.log_id, item.from_seq)
+            case Refused():
+                self._fault("refused_above", item.log, f"{item.reason} beyond {item.size}")
+                if (tree := self._tree(item.log)) is not None:
+                    self._store.refuse_log(tree.log_id, item.reason)
+            case Held():
+                self._held(item)
+
+    # --- cosignatures -------------------------------------------------------------------------------------------
+
+    def _cosigned(self, item: Cosigned) -> None:
+        tree = self._tree(item.log)
+        if tree is None:
+            return
+        text = Checkpoint(item.log, item.size, item.root).text()
+        try:
+            (line,) = parse_signature_lines(item.line.encode())
+            witness, keys = self.directory.witnesses_above(self._station.here).get(line.name, (None, []))
+            verify(Note(text, (line,)), keys)
+        except (NoteInvalid, ValueError) as error:
+            self._fault("cosignature_invalid", item.log, str(error), item.line.encode())
+            return
+        if not self._agrees(tree, item.size, item.root, f"{text}\n{item.line}"):
+            return
+        self._lines.setdefault(line.name, []).append((tree.log_id, item.size, item.line))
+        if witness == self._parent:
+            self._acked[tree.log_id] = max(item.size, self._acked.get(tree.log_id, 0))
+        author = self.directory.division_of(item.log)
+        for child in self._next_hops([author] if author else []):
+            self._onward.setdefault(child, []).append(item)
+
+    def _agrees(self, tree: Tree, size: int, root: bytes, evidence: str) -> bool:
+        """Whether what stands signed above is what is held here; a difference is recorded with its proof."""
+        if size > tree.size:
+            self._fault("behind", tree.origin, f"{size} leaves are known above, {tree.size} here", evidence.encode())
+            return False
+        here = self._root_at(tree, size)
+        if here != root:
+            detail = f"above stands another root of {tree.origin} at {size}"
+            self._fault("differs_above", tree.origin, detail, evidence.encode())
+        return here == root
+
+    def _root_at(self, tree: Tree, size: int) -> bytes:
+        if size == tree.size:
+            return tree.frontier.root()
+        head = self._store.head_at(tree.log_id, size)
+        return head.root if head is not None else frontier_at(self._store.hashes(tree.log_id), size).root()
+
+    def _held(self, item: Held) -> None:
+        """The question stays open, and is asked again, until an answer comes that this node's own signature bears."""
+        tree = self._tree(item.log) if item.log == self._station.origin else None
+        if tree is None:
+            return
+        checkpoint = None
+        if item.size:
+            try:
+                checkpoint = self._own_checkpoint(item)
+            except NoteInvalid as error:
+                self._fault("held_invalid", item.log, str(error), item.checkpoint.encode())
+                return
+        if not self._store.answered(item):
+            return
+        self._is_answered = True
+        if checkpoint is not None and self._agrees(tree, checkpoint.size, checkpoint.root, item.checkpoint):
+            self._store.send_again(tree.log_id, checkpoint.size)
+
+    def _own_checkpoint(self, item: Held) -> Checkpoint:
+        note = parse_note(item.checkpoint.encode())
+        verify(note, self.directory.past_authors(item.log))
+        checkpoint = parse_checkpoint(note.text)
+        if (checkpoint.origin, checkpoint.size) != (item.log, item.size):
+            raise NoteInvalid("检查点与答复不符", "the checkpoint is not of the log and size that the answer names")
+        return checkpoint
+
+    # --- enclosures ---------------------------------------------------------------------------------------------
+
+    def _introduced(self, item: Introduction) -> None:
+        try:
+            self._trust(item.certificates)
+        except CertificateRefused:
+            for text in item.certificates:  # one that does not hold must not keep the others out
+                try:
+                    self._trust([text])
+                except CertificateRefused as error:
+                    self._fault("certificate_refused", "down", str(error), text.encode())
+
+    def _trust(self, texts: list[str]) -> None:
+        before = self.directory
+        self.directory = before.adding_all(texts)
+        if self.directory is not before:
+            for text in texts:
+                certificate = read_certificate(text)
+                self._store.keep_certificate(certificate.division, certificate.serial, text)
+
+    def _enclosed(self, item: Enclosure) -> None:
+        where, digest = f"{item.log}#{item.seq}", leaf_hash(item.body)
+        try:
+            note = parse_note(item.checkpoint.encode())
+            verify(note, self.directory.past_authors(item.log))
+            checkpoint = parse_checkpoint(note.text)
+            verify_inclusion(item.seq, checkpoint.size, digest, item.proof, checkpoint.root)
+        except (NoteInvalid, ProofInvalid) as error:
+            self._fault("enclosure_invalid", where, str(error), item.body)
+            return
+        author = self.directory.division_of(item.log)
+        if checkpoint.origin != item.log or author is None:
+            self._fault("enclosure_invalid", where, "its checkpoint is of another log", item.body)
+            return
+        log_id = self._store.log_id(item.log, author)
+        self._store_leaf(item, log_id, digest)
+        self._store.keep_enclosure(log_id, item)
+        self._forward(item)
+
+    def _store_leaf(self, item: Enclosure, log_id: int, digest: bytes) -> None:
+        place = (log_id, item.seq)
+        if place in self._learned:
+            return
+        known = self._store.known_leaves([place]).get(place)
+        if known is not None:
+            if known != digest:
+                detail = "another leaf stands here at its place"
+                self._fault("enclosure_differs", f"{item.log}#{item.seq}", detail, item.body)
+            return
+        leaf = read_leaf(item.body, item.log, self.directory)
+        self._learned[place] = Learned(
+            log_id, item.seq, leaf.stream, leaf.version, leaf.topic, leaf.case_id, item.body, digest
+        )
+        if leaf.fault is not None:
+            self._fault("undecodable", f"{item.log}#{item.seq}", leaf.fault, item.body)
+        self._parts += [
+            Part(log_id, item.seq, beside.part, beside.body)
+            for beside in item.beside
+            if beside.seq == item.seq and is_part_of(leaf.event, beside.part, beside.body)
+        ]
+
+    def _forward(self, item: Enclosure) -> None:
+        topology, here = self.directory.topology, self._station.here
+        for child in self._next_hops(item.to):
+            self._onward.setdefault(child, []).append(item)
+        if not any(
+            code == here or here in topology.path_up(Division(code)) for code in item.to if self._is_known(code)
+        ):
+            self._fault("misplaced", f"{item.log}#{item.seq}", "an enclosure for nobody here or below")
+
+    # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _next_hops(self, divisions: Iterable[str]) -> list[Division]:
+        """The children that lead to these divisions, each once; none for what is not strictly below."""
+        topology, here = self.directory.topology, self._station.here
+        below = [
+            Division(code)
+            for code in divisions
+            if self._is_known(code) and code != here and here in topology.path_up(Division(code))
+        ]
+        return list(dict.fromkeys(topology.next_hop(here, code) for code in below))
+
+    def _is_known(self, code: str) -> bool:
+        return self.directory.division(code) is not None
+
+    def _tree(self, log: str) -> Tree | None:
+        if log not in self._trees:
+            self._trees[log] = self._store.trees([log]).get(log)
+        tree = self._trees[log]
+        if tree is None:
+            self._fault("log_unknown", log, "something was said from above of a log that is not held here")
+        return tree
+
+    def _fault(self, kind: str, subject: str, detail: str, evidence: bytes = b"") -> None:
+        self._faults.append(Fault(kind, subject, "", detail, evidence))

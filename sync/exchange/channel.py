@@ -1,0 +1,80 @@
+"""The contract of the pipe between two nodes, whatever carries it: PostgreSQL here, Kafka in service."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from domain.divisions import Division
+from sync.exchange.wire import MAX_RECORD_BYTES
+
+
+class ChannelDown(Exception):
+    """The channel does not answer now. Nothing is known of what was being published: publish it again later."""
+
+
+class LaneReset(Exception):
+    """The lane is younger than the reader's position: it was deleted, recreated or restored. Read it from 0 again."""
+
+    def __init__(self, lane: str) -> None:
+        super().__init__(f"通道 {lane} 被重建，将从头读取 / lane {lane} was made anew; it is read from its beginning")
+        self.lane = lane
+
+
+class RecordTooLarge(ValueError):
+    """The sender broke the size limit; the record was not published. A fault of this program, not of the channel."""
+
+    def __init__(self, lane: str, size_bytes: int) -> None:
+        super().__init__(f"a record for {lane} has {size_bytes} bytes; the limit is {MAX_RECORD_BYTES}")
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """One record as it came out: its lane, its offset there (from 1, growing, not always by one), its bytes."""
+
+    lane: str
+    offset: int
+    body: bytes
+
+
+class Channel(Protocol):
+    """Lanes of records. A lane has one writing node and one reading node.
+
+    Order: what one lane delivers after an offset comes in the order it was published.
+    Durability: when `publish` returns, its records survive the death of everyone; when it raises, any prefix of
+    them may have been published, so a sender that repeats itself doubles records, and a reader must bear that.
+    Redelivery: the reader names the offset it has dealt with; the channel keeps no position for it, and delivers
+    again whatever lies behind the named offset, as often as asked, until it is trimmed.
+    No guarantee of ours rests on a lane being complete or unaltered: signatures and sizes decide.
+    A channel may be used from several threads.
+    """
+
+    def publish(self, lane: str, records: Sequence[bytes]) -> None:
+        """Append `records` in order, durable on return. Raises RecordTooLarge (nothing published), ChannelDown."""
+
+    def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
+        """Records beyond the named offset of each lane, in order within a lane; 0 is before the first.
+
+        Every lane gets a like share of `max_bytes` and at least one record where it has one, so that a backlog in
+        one starves no other. Waits up to `wait_s` seconds for the first record, then returns without more waiting.
+        Raises LaneReset, ChannelDown.
+        """
+
+    def trim(self, lane: str, upto: int) -> None:
+        """The reader needs nothing up to this offset any more; the channel may forget it. Raises ChannelDown."""
+
+
+def up_lane(child: Division) -> str:
+    """The lane that `child` writes and its parent reads."""
+    return f"up.{child}"
+
+
+def down_lane(child: Division) -> str:
+    """The lane that the parent of `child` writes and `child` reads."""
+    return f"down.{child}"
+
+
+def check_sizes(lane: str, records: Sequence[bytes]) -> None:
+    """Raises RecordTooLarge where a record is beyond the limit that every channel keeps."""
+    for record in records:
+        if len(record) > MAX_RECORD_BYTES:
+            raise RecordTooLarge(lane, len(record))

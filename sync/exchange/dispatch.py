@@ -1,0 +1,284 @@
+"""Who below is sent which event: case files with their openings, directives, later material, milestones."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+from domain.case import CaseFile, evolve, has_effect
+from domain.divisions import Division
+from domain.events import AnyEvent, KeyGranted, NotCanonical, SealedItem, Unknown, read
+from domain.parts import CustodyEvent
+from domain.routing import addressees, file_receivers, key_receivers
+from sync.exchange.downlink import pack
+from sync.exchange.faults import Fault
+from sync.exchange.inbox_store import Part
+from sync.exchange.station import Station
+from sync.exchange.wire import MAX_EVENT_BYTES, Beside, Enclosure, Item
+from sync.ledger.reader import FROM_ABOVE, OWN, Row
+from sync.proofs.merkle import Prover
+from sync.proofs.tree import SEALED, SignedHead, TreeReader
+from sync.trust.certificates import Directory
+
+DISPATCHED: Final = "exchange.dispatched"
+"""Ledger position up to which everything is on its way down that should be."""
+
+CASES_HELD: Final = 2_000
+SEALED_ITEM: Final = str(SealedItem.__struct_config__.tag)
+_PAGE: Final = 500
+
+
+class Enclosed(NamedTuple):
+    """How a leaf from above is proven, and for whom it came."""
+
+    addressed: list[str]
+    proof: list[bytes]
+    checkpoint: str
+
+
+class DispatchStore(TreeReader, Protocol):
+    """One transaction over the ledger and the downward sequences."""
+
+    def claim(self, name: str) -> int:
+        """How far a follower of the ledger has come, 0 at first; nobody else moves it before this commits."""
+
+    def position(self, name: str) -> int:
+        """The same, only read."""
+
+    def move(self, name: str, pos: int) -> None:
+        """Keep how far it has come."""
+
+    def read(self, after_pos: int, limit: int) -> list[Row]:
+        """Rows beyond a position, in order."""
+
+    def read_case(self, case_id: UUID, upto_pos: int) -> list[Row]:
+        """Every row of one case up to a position, in order."""
+
+    def read_cases(self, case_ids: Sequence[UUID], upto_pos: int) -> list[Row]:
+        """Every row of these cases up to a position, in order."""
+
+    def origins(self, log_ids: Iterable[int]) -> dict[int, str]:
+        """The origins of logs."""
+
+    def head_beyond(self, log_id: int, seq: int) -> SignedHead | None:
+        """The smallest signed head kept beyond leaf `seq`."""
+
+    def enclosed(self, log_id: int, seq: int) -> Enclosed | None:
+        """How a leaf that came from above is proven."""
+
+    def parts(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Part]]:
+        """For every (log_id, first, end): what lies beside these leaves."""
+
+    def onward(self, items: Sequence[UUID]) -> dict[UUID, Division]:
+        """For which organ below each of these own sealed items was written; those for nobody below are left out."""
+
+    def enqueue(self, child: Division, items: Sequence[Item], now_us: int) -> None:
+        """The next number of the child's downward sequence."""
+
+    def fault(self, faults: Sequence[Fault], now_us: int) -> None:
+        """Count them."""
+
+
+class _Sending(NamedTuple):
+    row: Row
+    to: list[Division]
+
+
+class Dispatch:
+    """Follows the ledger and decides what goes down. The case files it holds are a cache of the ledger."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._cases: OrderedDict[UUID, CaseFile] = OrderedDict()
+
+    def forget(self) -> None:
+        """After a transaction that did not commit: what was folded in it is not to be relied on."""
+        self._cases.clear()
+
+    def step(self, store: DispatchStore, directory: Directory, now_us: int) -> bool:
+        """Take the next page of the ledger; whether there was any row to take."""
+        done, sealed = store.claim(DISPATCHED), store.position(SEALED)
+        rows = [row for row in store.read(done, _PAGE) if row.pos <= sealed]
+        if not rows:
+            return False
+        page = _Page(store, self._station, directory)
+        self._load({row.case_id for row in rows if row.case_id is not None}, store, done, page)
+        for row in rows:
+            if row.case_id is not None:
+                self._decide(page, row, row.case_id)
+        page.send_onward([row for row in rows if row.topic == SEALED_ITEM and row.via == OWN])
+        while len(self._cases) > CASES_HELD:
+            self._cases.popitem(last=False)
+        for child, items in sorted(page.items().items()):
+            for letter in pack(items, directory):
+                store.enqueue(child, letter, now_us)
+        if page.faults:
+            store.fault(page.faults, now_us)
+        store.move(DISPATCHED, rows[-1].pos)
+        return True
+
+    def _load(self, cases: set[UUID], store: DispatchStore, upto_pos: int, page: "_Page") -> None:
+        """Fold what the ledger holds of these cases up to a position, as far as it is not held here."""
+        for row in store.read_cases(sorted(cases - self._cases.keys()), upto_pos):
+            if row.case_id is not None:
+                self._fold(page, row, row.case_id)
+
+    def _fold(self, page: "_Page", row: Row, case_id: UUID) -> AnyEvent | Unknown | None:
+        """Bring the case file up to `row`; its event, or None where it cannot be folded or has no effect."""
+        file = self._cases.pop(case_id, None)
+        try:
+            event = read(row.body)
+            self._cases[case_id] = evolve(file, event)
+            is_heard = has_effect(file, event)
+        except Exception as error:  # whatever one event holds must not stop all the others
+            page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
+            if file is not None:
+                self._cases[case_id] = file
+            return None
+        return event if is_heard else None
+
+    def _decide(self, page: "_Page", row: Row, case_id: UUID) -> None:
+        event = self._fold(page, row, case_id)
+        if event is None or isinstance(event, Unknown):
+            return
+        topology, here = page.directory.topology, self._station.here
+        try:
+            wanted = addressees(self._cases[case_id], event, here, topology)
+            receivers = file_receivers(event, here, topology)
+        except Exception as error:  # as above
+            page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
+            return
+        opened = page.not_served_below(row, receivers)
+        if opened:
+            page.send_file(page.store.read_case(case_id, row.pos - 1), opened)
+        to = page.not_served_below(row, wanted)
+        if to:
+            page.send(row, to)
+        if isinstance(event, KeyGranted) and (newcomers := key_receivers(event, here, topology)):
+            page.send_custody(page.store.read_case(case_id, row.pos - 1), event.subject, newcomers)
+
+
+class _Page:
+    """What one page of the ledger sends down."""
+
+    def __init__(self, store: DispatchStore, station: Station, directory: Directory) -> None:
+        self.store = store
+        self.directory = directory
+        self.faults: list[Fault] = []
+        self._here = station.here
+        self._sendings: list[_Sending] = []
+        self._origins: dict[int, str] = {}
+        self._provers: dict[tuple[int, int], Prover] = {}
+
+    def not_served_below(self, row: Row, wanted: Iterable[Division]) -> list[Division]:
+        """Of those wanted, the ones that only this node serves.
+
+        A node below that stands above both author and addressee has sent it itself; and what came from above was
+        sent by a node above to all it named.
+        """
+        author = self._author(row.log_id)
+        named = self._named(row)
+        return sorted(code for code in wanted if code not in named and not self._is_within(author, self._hop(code)))
+
+    def send(self, row: Row, to: list[Division]) -> None:
+        """One event."""
+        self._sendings.append(_Sending(row, to))
+
+    def send_file(self, rows: Iterable[Row], receivers: Sequence[Division]) -> None:
+        """All that is known here of a case, to each who cannot know it from its own part of the tree."""
+        for row in rows:
+            author = self._author(row.log_id)
+            to = [code for code in receivers if not self._is_within(author, code)]
+            if to:
+                self._sendings.append(_Sending(row, to))
+
+    def send_custody(self, rows: Iterable[Row], subject: str, newcomers: Iterable[Division]) -> None:
+        """What was said of a key before, to those who were now given it, as far as no node between is to do so.
+
+        What came from above is left to who sent it: that node learns of the newcomers, too.
+        """
+        for row in rows:
+            if row.via == FROM_ABOVE or not _is_of_key(row, subject):
+                continue
+            author = self._author(row.log_id)
+            to = [code for code in newcomers if not self._is_within(author, self._hop(code))]
+            if to:
+                self._sendings.append(_Sending(row, to))
+
+    def send_onward(self, rows: Sequence[Row]) -> None:
+        """Own sealed items, each to the one organ below that it was written for, if any."""
+        if not rows:
+            return
+        topology, organs = self.directory.topology, self.store.onward([row.stream for row in rows])
+        for row in rows:
+            organ = organs.get(row.stream)
+            if organ is not None and topology.is_below(organ, self._here):
+                self.send(row, [organ])
+
+    def items(self) -> dict[Division, list[Item]]:
+        """By the child that leads there, in the order decided."""
+        spans = {(row.log_id, row.seq, row.seq + 1) for row, _ in self._sendings}
+        beside = self.store.parts(sorted(spans))
+        items: dict[Division, list[Item]] = {}
+        for row, to in self._sendings:
+            parts = [part for part in beside.get(row.log_id, []) if part.seq == row.seq]
+            by_child: dict[Division, list[Division]] = {}
+            for code in to:
+                by_child.setdefault(self._hop(code), []).append(code)
+            for child, codes in by_child.items():
+                enclosure = self._enclose(row, codes, parts)
+                if enclosure is not None:
+                    items.setdefault(child, []).append(enclosure)
+        return items
+
+    def _enclose(self, row: Row, to: list[Division], parts: list[Part]) -> Enclosure | None:
+        proven = self._proven(row)
+        if proven is None:
+            self.faults.append(Fault("unproven", f"pos {row.pos}", "", "no proof is kept for this leaf"))
+            return None
+        beside: list[Beside] = []
+        room_bytes = MAX_EVENT_BYTES - len(row.body)
+        for part in parts:
+            if len(part.body) <= room_bytes:
+                beside.append(Beside(part.seq, part.part, part.body))
+                room_bytes -= len(part.body)
+        origin = self._origin(row.log_id)
+        return Enclosure(list(to), origin, row.seq, row.body, proven.proof, proven.checkpoint, beside)
+
+    def _proven(self, row: Row) -> Enclosed | None:
+        if row.via == FROM_ABOVE:
+            return self.store.enclosed(row.log_id, row.seq)
+        head = self.store.head_beyond(row.log_id, row.seq)
+        if head is None:
+            return None
+        key = (row.log_id, head.size)
+        prover = self._provers.setdefault(key, Prover(self.store.hashes(row.log_id), head.size))
+        return Enclosed([], prover.inclusion(row.seq), head.note)
+
+    def _named(self, row: Row) -> list[str]:
+        enclosed = self.store.enclosed(row.log_id, row.seq) if row.via == FROM_ABOVE else None
+        return enclosed.addressed if enclosed else []
+
+    def _origin(self, log_id: int) -> str:
+        if log_id not in self._origins:
+            self._origins |= self.store.origins([log_id])
+        return self._origins[log_id]
+
+    def _author(self, log_id: int) -> Division | None:
+        return self.directory.division_of(self._origin(log_id))
+
+    def _hop(self, code: Division) -> Division:
+        """The child that leads to a division below."""
+        return self.directory.topology.next_hop(self._here, code)
+
+    def _is_within(self, code: Division | None, top: Division) -> bool:
+        """Whether a division is `top` or stands below it."""
+        return code is not None and (code == top or top in self.directory.topology.path_up(code))
+
+
+def _is_of_key(row: Row, subject: str) -> bool:
+    try:
+        event = read(row.body)
+    except NotCanonical:
+        return False
+    return isinstance(event, CustodyEvent) and event.subject == subject

@@ -1,0 +1,406 @@
+"""The exchange of one node, put together: what is pumped upward and downward, and what others may ask of it."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final, Literal
+from uuid import UUID, uuid5
+
+from domain.divisions import Division
+from domain.keys import LAST_COPY_US
+from sync.exchange.arrivals import receive_down
+from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
+from sync.exchange.dispatch import Dispatch
+from sync.exchange.downlink import Downlink, sign_letter
+from sync.exchange.faults import Fault
+from sync.exchange.inbox import receive
+from sync.exchange.opening import Opened, OpenFrame, open_record
+from sync.exchange.outbox import Outbox
+from sync.exchange.postgres_links import certificate_statement
+from sync.exchange.pump import Bell
+from sync.exchange.station import Asked, Moment, Station
+from sync.exchange.store_postgres import PostgresStore, PostgresTx
+from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Up
+from sync.ledger.append import Append, NewEvent
+from sync.ledger.writer import Writer
+from sync.proofs.tree import OWN_LOG, Proof, proof_for, seal
+from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, read_certificate
+from sync.trust.introducing import introduce
+
+FETCH_BYTES: Final = 4 << 20
+BATCH_RECORDS: Final = 256
+BATCH_EVENTS: Final = 1_000
+"""At most so much, and one frame more, is taken in by one transaction."""
+
+KEEP_DOWN_US: Final = LAST_COPY_US
+"""So long a child that was restored from a backup can have its downward sequence again."""
+
+_TRIM_EVERY_S: Final = 10.0
+_ENROLMENTS: Final = UUID("6f0e7a2c-52a1-4f43-9f0b-3a1e5a0d9c77")
+_FORGET_EVERY_S: Final = 3_600.0
+_ASK_EVERY_S: Final = 2.0
+
+Standing = Literal["unasked", "unanswered", "agrees", "behind", "differs"]
+
+
+class Trust:
+    """The directory as the threads of a process share it."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+
+    @property
+    def directory(self) -> Directory:
+        """The present one."""
+        return self._directory
+
+    def publish(self, directory: Directory) -> None:
+        """What one thread has learned and committed joins what the others have."""
+        if directory is self._directory:
+            return
+        with self._lock:
+            self._directory = self._directory.adding_all(directory.texts())
+
+
+class Exchange:
+    """Every pump function does a bounded piece of work, says whether there was any, and can die at any point.
+
+    Raises of all of them: what `pump.TROUBLE` lists passes by itself; anything else is a fault of the program.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        directory: Directory,
+        writer: Writer,
+        store: PostgresStore,
+        above: Channel | None,
+        below: Channel | None,
+        now_us: Callable[[], int],
+        elapsed_s: Callable[[], float] = time.monotonic,
+        *,
+        retry_s: float = 5.0,
+    ) -> None:
+        """above: towards the parent, none at the root. below: towards the children, none at a leaf.
+
+        elapsed_s: a clock that never jumps. retry_s: when what is not acknowledged is first sent again.
+        """
+        self.station = station
+        self.trust = Trust(directory)
+        self.to_parent = Bell()
+        self.to_children = Bell()
+        self._writer = writer
+        self._store = store
+        self._above = above
+        self._below = below
+        self._now_us = now_us
+        self._elapsed_s = elapsed_s
+        self._outbox = Outbox(retry_s)
+        self._downlink = Downlink(station, retry_s)
+        self._dispatch = Dispatch(station)
+        self._asked = Asked(retry_s)
+        self._offsets: dict[str, int] = {}
+        self._trimmed_s: dict[str, float] = {}
+        self._forgot_s = 0.0
+        self._held_sizes: dict[str, int] = {}
+        self._known_origins: frozenset[str] = frozenset()
+        self._asked_held_s: float | None = None
+
+    @property
+    def parent(self) -> Division | None:
+        """The node above, as certified."""
+        return self.trust.directory.topology.parents.get(self.station.here)
+
+    @property
+    def has_parent(self) -> bool:
+        """Whether there is a channel upward."""
+        return self._above is not None
+
+    @property
+    def may_have_children(self) -> bool:
+        """Whether there is a channel downward."""
+        return self._below is not None
+
+    @property
+    def children(self) -> list[Division]:
+        """The nodes directly below, as certified, in order."""
+        parents = self.trust.directory.topology.parents
+        return sorted(child for child, parent in parents.items() if parent == self.station.here)
+
+    # --- upward -----------------------------------------------------------------------------------------------------
+
+    def pump_seal(self) -> bool:
+        """Put own events under signed checkpoints."""
+        with self._store.transaction() as tx:
+            return seal(tx, self.station.signer)
+
+    def pump_up(self) -> bool:
+        """Publish what the parent does not hold; a window of it may be on its way."""
+        if self._above is None:
+            return False
+        with self._store.transaction() as tx:
+            outgoing = self._outbox.next(tx, self._elapsed_s())
+        if not outgoing.records:
+            return False
+        self._above.publish(up_lane(self.station.here), outgoing.records)
+        self._outbox.sent(outgoing, self._elapsed_s())
+        return True
+
+    @property
+    def awaits_parent(self) -> bool:
+        """Whether anything is on its way up without an acknowledgement."""
+        return self._outbox.is_waiting
+
+    # --- from below -------------------------------------------------------------------------------------------------
+
+    def pump_inbox(self, wait_s: float = 0.0) -> bool:
+        """Take in what the children sent; waits up to `wait_s` for something."""
+        children = {up_lane(child): child for child in self.children}
+        if self._below is None or not children:
+            return False
+        try:
+            delivered = self._below.fetch(self._positions(children), FETCH_BYTES, wait_s)
+        except LaneReset as reset:
+            self._restart_lane(reset.lane)
+            return True
+        at, storing = 0, _nothing
+        try:
+            while at < len(delivered):
+                opened = self._open(delivered[at:], children)  # while the batch before it is being stored
+                storing()
+                storing = self._take_in(opened, delivered[at : at + len(opened)], children)
+                at += len(opened)
+        finally:
+            storing()
+        self._trim(self._below, children)
+        return bool(delivered)
+
+    def _open(self, delivered: Sequence[Delivered], children: Mapping[str, Division]) -> list[Opened]:
+        """The first records opened, up to BATCH_EVENTS."""
+        directory, now_us, here = self.trust.directory, self._now_us(), self.station.here
+        opened: list[Opened] = []
+        events = 0
+        for one in delivered[:BATCH_RECORDS]:
+            record = open_record(one, children[one.lane], here, directory, now_us, self._held_sizes)
+            opened.append(record)
+            events += len(record.leaves) if isinstance(record, OpenFrame) else 0
+            if events >= BATCH_EVENTS:
+                break
+        return opened
+
+    def _take_in(
+        self, opened: Sequence[Opened], delivered: Sequence[Delivered], children: Mapping[str, Division]
+    ) -> Callable[[], None]:
+        """Begin to take in one batch; what it gives back waits for the commit and must be called."""
+        directory, moment = self.trust.directory, self._moment()
+        reached = {one.lane: one.offset for one in delivered}
+        offsets = {children[lane]: offset for lane, offset in reached.items()}
+        news = directory.origins() - self._known_origins
+        storing = self._store.learning_soon(
+            lambda tx: receive(tx, self.station, opened, offsets, directory, news, self._asked, moment)
+        )
+
+        def stored() -> None:
+            received = storing.result()
+            self._known_origins = directory.origins()
+            self._held_sizes |= received.sizes
+            self.trust.publish(received.directory)
+            self._offsets |= reached
+            self.to_children.ring()
+
+        return stored
+
+    def _restart_lane(self, lane: str) -> None:
+        """A lane that was made anew is read from its beginning; what is dealt with already changes nothing."""
+        fault = Fault("lane_reset", lane, "", "the lane is younger than the position it was read to")
+        with self._store.transaction() as tx:
+            tx.move(lane, 0)
+            tx.fault([fault], self._now_us())
+        self._offsets[lane] = 0
+
+    def _positions(self, lanes: Iterable[str]) -> dict[str, int]:
+        unread = [lane for lane in lanes if lane not in self._offsets]
+        if unread:
+            with self._store.transaction() as tx:
+                self._offsets |= {lane: tx.position(lane) for lane in unread}
+        return {lane: self._offsets[lane] for lane in lanes}
+
+    def _trim(self, channel: Channel, lanes: Iterable[str]) -> None:
+        """Now and then, let the channel forget what is dealt with."""
+        elapsed_s = self._elapsed_s()
+        for lane in lanes:
+            if elapsed_s - self._trimmed_s.setdefault(lane, elapsed_s) > _TRIM_EVERY_S:
+                self._trimmed_s[lane] = elapsed_s
+                channel.trim(lane, self._offsets[lane])
+
+    # --- downward ---------------------------------------------------------------------------------------------------
+
+    def pump_dispatch(self) -> bool:
+        """Decide what of the ledger and of the directory goes down, and to whom."""
+        with self._store.transaction() as tx:
+            told = introduce(tx, self.station, self.trust.directory, self._now_us())
+        try:
+            with self._store.transaction() as tx:
+                moved = self._dispatch.step(tx, self.trust.directory, self._now_us())
+        except BaseException:
+            self._dispatch.forget()
+            raise
+        if told or moved:
+            self.to_children.ring()
+        return told or moved
+
+    def pump_down(self) -> bool:
+        """Publish what the children have not acknowledged."""
+        if self._below is None:
+            return False
+        with self._store.transaction() as tx:
+            outgoing = self._downlink.next(tx, self._elapsed_s())
+            self._forget_down(tx)
+        for child, letters, upto in outgoing:
+            self._below.publish(down_lane(child), letters)
+            self._downlink.sent(child, upto, self._elapsed_s())
+        return bool(outgoing)
+
+    def _forget_down(self, tx: PostgresTx) -> None:
+        elapsed_s = self._elapsed_s()
+        if elapsed_s - self._forgot_s > _FORGET_EVERY_S:
+            self._forgot_s = elapsed_s
+            tx.forget_down(self._now_us() - KEEP_DOWN_US)
+
+    # --- from above -------------------------------------------------------------------------------------------------
+
+    def pump_arrivals(self, wait_s: float = 0.0) -> bool:
+        """Take in what the parent sent, and acknowledge it; waits up to `wait_s` for something."""
+        parent = self.parent
+        if self._above is None or parent is None:
+            return False
+        asked = self._ask_held()
+        lane = down_lane(self.station.here)
+        try:
+            delivered = self._above.fetch(self._positions([lane]), FETCH_BYTES, wait_s)
+        except LaneReset:
+            self._restart_lane(lane)
+            return True
+        if not delivered:
+            return asked
+        records, offset = [one.body for one in delivered], delivered[-1].offset
+        directory, moment = self.trust.directory, self._moment()
+        arrived = self._store.learning(
+            lambda tx: receive_down(tx, self.station, records, lane, offset, directory, self._asked, moment)
+        )
+        self.trust.publish(arrived.directory)
+        self._offsets[lane] = offset
+        self._say_up(Acknowledge(arrived.down_seq))
+        if arrived.ask_from is not None:
+            self._say_up(AskDown(arrived.ask_from))
+        self._trim(self._above, [lane])
+        self.to_parent.ring()
+        self.to_children.ring()
+        return True
+
+    def _say_up(self, said: Up) -> None:
+        if self._above is not None and (parent := self.parent) is not None:
+            self._above.publish(up_lane(self.station.here), [sign_letter(self.station, parent, said)])
+
+    # --- before the first write -------------------------------------------------------------------------------------
+
+    def ask_parent(self) -> None:
+        """Ask what the parent holds of this node's log; `standing` tells the answer. For a node from a backup."""
+        with self._store.transaction() as tx:
+            tx.ask_held(os.urandom(16))
+
+    def standing(self) -> Standing:
+        """Whether the parent holds what this node holds.
+
+        behind: it holds more, so this node was restored from an older state and must not write; differs: it holds
+        something else. Both stand in the faults with the parent's proof.
+        """
+        with self._store.transaction() as tx:
+            held = tx.held()
+            if held is None:
+                return "unasked"
+            if held[1] is None:
+                return "unanswered"
+            known = tx.open_faults(self.station.origin)
+        return "behind" if "behind" in known else "differs" if "differs_above" in known else "agrees"
+
+    def _ask_held(self) -> bool:
+        elapsed_s = self._elapsed_s()
+        if self._asked_held_s is not None and elapsed_s - self._asked_held_s < _ASK_EVERY_S:
+            return False
+        self._asked_held_s = elapsed_s
+        with self._store.transaction() as tx:
+            held = tx.held()
+        if held is None or held[1] is not None:
+            return False
+        self._say_up(AskHeld(held[0]))
+        return True
+
+    # --- receipts and enrolment -------------------------------------------------------------------------------------
+
+    def witness_name(self) -> str | None:
+        """The name of the key whose cosignature makes an event secured: the parent's; None at the root."""
+        parent = self.parent
+        known = None if parent is None else self.trust.directory.division(parent)
+        return None if known is None else known.witness.name
+
+    def cosigned_size(self, witness: str) -> int:
+        """How many leaves of the own log `witness` has cosigned."""
+        with self._store.transaction() as tx:
+            return tx.cosigned_size(OWN_LOG, witness)
+
+    def proof(self, seq: int, witness: str) -> Proof | None:
+        """For a receipt: own leaf `seq` under the first checkpoint beyond it that `witness` cosigned, once there is."""
+        with self._store.transaction() as tx:
+            return proof_for(tx, seq, witness)
+
+    def admit(
+        self, request: str, valid_from_us: int, valid_to_us: int, event_of: Callable[[str], NewEvent]
+    ) -> Enrolment:
+        """Enrol a direct subordinate: sign its certificate, record it, trust it; what to carry back to it.
+
+        event_of: makes the `node.enrolled.v0` of a certificate's text. Raises CertificateRefused, AlreadyEnrolled,
+        LedgerError. A repeated request changes nothing and gives the same certificate, also after an unknown outcome.
+        """
+        directory = self.trust.directory
+        text = enrol(request, self.station.here, self.station.signer, directory, valid_from_us, valid_to_us)
+        if directory.adding(text) is not directory:
+            text = self._record_enrolment(request, text, event_of(text))
+            self.trust.publish(directory.adding(text))
+        return enrolment(self.trust.directory, text)
+
+    def _record_enrolment(self, request: str, text: str, event: NewEvent) -> str:
+        """The certificate as recorded: the first one, where an earlier try was stored unknown to its caller."""
+        certificate = read_certificate(text)
+        command_id = uuid5(_ENROLMENTS, f"{certificate.division}/{certificate.serial}")
+        digest = sha256(request.encode()).digest()
+        append = Append([event], command_id, digest, text.encode(), [certificate_statement(text)])
+        return self._writer.append(append).result().result.decode()
+
+    def _moment(self) -> Moment:
+        return Moment(self._now_us(), self._elapsed_s())
+
+
+def found(tx: PostgresTx, origin: str, certificates: Sequence[str], root_fingerprint: str) -> Directory:
+    """Make a fresh database that of the node whose log is `origin`: its log, its tree, whom it trusts.
+
+    certificates: from the root down to its own. May be repeated. Raises CertificateRefused.
+    """
+    directory = Directory(root_fingerprint).adding_all(certificates)
+    division = directory.division_of(origin)
+    if division is None:
+        raise CertificateRefused("unknown_author", f"没有{origin}的证书", f"nobody has certified {origin}")
+    tree = tx.plant(origin, division)
+    if tree.log_id != OWN_LOG:
+        raise RuntimeError(f"{origin} is not the first log of this database; it belongs to another node")
+    for text in directory.texts():
+        certificate = read_certificate(text)
+        tx.keep_certificate(certificate.division, certificate.serial, text)
+    return directory
+
+
+def _nothing() -> None:
+    """Before the first batch nothing is being stored."""

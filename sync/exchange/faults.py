@@ -1,0 +1,68 @@
+"""What went wrong between nodes, kept with the bytes that show it: named, counted, never hidden, never fatal."""
+
+from typing import Final
+
+import msgspec
+
+from sync.proofs.merkle import HashReader, Prover
+from sync.proofs.tree import SignedHead, Tree, frontier_at
+
+EVIDENCE_BYTES: Final = 1 << 20
+
+HEALING: Final = ("gap", "waits", "unknown_author", "mismatch", "expired", "not_yet_valid", "parked_full")
+"""Kinds that are over once their log goes on."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that went wrong. kind: stable snake_case name; subject: the log, `log#seq` or lane it is about.
+
+    child: by whose lane it came, '' for none. evidence: what shows it, cut to EVIDENCE_BYTES.
+    """
+
+    kind: str
+    subject: str
+    child: str
+    detail: str
+    evidence: bytes = b""
+
+
+class Fork(msgspec.Struct, frozen=True, tag="fork.v0", tag_field="type"):
+    """Two heads that one author signed and that cannot both be prefixes of one log; checkable by anybody.
+
+    ours, theirs: signed notes. prefix_root, proof: the root that the tree of `ours` had at the size of `theirs`, and
+    its RFC 6962 consistency proof; both empty where `theirs` is the larger: then `frontier` is the edge of the tree
+    of `ours` at `first` (see merkle.Frontier), which `record`'s entries continue to the root of `theirs` although
+    they differ from the leaves under `ours`.
+    """
+
+    ours: str
+    theirs: str
+    prefix_root: bytes
+    proof: list[bytes]
+    first: int
+    frontier: bytes
+    record: bytes
+
+
+def fork_below(hashes: HashReader, tree: Tree, ours: SignedHead, theirs: SignedHead, record: bytes) -> Fork | None:
+    """The evidence where `theirs`, not larger than the tree, has another root than the tree had at that size."""
+    prefix = frontier_at(hashes, theirs.size)
+    if prefix.root() == theirs.root:
+        return None
+    proof = Prover(hashes, tree.size).consistency(theirs.size)
+    return Fork(ours.note, theirs.note, prefix.root(), proof, theirs.size, b"", record)
+
+
+def fork_beyond(
+    hashes: HashReader, first: int, entries: list[bytes], ours: SignedHead, theirs: SignedHead, record: bytes
+) -> Fork | None:
+    """The evidence where `theirs` is larger than the tree and rests on other leaves from `first` on.
+
+    entries: the leaf hashes that came. None where these do not make the root of `theirs` either: then the record was
+    spoiled on its way, or the histories part before `first`, and nothing is proven yet.
+    """
+    edge = frontier_at(hashes, first)
+    continued, _ = edge.extend(entries)
+    if continued.root() != theirs.root:
+        return None
+    return Fork(ours.note, theirs.note, b"", [], first, edge.to_bytes(), record)

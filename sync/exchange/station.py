@@ -1,0 +1,40 @@
+"""Who exchanges and when: what every part of the exchange is told about its own node and the present moment."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from domain.divisions import Division
+from sync.proofs.note import Signer
+
+
+class Station(msgspec.Struct, frozen=True):
+    """This node: its division, the origin of its own log, its log key and its witness key."""
+
+    here: Division
+    origin: str
+    signer: Signer
+    cosigner: Signer
+
+
+class Moment(NamedTuple):
+    """now_us: the clock that everything is stamped with. elapsed_s: one that never jumps, for waiting."""
+
+    now_us: int
+    elapsed_s: float
+
+
+class Asked:
+    """When something was last asked for, so that one gap is not asked for with every record. May be lost."""
+
+    def __init__(self, every_s: float = 5.0) -> None:
+        self._every_s = every_s
+        self._last_s: dict[str, float] = {}
+
+    def may_ask(self, what: str, elapsed_s: float) -> bool:
+        """Whether to ask now; True at most once per interval."""
+        last = self._last_s.get(what)
+        if last is not None and elapsed_s - last < self._every_s:
+            return False
+        self._last_s[what] = elapsed_s
+        return True

@@ -1,0 +1,94 @@
+"""How the exchange of a node stands: what is secured, what lags, who was last heard, what went wrong."""
+
+from typing import LiteralString
+
+import msgspec
+
+from sync.proofs.postgres_trees import Statements
+from sync.proofs.tree import OWN_LOG
+
+
+class OwnStatus(msgspec.Struct, frozen=True):
+    """This node. log_size, ledger_size: own events, all events. cosigned_size: own leaves its witness has cosigned.
+
+    unsealed: own events not under a checkpoint yet. unsecured_rows: of what goes up, what the parent does not hold.
+    refused_logs: logs the parent takes no more of. open_faults: kinds and subjects that are not over.
+    """
+
+    log_size: int
+    ledger_size: int
+    cosigned_size: int
+    unsealed: int
+    unsecured_rows: int
+    refused_logs: int
+    open_faults: int
+
+
+class ChildStatus(msgspec.Struct, frozen=True):
+    """One child. heard_us: when its last record was dealt with (UTC microseconds), 0 for never.
+
+    log_size: leaves of its own log held here. lag: numbers of its downward sequence that it has not acknowledged.
+    quarantined: frames of its lane that wait. open_faults: that came by its lane. frozen: why no more of its own log
+    is taken, or null.
+    """
+
+    division: str
+    heard_us: int
+    log_size: int
+    lag: int
+    quarantined: int
+    open_faults: int
+    frozen: str | None
+
+
+class FaultStatus(msgspec.Struct, frozen=True):
+    """One fault, as on the board of faults. healed_us: since when it is over, or null."""
+
+    kind: str
+    subject: str
+    child: str
+    detail: str
+    count: int
+    first_us: int
+    last_us: int
+    healed_us: int | None
+
+
+_OWN: LiteralString = """
+select head.own_size, head.pos,
+    coalesce((select size from cosignature where log_id = %b and witness = %b order by size desc limit 1), 0),
+    head.own_size - coalesce((select size from tree where log_id = %b), 0),
+    coalesce((select sum(size - acked_size) from tree where refused is null), 0)::bigint,
+    (select count(*) from tree where refused is not null),
+    (select count(*) from fault where healed_us is null)
+from head"""
+
+_CHILDREN: LiteralString = """
+select child.division, child.heard_us, coalesce(own.size, 0), child.down_size - child.down_acked,
+    (select count(*) from parked where parked.lane = child.division),
+    (select count(*) from fault where fault.child = child.division and healed_us is null),
+    own.frozen
+from child left join lateral (
+    select tree.size, tree.frozen from log join tree on tree.log_id = log.id
+    where log.division = child.division order by log.shard desc limit 1
+) as own on true
+order by child.division"""
+
+_FAULTS: LiteralString = """
+select kind, subject, child, detail, count, first_us, last_us, healed_us from fault
+where healed_us is null or %b order by last_us desc limit %b"""
+
+
+def own_status(store: Statements, witness: str) -> OwnStatus:
+    """witness: name of the key whose cosignature secures: the parent's, at the root the outside witness's."""
+    return OwnStatus(*store.rows(_OWN, (OWN_LOG, witness, OWN_LOG))[0])
+
+
+def child_statuses(store: Statements) -> list[ChildStatus]:
+    """Every child that was ever said something or heard from, in order of division."""
+    return [ChildStatus(*row) for row in store.rows(_CHILDREN)]
+
+
+def faults(store: Statements, limit: int = 200, *, healed: bool = False) -> list[FaultStatus]:
+    """The latest faults first; with those that are over too, if asked."""
+    return [FaultStatus(*row) for row in store.rows(_FAULTS, (healed, limit))]

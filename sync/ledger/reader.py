@@ -1,0 +1,164 @@
+"""Reading a node's ledger: committed rows in the order this node learned them, by position, case, stream or log."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import BaseRowFactory, tuple_row
+from psycopg_pool import PoolTimeout
+
+from sync.ledger.connections import open_pool
+
+T = TypeVar("T")
+
+OWN: Final = 0
+FROM_BELOW: Final = 1
+FROM_ABOVE: Final = 2
+
+
+class Row(NamedTuple):
+    """One event of the ledger. `body` is verbatim, as its author wrote it; `leaf` its RFC 6962 leaf hash.
+
+    pos: this node's gapless position, from 1. (log_id, seq): the author's log and the leaf's 0-based index there.
+    via: OWN, FROM_BELOW (contiguous per log) or FROM_ABOVE (sparse). topic: the event's tag.
+    known_us: UTC microseconds of this node's clock when it learned the event; never backwards along pos.
+    """
+
+    pos: int
+    log_id: int
+    seq: int
+    via: int
+    stream: UUID
+    version: int
+    topic: str
+    case_id: UUID | None
+    body: bytes
+    leaf: bytes
+    known_us: int
+
+
+class Head(NamedTuple):
+    """The ledger's one head row: the writer's epoch, the last position, the own log's size, the last clock.
+
+    turn: counts the writer's transactions.
+    """
+
+    epoch: int
+    pos: int
+    own_size: int
+    recorded_us: int
+    turn: int
+
+
+class Tip:
+    """The last committed position as this process knows it; readers sleep on it instead of polling."""
+
+    def __init__(self, pos: int = 0) -> None:
+        self._pos = pos
+        self._moved = threading.Condition()
+
+    def advance(self, pos: int) -> None:
+        """Called by the writer after each commit. Never goes back."""
+        with self._moved:
+            if pos > self._pos:
+                self._pos = pos
+                self._moved.notify_all()
+
+    def wait_beyond(self, pos: int, timeout_s: float) -> int:
+        """The last position as soon as it is greater than `pos`, or whatever it is after the timeout."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._pos > pos, timeout_s)
+            return self._pos
+
+
+_COLUMNS: Final = "select pos, log_id, seq, via, stream, version, topic, case_id, body, leaf, known_us from ledger "
+_POLL_S: Final = 0.05
+
+
+class Reader:
+    """Reads from any thread, over a few pooled connections. Every read sees committed rows only."""
+
+    def __init__(self, dsn: str, tip: Tip | None = None, *, max_connections: int = 4) -> None:
+        """tip: the Tip that this process's writer advances; without one, `wait_beyond` polls the head."""
+        self._tip = tip
+        self._pool = open_pool(dsn, "ledger", max_connections, autocommit=True)
+
+    def close(self) -> None:
+        """Give the connections back; later reads raise psycopg_pool.PoolClosed."""
+        self._pool.close()
+
+    def read(self, after_pos: int, limit: int) -> list[Row]:
+        """At most `limit` rows with pos > after_pos, in order, without gaps: what is not here is not committed."""
+        return self._rows(_COLUMNS + "where pos > %b order by pos limit %b", (after_pos, limit))
+
+    def read_case(self, case_id: UUID, after_pos: int = 0) -> list[Row]:
+        """Every row of one case with pos > after_pos, own and learned, in the order learned."""
+        return self._rows(_COLUMNS + "where case_id = %b and pos > %b order by pos", (case_id, after_pos))
+
+    def read_stream(self, stream: UUID, after_version: int = -1) -> list[Row]:
+        """This node's own events of one stream with version > after_version, in order of version."""
+        query = _COLUMNS + "where via = 0 and stream = %b and version > %b order by version"
+        return self._rows(query, (stream, after_version))
+
+    def read_log(self, log_id: int, from_seq: int, to_seq: int) -> list[Row]:
+        """What is held of one author's log with from_seq <= seq < to_seq, in order of seq."""
+        return self._rows(
+            _COLUMNS + "where log_id = %b and seq >= %b and seq < %b order by seq", (log_id, from_seq, to_seq)
+        )
+
+    def head(self) -> Head:
+        """The head as committed."""
+        return Head(*self.fetch("select epoch, pos, own_size, recorded_us, turn from head")[0])
+
+    def wait_beyond(self, pos: int, timeout_s: float) -> int:
+        """Sleep until a position > pos is committed or the timeout is over; returns the last position known."""
+        if self._tip is not None:
+            return self._tip.wait_beyond(pos, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while (last := self.head().pos) <= pos and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return last
+
+    def fetch(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of any other read, prepared and binary; placeholders are `%b`."""
+        return self._fetch(tuple_row, query, params)
+
+    def _rows(self, query: LiteralString, params: Sequence[object]) -> list[Row]:
+        return self._fetch(_ledger_row, query, params)
+
+    def _fetch(self, rows: BaseRowFactory[T], query: LiteralString, params: Sequence[object]) -> list[T]:
+        try:
+            return self._fetch_once(rows, query, params)
+        except PoolTimeout:
+            raise
+        except psycopg.OperationalError:
+            self._pool.check()  # the server was restarted: replace the dead connections, then ask once more
+            return self._fetch_once(rows, query, params)
+
+    def _fetch_once(self, rows: BaseRowFactory[T], query: LiteralString, params: Sequence[object]) -> list[T]:
+        with self._pool.connection() as conn, conn.cursor(binary=True, row_factory=rows) as cursor:
+            return cursor.execute(query, params, prepare=True).fetchall()
+
+
+def _ledger_row(_: object) -> Callable[[Sequence[Any]], Row]:
+    return Row._make
+
+
+def register_log(conn: psycopg.Connection, origin: str, division: str, shard: int) -> int:
+    """The id of the log with this origin, given now if it has none.
+
+    Ids belong to this node alone; the first log registered, the node's own, is 1. Call it from the writer's thread
+    (`Writer.run`) or before the writer starts, so that no two callers give the same id.
+    """
+    found = conn.execute("select id from log where origin = %s", (origin,)).fetchone()
+    if found is not None:
+        return int(found[0])
+    ((log_id,),) = conn.execute(
+        "insert into log (id, origin, division, shard) "
+        "select coalesce(max(id), 0) + 1, %s, %s, %s from log returning id",
+        (origin, division, shard),
+    ).fetchall()
+    return int(log_id)

@@ -1,0 +1,222 @@
+"""Whom a verifier trusts for one log: C2SP tlog-policy text, and the check that log and quorum have signed.
+
+Two comment lines, which other tools ignore, say what that format has no word for:
+`# huiyin:intake <vkey>` names the key that signs receipt promises; `# huiyin:clock simulated` says that the
+times in this log are those of a demonstration, and only a caller who says so accepts such a policy.
+"""
+
+import re
+
+import msgspec
+
+from sync.proofs.note import (
+    COSIGNATURE_V1,
+    ED25519,
+    Checkpoint,
+    KeyInvalid,
+    Note,
+    NoteInvalid,
+    Signed,
+    Verifier,
+    parse_checkpoint,
+    parse_vkey,
+    verify,
+)
+
+MAX_POLICY_CHARS = 64 * 1024
+MAX_MEMBERS = 64
+
+
+class PolicyInvalid(Exception):
+    """The policy text is malformed, contradicts itself or would prove nothing. Get it again from its publisher."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(f"信任策略无效：{zh}，请重新获取 / policy invalid: {en}; get it again from its publisher")
+
+
+class QuorumMissing(NoteInvalid):
+    """The log signed, but too few of its witnesses. Wait for their cosignatures, or ask the log for them."""
+
+
+class Witness(msgspec.Struct, frozen=True):
+    """A witness. name: its name within the policy; url: where it is reached, if the policy says."""
+
+    name: str
+    verifier: Verifier
+    url: str | None = None
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Satisfied when at least `threshold` of its members are; members are witnesses or earlier groups."""
+
+    name: str
+    threshold: int
+    members: tuple[str, ...]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """Trust in one log. quorum: name of the witness or group that must have cosigned.
+
+    intake: the key that signs receipt promises, if the policy names one. simulated_clock: only for demonstrations.
+    """
+
+    log: Verifier
+    witnesses: tuple[Witness, ...]
+    groups: tuple[Group, ...]
+    quorum: str
+    log_url: str | None = None
+    intake: Verifier | None = None
+    simulated_clock: bool = False
+
+
+def parse_policy(text: str, *, accept_simulated_clock: bool = False) -> Policy:
+    """Read a policy of exactly one log. Raises: PolicyInvalid.
+
+    Stricter than C2SP tlog-policy in two ways: the last line must end too, since a cut one could weaken the rule,
+    and `quorum none` is refused, since a log alone can show two histories.
+    """
+    if len(text) > MAX_POLICY_CHARS or not text.endswith("\n") or re.search(r"[^\t\n\x20-\x7e\x80-\U0010ffff]", text):
+        raise PolicyInvalid("过长、末行不完整或含控制字符", "too long, its last line cut, or control characters in it")
+    reading = _Reading()
+    for line in text.split("\n"):
+        reading.take(line)
+    return reading.finish(accept_simulated_clock)
+
+
+def format_policy(policy: Policy) -> str:
+    """The policy as text: log, witnesses, groups, quorum, then our own lines. `parse_policy` reads it back equal."""
+    lines = [_words("log", policy.log.vkey, policy.log_url)]
+    lines += [_words("witness", it.name, it.verifier.vkey, it.url) for it in policy.witnesses]
+    lines += [_words("group", it.name, str(it.threshold), *it.members) for it in policy.groups]
+    lines += [_words("quorum", policy.quorum)]
+    if policy.intake is not None:
+        lines.append(f"# huiyin:intake {policy.intake.vkey}")
+    if policy.simulated_clock:
+        lines.append("# huiyin:clock simulated")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def check_checkpoint(policy: Policy, note: Note) -> tuple[Checkpoint, tuple[Signed, ...]]:
+    """The checkpoint, once the log itself and the quorum have signed it, and the witnesses' signatures.
+
+    Raises: NoteInvalid if the text, the origin or any known line is wrong or the log's line is missing;
+    QuorumMissing if the log signed but too few witnesses did.
+    """
+    signed = verify(note, [policy.log, *(witness.verifier for witness in policy.witnesses)])
+    checkpoint = parse_checkpoint(note.text)
+    if checkpoint.origin != policy.log.name:
+        raise NoteInvalid("不是此策略所指的日志", "it is not the log of this policy")
+    keys = {it.verifier for it in signed}
+    if policy.log not in keys:
+        raise NoteInvalid("缺少日志自身的签名", "the log itself has not signed it")
+    if not _has_quorum(policy, keys):
+        raise QuorumMissing("见证联署不足", "too few witnesses have cosigned it")
+    return checkpoint, tuple(it for it in signed if it.verifier != policy.log)
+
+
+def _has_quorum(policy: Policy, keys: set[Verifier]) -> bool:
+    met = {witness.name: witness.verifier in keys for witness in policy.witnesses}
+    for group in policy.groups:  # members stand before their groups, so one pass is enough
+        met[group.name] = sum(met[member] for member in group.members) >= group.threshold
+    return met[policy.quorum]
+
+
+def _words(*words: str | None) -> str:
+    return " ".join(word for word in words if word is not None)
+
+
+def _split(line: str) -> list[str]:
+    return [word for word in re.split(r"[ \t]+", line) if word]
+
+
+class _Reading:
+    """What the lines so far have said."""
+
+    def __init__(self) -> None:
+        self.log: Verifier | None = None
+        self.log_url: str | None = None
+        self.witnesses: list[Witness] = []
+        self.groups: list[Group] = []
+        self.quorum: str | None = None
+        self.intake: Verifier | None = None
+        self.simulated_clock = False
+        self._defined: set[str] = set()
+        self._grouped: set[str] = set()
+        self._public_keys: set[bytes] = set()
+
+    def take(self, line: str) -> None:
+        line = line.strip(" \t")
+        if line.startswith("#"):
+            self._take_comment(line.removeprefix("#"))
+            return
+        match _split(line):
+            case []:
+                pass
+            case ["log", vkey, *url] if len(url) <= 1 and self.log is None:
+                self.log, self.log_url = self._key(vkey, ED25519), url[0] if url else None
+            case ["witness", name, vkey, *url] if len(url) <= 1:
+                self._define(name)
+                self.witnesses.append(Witness(name, self._key(vkey, COSIGNATURE_V1), *url))
+            case ["group", name, threshold, *members]:
+                self.groups.append(self._group(name, threshold, members))
+                self._define(name)
+            case ["quorum", name] if self.quorum is None:
+                self.quorum = self._known(name)
+            case _:
+                raise PolicyInvalid("有一行读不懂或重复", f"a line is not understood or given twice: {line[:80]!r}")
+
+    def _take_comment(self, comment: str) -> None:
+        match _split(comment):
+            case ["huiyin:intake", vkey] if self.intake is None:
+                self.intake = self._key(vkey, ED25519)
+            case ["huiyin:clock", "simulated"]:
+                self.simulated_clock = True
+            case [word, *_] if word.startswith("huiyin:"):
+                raise PolicyInvalid("有一行huiyin注记读不懂或重复", "a huiyin: line is not understood or given twice")
+
+    def finish(self, accept_simulated_clock: bool) -> Policy:
+        if self.log is None or self.quorum is None:
+            raise PolicyInvalid("缺少log或quorum行", "the log line or the quorum line is missing")
+        if self.simulated_clock and not accept_simulated_clock:
+            raise PolicyInvalid("模拟时钟的策略只用于演示", "its clock is simulated, for demonstrations only")
+        return Policy(
+            log=self.log,
+            log_url=self.log_url,
+            witnesses=tuple(self.witnesses),
+            groups=tuple(self.groups),
+            quorum=self.quorum,
+            intake=self.intake,
+            simulated_clock=self.simulated_clock,
+        )
+
+    def _key(self, vkey: str, kind: int) -> Verifier:
+        try:
+            verifier = parse_vkey(vkey)
+        except KeyInvalid as error:
+            raise PolicyInvalid("其中一个密钥读不懂", "one of its keys is malformed") from error
+        if verifier.kind != kind:
+            raise PolicyInvalid("密钥类型与用途不符", f"{verifier.name} has a key of the wrong type")
+        if verifier.public_key in self._public_keys:  # one key in two roles would be its own witness
+            raise PolicyInvalid("同一密钥用了两次", f"the key of {verifier.name} is used twice")
+        self._public_keys.add(verifier.public_key)
+        return verifier
+
+    def _define(self, name: str) -> None:
+        if name in self._defined or name == "none" or len(self._defined) >= MAX_MEMBERS:
+            raise PolicyInvalid("名称重复、为none或过多", f"the name {name} is taken or reserved, or one too many")
+        self._defined.add(name)
+
+    def _known(self, name: str) -> str:
+        if name not in self._defined:
+            raise PolicyInvalid("引用了前文没有的见证", f"no witness or group {name} was defined before")
+        return name
+
+    def _group(self, name: str, threshold: str, members: list[str]) -> Group:
+        for member in members:
+            if self._known(member) in self._grouped:
+                raise PolicyInvalid("同一成员列了两次", f"{member} is a member twice")
+            self._grouped.add(member)
+        needed = {"any": "1", "all": str(len(members))}.get(threshold, threshold)
+        if not re.fullmatch("[1-9][0-9]{0,3}", needed) or int(needed) > len(members):
+            raise PolicyInvalid("组的门槛不合规", f"group {name} needs from 1 to all of its members")
+        return Group(name, int(needed), tuple(members))

@@ -1,0 +1,227 @@
+"""Trees, heads and cosignatures on PostgreSQL: the rows behind every proof."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, LiteralString
+
+import psycopg
+
+from domain.divisions import Division
+from sync.exchange.inbox_store import LastCosigned
+from sync.ledger.reader import register_log
+from sync.proofs.merkle import Frontier
+from sync.proofs.tree import Growth, SignedHead, Tree, TreeMoved
+
+_TREE: LiteralString = """
+select tree.log_id, log.origin, tree.frontier, tree.frozen, tree.acked_size, tree.refused
+from tree join log on log.id = tree.log_id """
+
+_GROW: LiteralString = """
+with moved as (
+    update tree set size = u.size, frontier = u.frontier
+    from unnest(%b::int[], %b::bigint[], %b::bigint[], %b::bytea[]) as u (log_id, old_size, size, frontier)
+    where tree.log_id = u.log_id and tree.size = u.old_size
+    returning 1
+), tiles as (
+    insert into tile (log_id, level, num, hash)
+    select * from unnest(%b::int[], %b::smallint[], %b::bigint[], %b::bytea[])
+), heads as (
+    insert into checkpoint (log_id, size, root, note)
+    select * from unnest(%b::int[], %b::bigint[], %b::bytea[], %b::text[])
+    on conflict do nothing
+)
+select count(*) from moved"""
+
+_HEADS: LiteralString = """
+select found.log_id, found.size, found.root, found.note
+from unnest(%b::int[], %b::bigint[], %b::bigint[]) as span (log_id, first, last)
+cross join lateral (
+    select * from checkpoint
+    where checkpoint.log_id = span.log_id and checkpoint.size > span.first and checkpoint.size <= (
+        select min(size) from checkpoint as beyond where beyond.log_id = span.log_id and beyond.size > span.last
+    )
+) as found
+order by found.log_id, found.size"""
+
+
+class Statements:
+    """Prepared, binary statements on one connection."""
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        self.conn = conn
+
+    def rows(self, query: LiteralString, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+        with self.conn.cursor(binary=True) as cursor:
+            return cursor.execute(query, params, prepare=True).fetchall()
+
+    def together(self) -> AbstractContextManager[object]:
+        """What is written inside is sent in one go, its errors raised at the end; nothing is read there."""
+        return self.conn.pipeline()
+
+    def do(self, statement: LiteralString, params: Sequence[object] = ()) -> int:
+        """How many rows a statement touched."""
+        with self.conn.cursor(binary=True) as cursor:
+            return cursor.execute(statement, params, prepare=True).rowcount
+
+
+class PostgresTrees(Statements):
+    """See the protocols of sync.proofs.tree, sync.exchange.inbox_store and sync.exchange.outbox for what each does."""
+
+    def tree(self, log_id: int) -> Tree:
+        """LookupError for a log that is not held without a gap."""
+        found = self.trees_by_id([log_id]).get(log_id)
+        if found is None:
+            raise LookupError(f"log {log_id} has no tree here")
+        return found
+
+    def trees(self, origins: Iterable[str]) -> dict[str, Tree]:
+        """By origin."""
+        rows = self.rows(_TREE + "where log.origin = any(%b)", (list(origins),))
+        return {tree.origin: tree for tree in map(_tree, rows)}
+
+    def trees_by_id(self, log_ids: Iterable[int]) -> dict[int, Tree]:
+        """By id."""
+        wanted = list(log_ids)
+        if not wanted:
+            return {}
+        return {tree.log_id: tree for tree in map(_tree, self.rows(_TREE + "where tree.log_id = any(%b)", (wanted,)))}
+
+    def plant(self, origin: str, division: Division) -> Tree:
+        """An empty tree."""
+        log_id = self.log_id(origin, division)
+        frontier = Frontier()
+        self.do(
+            "insert into tree (log_id, size, frontier, acked_size) values (%b, 0, %b, 0) on conflict do nothing",
+            (log_id, frontier.to_bytes()),
+        )
+        return Tree(log_id, origin, frontier, None, 0, None)
+
+    def log_id(self, origin: str, division: Division) -> int:
+        """The id of a log, given now if it has none."""
+        return register_log(self.conn, origin, division, int(origin.rsplit("/", 1)[-1]))
+
+    def grow(self, growths: Sequence[Growth]) -> None:
+        """Trees, subtree hashes and heads, in one statement."""
+        tiles = [
+            (growth.before.log_id, run.level, number, digest)
+            for growth in growths
+            for run in growth.tiles
+            for number, digest in enumerate(run.hashes, run.start)
+        ]
+        heads = [(growth.before.log_id, head.size, head.root, head.note) for growth in growths for head in growth.heads]
+        trees = [
+            (growth.before.log_id, growth.before.size, growth.frontier.size, growth.frontier.to_bytes())
+            for growth in growths
+        ]
+        params = (*columns(trees, 4), *columns(tiles, 4), *columns(heads, 4))
+        ((moved,),) = self.rows(_GROW, params)
+        if moved != len(growths):
+            raise TreeMoved
+
+    def freeze(self, log_id: int, reason: str) -> None:
+        """Take no more of this log."""
+        self.do("update tree set frozen = %b where log_id = %b", (reason, log_id))
+
+    def hashes(self, log_id: int) -> "LogHashes":
+        """Its stored hashes."""
+        return LogHashes(self, log_id)
+
+    def head_at(self, log_id: int, size: int) -> SignedHead | None:
+        """The signed head of exactly this size."""
+        rows = self.rows("select size, root, note from checkpoint where log_id = %b and size = %b", (log_id, size))
+        return SignedHead(*rows[0]) if rows else None
+
+    def heads(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[SignedHead]]:
+        """By log."""
+        found: dict[int, list[SignedHead]] = {}
+        for log_id, *head in self.rows(_HEADS, columns(spans, 3)):
+            found.setdefault(log_id, []).append(SignedHead(*head))
+        return found
+
+    def head_beyond(self, log_id: int, seq: int) -> SignedHead | None:
+        """The smallest head kept beyond leaf `seq`."""
+        rows = self.rows(
+            "select size, root, note from checkpoint where log_id = %b and size > %b order by size limit 1",
+            (log_id, seq),
+        )
+        return SignedHead(*rows[0]) if rows else None
+
+    def newest_note(self, log_id: int) -> str | None:
+        """The signed note of the log's largest head; None before there is one."""
+        query: LiteralString = "select note from checkpoint where log_id = %b order by size desc limit 1"
+        rows = self.rows(query, (log_id,))
+        return str(rows[0][0]) if rows else None
+
+    def cosigned_head(self, log_id: int, seq: int, witness: str) -> SignedHead | None:
+        """The smallest one beyond leaf `seq` with a cosignature of `witness`."""
+        rows = self.rows(
+            "select size, root, note from cosignature join checkpoint using (log_id, size)"
+            " where log_id = %b and size > %b and witness = %b order by size limit 1",
+            (log_id, seq, witness),
+        )
+        return SignedHead(*rows[0]) if rows else None
+
+    def cosigned_size(self, log_id: int, witness: str) -> int:
+        """The largest size that `witness` has cosigned, or 0."""
+        rows = self.rows(
+            "select size from cosignature where log_id = %b and witness = %b order by size desc limit 1",
+            (log_id, witness),
+        )
+        return int(rows[0][0]) if rows else 0
+
+    def cosignature_lines(self, log_id: int, size: int) -> list[str]:
+        """In order of the witness's name."""
+        rows = self.rows(
+            "select line from cosignature where log_id = %b and size = %b order by witness", (log_id, size)
+        )
+        return [line for (line,) in rows]
+
+    def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
+        """A later one of the same witness for the same head changes nothing."""
+        log_ids, sizes, texts = columns(lines, 3)
+        self.do(
+            "insert into cosignature (log_id, size, witness, line, at_us)"
+            " select log_id, size, %b, line, %b from unnest(%b::int[], %b::bigint[], %b::text[])"
+            " as u (log_id, size, line) on conflict do nothing",
+            (witness, now_us, log_ids, sizes, texts),
+        )
+
+    def last_cosigned(self, log_ids: Iterable[int], witness: str) -> dict[int, LastCosigned]:
+        """The newest one of each log that has one."""
+        rows = self.rows(
+            "select distinct on (log_id) log_id, size, root, line from cosignature join checkpoint using (log_id, size)"
+            " where log_id = any(%b) and witness = %b order by log_id, size desc",
+            (list(log_ids), witness),
+        )
+        return {log_id: LastCosigned(*rest) for log_id, *rest in rows}
+
+
+class LogHashes:
+    """A HashReader over one log's rows."""
+
+    def __init__(self, statements: Statements, log_id: int) -> None:
+        self._statements = statements
+        self._log_id = log_id
+
+    def leaf_hashes(self, start: int, end: int) -> list[bytes]:
+        """Leaf hashes [start, end)."""
+        query: LiteralString = "select leaf from ledger where log_id = %b and seq >= %b and seq < %b order by seq"
+        return [bytes(digest) for (digest,) in self._statements.rows(query, (self._log_id, start, end))]
+
+    def tile_hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Hashes [start, end) of the complete subtrees of 256**level leaves."""
+        query: LiteralString = (
+            "select hash from tile where log_id = %b and level = %b and num >= %b and num < %b order by num"
+        )
+        return [bytes(digest) for (digest,) in self._statements.rows(query, (self._log_id, level, start, end))]
+
+
+def columns(rows: Sequence[Sequence[object]], width: int) -> tuple[list[object], ...]:
+    """Rows as parameters of `unnest`: one list per column."""
+    return tuple([row[i] for row in rows] for i in range(width))
+
+
+def _tree(row: Sequence[Any]) -> Tree:
+    log_id, origin, frontier, frozen, acked_size, refused = row
+    return Tree(log_id, origin, Frontier.from_bytes(bytes(frontier)), frozen, acked_size, refused)

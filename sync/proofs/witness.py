@@ -1,0 +1,206 @@
+"""C2SP tlog-witness without HTTP: what a witness answers to a checkpoint, and what a log asks of one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from sync.exchange.faults import Fault
+from sync.proofs.merkle import EMPTY_ROOT, HASH_BYTES, ProofInvalid, Prover, verify_consistency
+from sync.proofs.note import (
+    Checkpoint,
+    Note,
+    NoteInvalid,
+    Signer,
+    Verifier,
+    cosign,
+    decode64,
+    encode64,
+    parse_checkpoint,
+    parse_decimal,
+    parse_note,
+    parse_signature_lines,
+    verify,
+)
+from sync.proofs.tree import OWN_LOG, TreeReader
+
+MAX_REQUEST_BYTES: Final = 64 * 1024
+_MAX_PROOF_LINES: Final = 63
+_SIZE_TYPE: Final = "text/x.tlog.size"
+_TEXT: Final = "text/plain; charset=utf-8"
+
+
+class Witnessed(msgspec.Struct, frozen=True):
+    """The latest checkpoint that was cosigned for a log. note: with the log's signature that was verified."""
+
+    size: int
+    root: bytes
+    note: bytes
+
+
+class WitnessStore(Protocol):
+    """Where a witness keeps what it has cosigned; the only thing that stands between it and a rollback."""
+
+    def witnessed(self, origin: str) -> Witnessed | None:
+        """The latest one, or None if there never was one."""
+
+    def replace_witnessed(self, origin: str, before: Witnessed | None, after: Witnessed) -> bool:
+        """Put `after` in place of exactly `before`, durably, in one step; False if something else stands there."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """status: of HTTP. body: signature lines for 200, the witness's size for a 409, else one line of reason."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def add_checkpoint(
+    store: WitnessStore, logs: Mapping[str, Sequence[Verifier]], signer: Signer, request: bytes, now_us: int
+) -> Answer:
+    """Answer one `POST add-checkpoint`: 200 with a cosignature, 400, 403, 404, 409 or 422.
+
+    logs: the keys trusted for each origin. Everything is checked before the state is moved, the state is moved
+    before anything is signed, and of two requests that race only one moves it.
+    """
+    try:
+        old_size, proof, note, checkpoint = _parse(request)
+    except NoteInvalid as error:
+        return _refusal(400, str(error))
+    keys = logs.get(checkpoint.origin)
+    if keys is None:
+        return _refusal(404, "this log is not known here")
+    try:
+        verify(note, keys)
+    except NoteInvalid as error:
+        return _refusal(403, str(error))
+    if old_size > checkpoint.size:
+        return _refusal(400, "the old size is larger than the checkpoint's")
+    before = store.witnessed(checkpoint.origin)
+    size = before.size if before else 0
+    if old_size != size or (before and size == checkpoint.size and before.root != checkpoint.root):
+        return _conflict(size)
+    try:
+        old_root = before.root if before else EMPTY_ROOT
+        verify_consistency(old_size, checkpoint.size, old_root, checkpoint.root, proof)
+    except ProofInvalid as error:
+        return _refusal(422, str(error))
+    after = Witnessed(checkpoint.size, checkpoint.root, note.to_bytes())
+    if not store.replace_witnessed(checkpoint.origin, before, after):
+        now = store.witnessed(checkpoint.origin)
+        return _conflict(now.size if now else 0)
+    line = cosign(note.text, signer, now_us // 1_000_000)
+    return Answer(200, _TEXT, str(line).encode())
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A request to a witness, and what its answer is checked against. old_size: what it is taken to hold."""
+
+    checkpoint: Checkpoint
+    old_size: int
+    body: bytes
+
+
+class AskingStore(TreeReader, Protocol):
+    """What a log needs to ask."""
+
+    def newest_note(self, log_id: int) -> str | None:
+        """The signed note of the log's largest head; None before there is one."""
+
+    def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
+        """(log_id, size, line) of one witness."""
+
+
+def question(
+    store: AskingStore, witness: Verifier, held_size: int | None = None, *, again: bool = False
+) -> Question | None:
+    """What to POST to a witness of the own log now; None while it has cosigned all there is.
+
+    held_size: what the witness said that it holds, if it has said so; otherwise what it has cosigned. again: ask for
+    what is cosigned, too, such as after a restore, when the witness may know more than this database.
+    """
+    note = store.newest_note(OWN_LOG)
+    if note is None:
+        return None
+    # Everything follows from the note: the tree may have grown since.
+    checkpoint = parse_checkpoint(parse_note(note.encode()).text)
+    cosigned = store.cosigned_size(OWN_LOG, witness.name)
+    old_size = cosigned if held_size is None else held_size
+    if (cosigned >= checkpoint.size and not again) or old_size > checkpoint.size:
+        return None
+    proof = Prover(store.hashes(OWN_LOG), checkpoint.size).consistency(old_size)
+    return Question(checkpoint, old_size, _request(old_size, proof, note))
+
+
+def contradiction(asked: Question, status: int, body: bytes) -> Fault | None:
+    """What the answer says against the own log, in the words a parent's would have: `behind` or `differs_above`.
+
+    differs_above: the witness holds this very size under another root (409), or a smaller tree that this one does not
+    continue (422). behind: it has cosigned more than is signed here. Evidence: the question, with the own signed
+    checkpoint and the proof that failed, and the answer. None for every other answer. Raises NoteInvalid.
+    """
+    origin, size = asked.checkpoint.origin, asked.checkpoint.size
+    if status == 422:
+        kind, detail = "differs_above", f"the witness holds another tree of {asked.old_size} leaves"
+    elif status == 409 and (held := _size(body)) > size:
+        kind, detail = "behind", f"{held} leaves are cosigned by the witness, {size} are signed here"
+    elif status == 409 and held == size == asked.old_size:
+        kind, detail = "differs_above", f"the witness has cosigned another root at {size} leaves"
+    else:
+        return None
+    return Fault(kind, origin, "", detail, asked.body + f"\n{status}\n".encode() + body)
+
+
+def take_answer(
+    store: AskingStore, asked: Question, status: int, body: bytes, witness: Verifier, now_us: int
+) -> int | None:
+    """Keep the cosignature of a 200; for a 409, the size that the witness holds, to ask again with.
+
+    Raises NoteInvalid for an answer that is none, and for every other status: show it to the operator.
+    """
+    if status == 409:
+        return _size(body)
+    if status != 200:
+        raise NoteInvalid(
+            f"见证方答复{status}", f"the witness answered {status}: {body[:200].decode(errors='replace')}"
+        )
+    text = asked.checkpoint.text()
+    lines = [line for line in parse_signature_lines(body) if (line.name, line.key_id) == (witness.name, witness.key_id)]
+    verify(Note(text, tuple(lines)), [witness])
+    store.keep_cosignatures(witness.name, [(OWN_LOG, asked.checkpoint.size, str(lines[0]))], now_us)
+    return None
+
+
+def _size(body: bytes) -> int:
+    return parse_decimal(body.decode("ascii", "replace").removesuffix("\n"))
+
+
+def _parse(request: bytes) -> tuple[int, list[bytes], Note, Checkpoint]:
+    if len(request) > MAX_REQUEST_BYTES:
+        raise NoteInvalid("请求过长", "the request is too long")
+    head, blank, rest = request.partition(b"\n\n")
+    lines = head.decode("ascii", "replace").split("\n")
+    if not blank or not lines[0].startswith("old ") or len(lines) > 1 + _MAX_PROOF_LINES:
+        raise NoteInvalid(
+            "请求格式不对", "a request is an old size, at most 63 proof lines, a blank line, a checkpoint"
+        )
+    old_size = parse_decimal(lines[0].removeprefix("old "))
+    proof = [decode64(line) for line in lines[1:]]
+    if any(len(digest) != HASH_BYTES for digest in proof):
+        raise NoteInvalid("证明中的哈希须为32字节", "a hash of the proof has not 32 bytes")
+    note = parse_note(rest)
+    return old_size, proof, note, parse_checkpoint(note.text)
+
+
+def _request(old_size: int, proof: Sequence[bytes], note: str) -> bytes:
+    lines = [f"old {old_size}", *map(encode64, proof), "", note]
+    return "\n".join(lines).encode()
+
+
+def _refusal(status: int, reason: str) -> Answer:
+    return Answer(status, _TEXT, f"{reason}\n".encode())
+
+
+def _conflict(size: int) -> Answer:
+    return Answer(409, _SIZE_TYPE, f"{size}\n".encode())

@@ -1,0 +1,271 @@
+"""Who holds a subject's data key: granting it, finding one's own copy of it, reading and sealing with it.
+
+No node keeps a data key in clear: its own copy, too, is wrapped to itself by a `key.granted.v0` and lies beside
+that event. Which grants count follows from the events alone, and a confirmed erasure ends them all.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.divisions import Division
+from domain.errors import DomainError
+from domain.events import (
+    AnyEvent,
+    CaseId,
+    ErasureConfirmed,
+    ErasureOrdered,
+    Grant,
+    KeyGranted,
+)
+from domain.keys import entitled, founder_of, is_second_person
+from sync.sealed.commitment import Opening
+from sync.sealed.sealing import (
+    DataKey,
+    Purpose,
+    Random,
+    Recipient,
+    SealBroken,
+    Wrapped,
+    grant_key,
+    new_subject,
+    open_texts,
+)
+from sync.trust.keys import RecipientKey
+
+CACHED_KEYS = 1_024
+
+
+class Erased(DomainError):
+    """The subject's key was destroyed on the order of two persons. Show that it was, when and on what ground."""
+
+    code = "sealed_erased"
+
+    def __init__(self, erasure: UUID) -> None:
+        super().__init__(
+            "该内容已依法删除，仅保留办理记录，可查看删除记录",
+            "this text was lawfully erased; the record of handling remains, see the erasure",
+        )
+        self.erasure = erasure
+
+
+class NotCustodian(DomainError):
+    """No key of this subject was granted to this node. Ask a node that handles the case to grant it."""
+
+    code = "not_custodian"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "本机关未获得该内容的阅读授权，请向承办机关申请",
+            "this office was granted no key to this text; ask the office that handles the case",
+        )
+
+
+class OpeningMissing(Exception):
+    """A wrapped key or a sealed part is gone and no confirmed erasure says why: somebody tampered, or it was lost.
+
+    Record a fault, fetch the part again from the author or from above, and report it where nobody has it.
+    """
+
+    def __init__(self, what: Literal["key", "text"], log_id: int, seq: int) -> None:
+        super().__init__(
+            f"密封内容缺失且无删除记录（日志{log_id}第{seq}条），请向上级或来源节点重新获取 / a sealed {what} is gone "
+            f"without an erasure (log {log_id}, leaf {seq}); fetch it again from above or from its author"
+        )
+        self.what = what
+        self.log_id = log_id
+        self.seq = seq
+
+
+class RecipientKeyMissing(Exception):
+    """The key was granted to this node under a recipient key that it no longer has. Restore the node's key files."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"缺少收件密钥{key_id}，请从备份恢复密钥文件 / "
+            f"recipient key {key_id} is missing; restore the key files from the backup"
+        )
+        self.key_id = key_id
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An event with its place: which log (local id), which leaf."""
+
+    log_id: int
+    seq: int
+    event: AnyEvent
+
+
+class CaseReader(Protocol):
+    """What custody reads of the ledger; committed rows only."""
+
+    def custody_events(self, case: CaseId) -> Sequence[Placed]:
+        """All Registered, KeyGranted, ErasureOrdered and ErasureConfirmed of the case, in the order learned here."""
+
+    def part(self, log_id: int, seq: int, part: int) -> bytes | None:
+        """What travels beside a leaf, or None where it is not (any more) here."""
+
+
+class SubjectCustody(msgspec.Struct, frozen=True):
+    """What the events say of one subject: every grant that counts, in order, and the confirmed erasure, if any."""
+
+    grants: tuple[tuple[Placed, int, Grant], ...]
+    erasure: UUID | None
+
+    @property
+    def custodians(self) -> frozenset[Division]:
+        """Every node that an erasure has to hear from."""
+        return frozenset(grant.custodian for _, _, grant in self.grants)
+
+
+def subject_custody(history: Iterable[Placed], subject: str) -> SubjectCustody:
+    """What the events of a case say of one subject's key; see `domain.keys` for the grants that count.
+
+    An erasure counts by a custodian alone, so that no stranger covers a theft by erasing, and only when another
+    account of the node that ordered it has confirmed it.
+    """
+    known = list(history)
+    founder = next((found for placed in known if (found := founder_of(placed.event, subject))), None)
+    given = [one.event for one in known if isinstance(one.event, KeyGranted) and one.event.subject == subject]
+    counted = {event.id for event in entitled(given, founder)}
+    grants = tuple(
+        (placed, part, grant)
+        for placed in known
+        if isinstance(placed.event, KeyGranted) and placed.event.id in counted
+        for part, grant in enumerate(placed.event.grants)
+    )
+    return SubjectCustody(grants, _agreed_erasure(known, subject, {grant.custodian for _, _, grant in grants}))
+
+
+def _agreed_erasure(history: Iterable[Placed], subject: str, holders: Container[Division]) -> UUID | None:
+    ordered: dict[UUID, ErasureOrdered] = {}
+    for placed in history:
+        match placed.event:
+            case ErasureOrdered() as order if order.subject == subject and order.node in holders:
+                ordered.setdefault(order.erasure, order)
+            case ErasureConfirmed() as agreed if agreed.erasure in ordered:
+                if is_second_person(ordered[agreed.erasure], agreed):
+                    return agreed.erasure
+    return None
+
+
+class Custody:
+    """The data keys that this node may use. Safe for threads; keys in clear live in a bounded cache only."""
+
+    def __init__(
+        self,
+        here: Division,
+        recipients: Sequence[RecipientKey],
+        reader: CaseReader,
+        random: Random,
+        cached_keys: int = CACHED_KEYS,
+    ) -> None:
+        """recipients: newest first. random: `os.urandom`. cached_keys: how many unwrapped keys are held at most."""
+        self._here = here
+        self._recipients: Mapping[str, RecipientKey] = {key.key_id: key for key in recipients}
+        self._self = Recipient(here, recipients[0].public)
+        self._reader = reader
+        self._random = random
+        self._cache = _KeyCache(cached_keys)
+
+    def new_subject(self, case: CaseId, escrow: Recipient | None) -> tuple[DataKey, Wrapped]:
+        """A new subject's key, wrapped to this node and to the escrow above.
+
+        The caller appends a KeyGranted with `grants`, puts `parts` beside it, and seals with the key meanwhile.
+        """
+        key = DataKey.fresh(case, new_subject(self._random), self._random)
+        holders: list[tuple[Recipient, Purpose]] = [(self._self, "handle")]
+        if escrow is not None:
+            holders.append((escrow, "escrow"))
+        return key, grant_key(key, holders)
+
+    def grant(
+        self, case: CaseId, subject: str, recipient: Recipient, purpose: Literal["handle", "access"] = "handle"
+    ) -> Wrapped:
+        """The subject's key wrapped once more, for the node that takes over a duty to read. Raises as `key`."""
+        return grant_key(self.key(case, subject), [(recipient, purpose)])
+
+    def open(self, case: CaseId, placed: Placed, index: int = 0) -> list[Opening]:
+        """The texts of `event.sealed[index]` with their salts. The caller has noted the reading before (SealedRead).
+
+        Raises Erased, NotCustodian, OpeningMissing, SealBroken, RecipientKeyMissing.
+        """
+        sealed = placed.event.sealed[index]
+        key = self.key(case, sealed.subject)
+        part = self._reader.part(placed.log_id, placed.seq, index)
+        if part is None:
+            self.forget(case, sealed.subject)
+            self.key(case, sealed.subject)  # names an erasure that came meanwhile
+            raise OpeningMissing("text", placed.log_id, placed.seq)
+        return open_texts(key, placed.event.id, sealed, part)
+
+    def key(self, case: CaseId, subject: str) -> DataKey:
+        """This node's copy of a subject's key.
+
+        Raises Erased, NotCustodian, OpeningMissing, SealBroken, RecipientKeyMissing.
+        """
+        cached, generation = self._cache.get(case, subject)
+        if cached is not None:
+            return cached
+        custody = subject_custody(self._reader.custody_events(case), subject)
+        if custody.erasure is not None:
+            raise Erased(custody.erasure)
+        key = self._unwrap(case, subject, custody)
+        self._cache.put(key, generation)
+        return key
+
+    def forget(self, case: CaseId, subject: str) -> None:
+        """Drop the cached key: called once an erasure is confirmed, and again after its destruction committed."""
+        self._cache.forget(case, subject)
+
+    def _unwrap(self, case: CaseId, subject: str, custody: SubjectCustody) -> DataKey:
+        refusal: Exception = NotCustodian()
+        for placed, part, grant in custody.grants:
+            if grant.custodian != self._here or grant.purpose == "escrow":
+                continue
+            recipient = self._recipients.get(grant.recipient_key)
+            wrapped = self._reader.part(placed.log_id, placed.seq, part)
+            if recipient is None:
+                refusal = RecipientKeyMissing(grant.recipient_key)
+            elif wrapped is None:
+                refusal = OpeningMissing("key", placed.log_id, placed.seq)
+            else:
+                try:
+                    return DataKey.unwrap(wrapped, recipient.private, case, subject, self._here)
+                except SealBroken as error:
+                    refusal = error
+        raise refusal
+
+
+class _KeyCache:
+    """The most recently used keys. A key read before a `forget` is not put back after it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._keys: OrderedDict[tuple[CaseId, str], DataKey] = OrderedDict()
+        self._generation = 0
+        self._lock = threading.Lock()
+
+    def get(self, case: CaseId, subject: str) -> tuple[DataKey | None, int]:
+        with self._lock:
+            key = self._keys.get((case, subject))
+            if key is not None:
+                self._keys.move_to_end((case, subject))
+            return key, self._generation
+
+    def put(self, key: DataKey, generation: int) -> None:
+        with self._lock:
+            if generation != self._generation:
+                return
+            self._keys[key.case, key.subject] = key
+            while len(self._keys) > self._size:
+                self._keys.popitem(last=False)
+
+    def forget(self, case: CaseId, subject: str) -> None:
+        with self._lock:
+            self._generation += 1
+            self._keys.pop((case, subject), None)

@@ -1,0 +1,108 @@
+"""Letters whose kind and addressee nobody may see: sealed to an organ's key and padded, so that all look alike.
+
+A denunciation is sealed at entry, on whatever node (Art. 30, 46⑤ of the Regulations). Its leaf names no organ:
+each organ tries its own keys on every such item (HPKE's X25519 ciphertexts show no recipient, RFC 9180 section 9).
+
+Items travel upward. One for an organ on another line is sealed to that organ first and then, as an `Onward`, to the
+first superior of both, whose node finds there whom to send it down to, and nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from domain.divisions import Division
+from domain.errors import DomainError
+from sync.sealed.sealing import HPKE, SealBroken
+
+ITEM_SIZES_BYTES = (64 * 1024, 512 * 1024)
+"""What every item weighs when sealed. The forms' own limits fit the first; the second is for pasted documents."""
+
+OVERHEAD_BYTES = 32 + 16 + 4  # encapsulated key, tag, length
+
+_DOMAIN = b"huiyin-item/v0\0"
+
+_ONWARD: Final = b"\0onward/v0\0"  # no form begins with a zero byte
+_CODE_BYTES: Final = 12
+
+INNER_SIZES_BYTES = tuple(size - OVERHEAD_BYTES - len(_ONWARD) - _CODE_BYTES for size in ITEM_SIZES_BYTES)
+"""What an item weighs that is sealed once more on its way: the outer one then weighs what every item does."""
+
+
+class ItemTooLong(DomainError):
+    """The letter exceeds the largest size that sealed letters have. Send it in several letters."""
+
+    code = "sealed_item_too_long"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"来信内容超过{limit_bytes // 1024} KiB，请分几次提交",
+            f"the letter exceeds {limit_bytes // 1024} KiB; send it in several letters",
+        )
+
+
+class OrganKeyInvalid(Exception):
+    """The organ's published key is no X25519 key. Seal nothing, and correct the directory of organs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "机关公钥无效，请更正机关名录 / the organ's public key is invalid; correct the directory of organs"
+        )
+
+
+class Onward(NamedTuple):
+    """What a superior finds in an item that is not for itself: the organ, and the item as sealed to that organ."""
+
+    to: Division
+    ciphertext: bytes
+
+    def to_bytes(self) -> bytes:
+        """As the payload of an item."""
+        return _ONWARD + self.to.encode("ascii") + self.ciphertext
+
+
+def read_onward(payload: bytes) -> Onward | None:
+    """The Onward that a payload is; None for any other."""
+    body = payload.removeprefix(_ONWARD)
+    code = body[:_CODE_BYTES]
+    if body == payload or not (code.isdigit() and len(code) == _CODE_BYTES):
+        return None
+    return Onward(Division(code.decode("ascii")), body[_CODE_BYTES:])
+
+
+def seal_item(organ_key: bytes, item: UUID, payload: bytes, sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES) -> bytes:
+    """`payload` for the holder of `organ_key` (32 raw bytes) alone, bound to `item`, of the next of `sizes_bytes`.
+
+    sizes_bytes: ascending, one and the same tuple in all places. Raises ItemTooLong, OrganKeyInvalid.
+    """
+    size = next((size for size in sizes_bytes if len(payload) + OVERHEAD_BYTES <= size), None)
+    if size is None:
+        raise ItemTooLong(sizes_bytes[-1] - OVERHEAD_BYTES)
+    padded = len(payload).to_bytes(4) + payload.ljust(size - OVERHEAD_BYTES, b"\0")
+    try:
+        return HPKE.encrypt(padded, X25519PublicKey.from_public_bytes(organ_key), _DOMAIN + item.bytes)
+    except ValueError:
+        raise OrganKeyInvalid from None
+
+
+def try_open_item(item: UUID, ciphertext: bytes, keys: Iterable[X25519PrivateKey]) -> bytes | None:
+    """The payload, if one of these keys opens it; None where the item is for somebody else.
+
+    Raises SealBroken where it is ours and its padding is not what `seal_item` makes.
+    """
+    for key in keys:
+        try:
+            return _unpadded(HPKE.decrypt(ciphertext, key, _DOMAIN + item.bytes))
+        except InvalidTag:
+            continue
+    return None
+
+
+def _unpadded(padded: bytes) -> bytes:
+    end = 4 + int.from_bytes(padded[:4])
+    if len(padded) < end or padded[end:].strip(b"\0"):
+        raise SealBroken("padding")
+    return padded[4:end]

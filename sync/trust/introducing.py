@@ -1,0 +1,68 @@
+"""Who stands where, told downward: every certificate reaches every node, so that each can seal to any other.
+
+A denunciation is sealed where it is typed, to the organ that manages the official, and that organ mostly stands on
+another line. A directory of organs alone would not do: which organ it is follows from where the official's office
+was enrolled. So all certificates travel, about 1 KB each, 3 MB in a city of 3,000 nodes, once to each.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from domain.divisions import Division, Topology
+from sync.exchange.station import Station
+from sync.exchange.wire import Introduction, Item
+from sync.trust.certificates import Directory, read_certificate
+
+INTRODUCED: Final = "exchange.introduced"
+"""Number of the certificate up to which every child is told what it does not know."""
+
+LETTER_CERTIFICATES: Final = 200
+"""So many make a letter of about 200 KB."""
+
+
+class Learned(NamedTuple):
+    """A certificate and its number: how many became known here up to it."""
+
+    num: int
+    text: str
+
+
+class IntroducingStore(Protocol):
+    """One transaction over the certificates and the downward sequences."""
+
+    def claim(self, name: str) -> int:
+        """How far this was done, 0 at first; nobody else moves it before this commits."""
+
+    def move(self, name: str, pos: int) -> None:
+        """Keep how far it has come."""
+
+    def certificates_between(self, after: int, upto: int | None, limit: int | None) -> list[Learned]:
+        """Those with a number beyond `after`, and at most `upto` where that is given, in order."""
+
+    def enqueue(self, child: Division, items: Sequence[Item], now_us: int) -> None:
+        """The next number of the child's downward sequence."""
+
+
+def introduce(store: IntroducingStore, station: Station, directory: Directory, now_us: int) -> bool:
+    """Tell every child of the next certificates that became known here; whether there were any.
+
+    A child that was just enrolled is told of all that were known before it. What stands below a child came from it.
+    """
+    done = store.claim(INTRODUCED)
+    new = store.certificates_between(done, None, LETTER_CERTIFICATES)
+    if not new:
+        return False
+    topology = directory.adding_all(learned.text for learned in new).topology
+    enrolled = {read_certificate(learned.text).division for learned in new}
+    for child in sorted(code for code, parent in topology.parents.items() if parent == station.here):
+        before = store.certificates_between(0, done, None) if child in enrolled else []
+        for letter in _letters([*before, *new], child, topology):
+            store.enqueue(child, [Introduction(letter)], now_us)
+    store.move(INTRODUCED, new[-1].num)
+    return True
+
+
+def _letters(known: Sequence[Learned], child: Division, topology: Topology) -> Iterator[list[str]]:
+    texts = [text for _, text in known if child not in topology.path_up(read_certificate(text).division)]
+    for at in range(0, len(texts), LETTER_CERTIFICATES):
+        yield texts[at : at + LETTER_CERTIFICATES]
