@@ -185,15 +185,6 @@ def lateness(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Latene
         return cursor.execute(query, {"case_id": case_id, "since_us": 0} | at.values()).fetchall()
 
 
-def late_by_unit(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, since_us: int) -> dict[str, int]:
-    """Microseconds of lateness since `since_us` that each unit of these nodes answers for, summed over clocks."""
-    query = f"""select unit, sum(to_us - from_us)::bigint
-        from ({_late("d.node = any(%(nodes)s) and d.gone_us > %(since_us)s", "c.node = any(%(nodes)s)")}) late
-        where to_us > from_us group by unit order by unit"""
-    cursor = conn.execute(query, {"nodes": list(nodes), "since_us": since_us} | at.values())
-    return dict(cursor.fetchall())
-
-
 def total(lines: Iterable[UnitLine]) -> dict[str, int]:
     """The counts of several units added up, such as of a subtree."""
     summed = dict.fromkeys(_COUNTS, 0)

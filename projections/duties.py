@@ -1,6 +1,5 @@
 """What each unit has to do by when: its running clocks at any moment, with their colour."""
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -54,12 +53,6 @@ def of_unit(conn: psycopg.Connection, unit: str, at: Moment, *, limit: int = 200
     found = running("d.unit = %(unit)s and", "c.unit = %(unit)s and")
     query = f"{found} order by due_us, subject, rule limit %(limit)s"
     return _duties(conn, query, {"nodes": [node_of(unit)], "unit": unit, "limit": limit} | at.values())
-
-
-def of_nodes(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, *, limit: int = 200) -> list[Duty]:
-    """The clocks that run for any unit of these nodes, the soonest due first."""
-    query = f"{running()} order by due_us, subject, rule limit %(limit)s"
-    return _duties(conn, query, {"nodes": list(nodes), "limit": limit} | at.values())
 
 
 def of_case(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Duty]:

@@ -6,18 +6,16 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from domain.clocks import shanghai_date
-from domain.limits import rule_on
 from gateway.casework.remit import OVERSEERS
 from gateway.casework.units import Names
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import Problems
-from gateway.pages.render import page, translator
+from gateway.pages.render import page, rule_name, translator
 from gateway.reading.moments import point_of_view
 from gateway.reading.supervising import PAGE_SIZE, board_view, unit_cases
 from gateway.web.accounts import Visitor
-from gateway.web.languages import N_, chosen
+from gateway.web.languages import N_
 from gateway.web.refusals import InputInvalid, NotFound
 from gateway.web.visits import require_role, visitor_or_none
 from projections.board import About
@@ -109,5 +107,4 @@ def _rule_name(case: object, request: Request) -> str:
     rule, due_us = getattr(case, "rule", None), getattr(case, "due_us", None)
     if rule is None or due_us is None:
         return ""
-    found = rule_on(rule, shanghai_date(due_us))
-    return found.zh if chosen(request) == "zh" else found.en
+    return rule_name(rule, due_us, request)

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from domain.clocks import shanghai_date
+from domain.clocks import DAY_US, shanghai_date
 from domain.errors import DomainError
 from domain.events import CaseId, ReadingPurpose
 from domain.steps import Step
@@ -21,7 +21,7 @@ from gateway.pages.desk import staff
 from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_of
 from gateway.pages.papers import printable
 from gateway.pages.registering import key_of
-from gateway.pages.render import page, translator
+from gateway.pages.render import page, rule_name, translator
 from gateway.pages.texts import Words, detail_of, in_order, text_name
 from gateway.reading import labels
 from gateway.reading.case_reading import CaseReading
@@ -31,6 +31,7 @@ from gateway.web.accounts import Account
 from gateway.web.api import carry_out
 from gateway.web.languages import chosen
 from gateway.web.visits import visitor_or_none
+from projections.board import Lateness
 from projections.timeline import Entry
 
 router = APIRouter()
@@ -98,11 +99,11 @@ def _page(
 ) -> Response:
     node, file, _ = reading.node, reading.file, translator(request)
     query = request.query_params
-    entries = reading.timeline(point_of_view(node, query.get("as_of"), query.get("known_by")))
+    at = point_of_view(node, query.get("as_of"), query.get("known_by"))
     numbers = {str(claim): number for number, claim in enumerate(file.claims, start=1)}
     shown = opened or Opened({}, {})
     said = {path: text for found in shown.texts.values() for path, text in found.items()}
-    lines = [_line(reading, entry, shown, numbers, request) for entry in entries]
+    lines = [_line(reading, entry, shown, numbers, request) for entry in reading.timeline(at)]
     steps, papers = reading.steps(account), printable(reading)
     return page(
         request,
@@ -114,6 +115,7 @@ def _page(
         status_word=_status(reading),
         facts=_facts(request, reading),
         timeline=lines,
+        late=[_late(piece, reading, request) for piece in reading.lateness(at)],
         unsecured=not all(line["secured"] for line in lines),
         lawful=[_shown(step, reading) for step in steps if step.allowed and step.command in FORMS],
         unlawful=[step for step in steps if not step.allowed and step.code not in _OF_ANOTHER],
@@ -160,6 +162,16 @@ def _line(
         "secured": reading.secured(entry.log_id, entry.seq),
         "withheld": WITHHELD[withheld][0 if chosen(request) == "zh" else 1] if withheld else "",
         "texts": [(text_name(path, numbers, _), text) for path, text in texts.items()],
+    }
+
+
+def _late(piece: Lateness, reading: CaseReading, request: Request) -> dict[str, Any]:
+    return {
+        "rule": rule_name(piece.rule, piece.from_us, request),
+        "unit": reading.names.unit(piece.unit),
+        "from_us": piece.from_us,
+        "to_us": piece.to_us,
+        "days": -(-(piece.to_us - piece.from_us) // DAY_US),
     }
 
 

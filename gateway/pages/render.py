@@ -11,8 +11,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from domain.clocks import SHANGHAI, Language
+from domain.clocks import SHANGHAI, Language, shanghai_date
 from domain.errors import DomainError
+from domain.limits import RuleId, rule_on
 from gateway.reading import labels
 from gateway.web.languages import COOKIE, chosen, words
 from gateway.web.visits import visitor_or_none
@@ -61,6 +62,12 @@ def refusal_page(language: Language, refusal: DomainError, status: int, request_
 def translator(request: Request) -> Callable[[str], str]:
     """What turns Chinese into the language of the request."""
     return words(chosen(request)).gettext
+
+
+def rule_name(rule: RuleId, at_us: int, request: Request) -> str:
+    """What a clock is called, as the law in force on that day in China calls it."""
+    found = rule_on(rule, shanghai_date(at_us))
+    return found.zh if chosen(request) == "zh" else found.en
 
 
 @cache

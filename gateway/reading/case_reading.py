@@ -13,8 +13,10 @@ from gateway.casework.units import Names
 from gateway.node import Node
 from gateway.reading.case_view import CaseView, ClockView, case_view, running_clocks
 from gateway.reading.following import Followed, followed
+from gateway.reading.supervising import whole_view
 from gateway.web.accounts import Account
 from gateway.web.refusals import NotFound
+from projections.board import Lateness, lateness
 from projections.moment import Moment
 from projections.timeline import Entry, timeline
 from sync.proofs.tree import OWN_LOG
@@ -67,6 +69,11 @@ class CaseReading:
     def timeline(self, at: Moment | None = None) -> list[Entry]:
         """Every event, of types unknown here too; at: only what had happened and was known by then."""
         return timeline(self.node.reader.read_case, self.file.case, at)
+
+    def lateness(self, at: Moment | None = None) -> list[Lateness]:
+        """Who held the case on each of its late days, clock by clock; at: as it stood then."""
+        with self.node.pool.connection() as conn:
+            return lateness(conn, self.file.case, whole_view(self.node, at))
 
     def steps(self, account: Account) -> list[Step]:
         """What the account may do next, and why not the rest."""

@@ -34,7 +34,7 @@ from gateway.web.visits import (
     require_safe_link,
 )
 from projections import cases
-from projections.board import About
+from projections.board import About, Lateness
 from projections.cases import After, CaseFilter, CasePage, Status
 from projections.timeline import Entry
 
@@ -118,9 +118,10 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A case's events in the order in which this node learned them."""
+    """A case's events in the order in which this node learned them. late: who held it past which due date, how long."""
 
     lines: tuple[Line, ...]
+    late: tuple[Lateness, ...]
 
 
 DivisionCode = Annotated[str | None, Query(pattern="^[0-9]{12}$", description="A node at or below this one")]
@@ -266,12 +267,12 @@ def show_timeline(
     """Every event of the case across its legs. as_of: what had happened by then; known_by: what was known here then."""
     node: Node = request.app.state.node
     reading = CaseReading.for_account(node, CaseId(case), visitor.account)
-    entries = reading.timeline(point_of_view(node, as_of, known_by))
+    at = point_of_view(node, as_of, known_by)
     lines = (
         Line(entry=entry, state="secured" if reading.secured(entry.log_id, entry.seq) else "recorded")
-        for entry in entries
+        for entry in reading.timeline(at)
     )
-    return answer(TimeLine(lines=tuple(lines)))
+    return answer(TimeLine(lines=tuple(lines), late=tuple(reading.lateness(at))))
 
 
 @router.get(

@@ -52,11 +52,6 @@ class Pumping:
         for pump in self.pumps:
             pump.join()
 
-    @property
-    def failures(self) -> dict[str, BaseException]:
-        """The pumps that have died, and of what."""
-        return {pump.name: pump.failure for pump in self.pumps if pump.failure is not None}
-
     def _await_children(self) -> None:
         """The inbox itself waits on its lanes; while there are none, nothing wakes it."""
         if not self._exchange.children:

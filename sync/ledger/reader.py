@@ -98,17 +98,6 @@ class Reader:
         """Every row of one case with pos > after_pos, own and learned, in the order learned."""
         return self._rows(_COLUMNS + "where case_id = %b and pos > %b order by pos", (case_id, after_pos))
 
-    def read_stream(self, stream: UUID, after_version: int = -1) -> list[Row]:
-        """This node's own events of one stream with version > after_version, in order of version."""
-        query = _COLUMNS + "where via = 0 and stream = %b and version > %b order by version"
-        return self._rows(query, (stream, after_version))
-
-    def read_log(self, log_id: int, from_seq: int, to_seq: int) -> list[Row]:
-        """What is held of one author's log with from_seq <= seq < to_seq, in order of seq."""
-        return self._rows(
-            _COLUMNS + "where log_id = %b and seq >= %b and seq < %b order by seq", (log_id, from_seq, to_seq)
-        )
-
     def head(self) -> Head:
         """The head as committed."""
         return Head(*self.fetch("select epoch, pos, own_size, recorded_us, turn from head")[0])

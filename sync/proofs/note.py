@@ -229,19 +229,6 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, size, root)
 
 
-def open_checkpoint(data: bytes, log: Verifier) -> tuple[Note, Checkpoint]:
-    """Read a checkpoint whose log signature must verify and whose origin must be the key's name.
-
-    Says nothing of witnesses: for one that arrives to be cosigned. Raises: NoteInvalid.
-    """
-    note = parse_note(data)
-    verify(note, [log])
-    checkpoint = parse_checkpoint(note.text)
-    if checkpoint.origin != log.name:
-        raise NoteInvalid("日志名与密钥名不符", "the origin is not the name of the key")
-    return note, checkpoint
-
-
 def parse_decimal(text: str) -> int:
     """A number below 2^63 in ASCII digits, without sign or leading zero. Raises: NoteInvalid."""
     if not _DECIMAL.fullmatch(text) or int(text) > MAX_SIZE:

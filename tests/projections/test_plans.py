@@ -97,7 +97,6 @@ def scanned(plan: dict[str, Any], is_limited: bool = False) -> set[str]:
         lambda conn: cases.case(conn, CASE),
         lambda conn: duties.of_unit(conn, OFFICE, NOW),
         lambda conn: duties.of_unit(conn, OFFICE, LAST_WEEK),
-        lambda conn: duties.of_nodes(conn, [TOWN, COUNTY], NOW),
         lambda conn: duties.of_case(conn, CASE, NOW),
         lambda conn: board.subtree(conn, CITY, NOW),
         lambda conn: board.units(conn, [TOWN, COUNTY], NOW, NOW.as_of_us - 7 * DAY_US),
@@ -105,7 +104,6 @@ def scanned(plan: dict[str, Any], is_limited: bool = False) -> set[str]:
         lambda conn: board.cases_of(conn, OFFICE, "overdue", NOW),
         lambda conn: board.cases_of(conn, WATER, "bouncing", NOW),
         lambda conn: board.lateness(conn, CASE, NOW),
-        lambda conn: board.late_by_unit(conn, [TOWN], NOW, NOW.as_of_us - 7 * DAY_US),
     ],
 )
 def test_a_hot_query_never_reads_a_big_table_from_end_to_end(

@@ -92,15 +92,13 @@ def assert_whole(rows: list[Row]) -> None:
     assert all(row.leaf == hashlib.sha256(b"\x00" + row.body).digest() for row in rows)
 
 
-def test_what_was_appended_can_be_read_by_position_case_stream_and_log(writer: Writer, reader: Reader) -> None:
+def test_what_was_appended_can_be_read_by_position_and_by_case(writer: Writer, reader: Reader) -> None:
     leg, case = uuid4(), uuid4()
     answer = writer.append(Append([event(leg, 1, b"{1}", case), event(leg, 2, b"{2}")], result=b"ok")).result(LIMIT_S)
     assert answer == Appended(range(1, 3), range(2), b"ok")
     first, second = reader.read(0, 10)
     assert (first.body, first.case_id, first.via, first.topic) == (b"{1}", case, 0, "leg.opened.v0")
     assert reader.read_case(case) == [first]
-    assert reader.read_stream(leg, after_version=1) == [second]
-    assert reader.read_log(1, 0, 1) == [first]
     assert reader.head()[1:3] == (2, 2)
     assert_whole([first, second])
 
