@@ -165,10 +165,10 @@ def _summary(city: City, seconds: float) -> str:
     days = sorted((closed - registered) / DAY_US for registered, closed in rows if closed is not None)
     spread = ""
     if len(days) > 1:
-        late = sum(one > 60 for one in days)
+        late, p90 = sum(one > 60 for one in days), quantiles(days, n=10, method="inclusive")[8]
         spread = (
-            f"；答复天数中位 {median(days):.1f}，九成 {quantiles(days, n=10)[8]:.1f}，超过 60 天 {late} 件 / "
-            f"days to reply: median {median(days):.1f}, p90 {quantiles(days, n=10)[8]:.1f}, beyond 60: {late}"
+            f"；答复天数中位 {median(days):.1f}，九成 {p90:.1f}，超过 60 天 {late} 件 / "
+            f"days to reply: median {median(days):.1f}, p90 {p90:.1f}, beyond 60: {late}"
         )
     return (
         f"市级可见 {len(rows)} 件，办结 {len(days)} 件，事件 {count} 条{spread}；用时 {seconds:.0f} 秒 / "
