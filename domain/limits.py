@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -22,6 +22,9 @@ RuleId = Literal[
     "supervision_reply",
 ]
 Kind = Literal["calendar_days", "working_days", "fixed_date"]
+
+OPTIONS: Final[frozenset[RuleId]] = frozenset({"objection", "review_request"})
+"""Periods in which something may be done, not must: once they have run out the option is gone and nobody is late."""
 
 _IN_FORCE_2005 = date(2005, 5, 1)
 _LAST_OF_2005 = date(2022, 4, 30)

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from domain.limits import RuleId
 from projections.board_fold import HEARD_STEP_US
-from projections.duties import running
+from projections.duties import MUST, running
 from projections.moment import Moment, began, lasts
 from projections.store import LIVE
 
@@ -113,7 +113,9 @@ def units(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, since_us: 
                 count(*) filter (where {_ABOUT["due_soon"]}) as due_soon,
                 count(*) filter (where {_ABOUT["unheard"]}) as unheard,
                 count(*) filter (where {_ABOUT["unanswered"]}) as unanswered
-            from ({running()}) r left join heard on heard.node = left(r.unit, 12) group by r.unit
+            from ({running(f"{MUST} and", f"{MUST} and")}) r
+                left join heard on heard.node = left(r.unit, 12)
+            group by r.unit
         ),
         cases as (
             select unit, count(*) as cases, count(*) filter (where {_BOUNCES} >= {BOUNCES}) as bouncing
@@ -151,7 +153,7 @@ def cases_of(
         held as ({_HELD} and c.unit = %(unit)s),
         clocks as (
             select distinct on (case_id) case_id, rule, due_on, due_us
-            from ({running("d.unit = %(unit)s and", "c.unit = %(unit)s and")}) r
+            from ({running(f"{MUST} and d.unit = %(unit)s and", f"{MUST} and c.unit = %(unit)s and")}) r
                 left join heard on heard.node = left(r.unit, 12)
             where {_ABOUT[about]} order by case_id, due_us
         ),
@@ -228,12 +230,12 @@ _BOUNCES: Final = f"""(select count(*) from {LIVE}.dispute x
 # The unit that held the case when a clock of whoever holds it was stopped: custody that ends with the same
 # event still counts.
 _STOPPED: Final = f"""select d.unit, d.gone_us, d.due_us from {LIVE}.duty d
-    where d.node = any(%(nodes)s) and d.is_stopped and d.gone_us > %(since_us)s
+    where {MUST} and d.node = any(%(nodes)s) and d.is_stopped and d.gone_us > %(since_us)s
         and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s
     union all
     select c.unit, d.gone_us, d.due_us from {LIVE}.duty d
     join {LIVE}.custody c on c.case_id = d.case_id and c.opened_pos < d.gone_pos and c.gone_pos >= d.gone_pos
-    where d.node is null and d.is_stopped and d.gone_us > %(since_us)s
+    where {MUST} and d.node is null and d.is_stopped and d.gone_us > %(since_us)s
         and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s and c.node = any(%(nodes)s)"""
 
 
@@ -251,7 +253,7 @@ def _heard(nodes: str) -> str:
 
 def _late(of_duty: str, of_custody: str) -> str:
     """SQL: the late pieces of clocks; those of whoever holds the case are cut where custody passed on."""
-    stands = f"{began('d')} and d.due_us < %(as_of_us)s and (d.is_stopped or {_RUNS})"
+    stands = f"{MUST} and {began('d')} and d.due_us < %(as_of_us)s and (d.is_stopped or {_RUNS})"
     null_duty = of_duty.replace("d.node = any(%(nodes)s)", "d.node is null")
     return f"""select d.case_id, d.subject, d.rule, d.unit,
             greatest(d.due_us, %(since_us)s) as from_us, {_end("d")} as to_us

@@ -1,7 +1,7 @@
 """What each unit has to do by when: its running clocks at any moment, with their colour."""
 
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from domain.clocks import Colour, Stage, colour, stage
-from domain.limits import RuleId
+from domain.limits import OPTIONS, RuleId
 from projections.custody import node_of
 from projections.moment import Moment, lasts
 from projections.store import LIVE
@@ -60,8 +60,15 @@ def of_case(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Duty]:
     query = f"""select {_columns("coalesce(d.unit, c.unit)")} from {LIVE}.duty d
         left join {LIVE}.case_file f on f.case_id = d.case_id
         left join {LIVE}.custody c on c.case_id = d.case_id and {lasts("c", "opened")}
-        where d.case_id = %(case_id)s and {lasts("d")} order by due_us, subject, rule"""
+        where d.case_id = %(case_id)s and {_RUNS} order by due_us, subject, rule"""
     return _duties(conn, query, {"case_id": case_id} | at.values())
+
+
+_OPTIONS: Final = ", ".join(f"'{rule}'" for rule in sorted(OPTIONS))
+MUST: Final = f"d.rule not in ({_OPTIONS})"
+"""SQL: clock `d` is a duty, and not only a period in which its unit may do something."""
+
+_RUNS: Final = f"{lasts('d')} and ({MUST} or d.due_us > %(as_of_us)s)"
 
 
 def running(own: str = "", held: str = "") -> str:
@@ -71,10 +78,10 @@ def running(own: str = "", held: str = "") -> str:
     """
     return f"""select {_columns("d.unit")} from {LIVE}.duty d
         left join {LIVE}.case_file f on f.case_id = d.case_id
-        where {own} d.node = any(%(nodes)s) and {lasts("d")}
+        where {own} d.node = any(%(nodes)s) and {_RUNS}
         union all
         select {_columns("c.unit")} from {LIVE}.custody c
-        join {LIVE}.duty d on d.case_id = c.case_id and d.unit is null and {lasts("d")}
+        join {LIVE}.duty d on d.case_id = c.case_id and d.unit is null and {_RUNS}
         left join {LIVE}.case_file f on f.case_id = d.case_id
         where {held} c.node = any(%(nodes)s) and {lasts("c", "opened")}"""
 

@@ -24,7 +24,7 @@ from domain.events import (
     OpeningMode,
     Unit,
 )
-from domain.limits import RuleId, rule_on
+from domain.limits import OPTIONS, RuleId, rule_on
 from domain.parts import Claim, Erasure
 
 ClaimState = Literal["open", "accepted", "answered", "closed", "dropped"]
@@ -167,8 +167,13 @@ def running_clocks(
                         running[change.subject, change.rule] = (opened, days + change.extra_days)
                 case DutyClosed():
                     running = {name: found for name, found in running.items() if not change.stops(*name)}
-    views = [clock_view(*_deadline(opened, days, calendar), now_us, file) for opened, days in running.values()]
-    return tuple(sorted(set(views), key=lambda view: (view.due_us, view.rule)))
+    deadlines = [_deadline(opened, days, calendar) for opened, days in running.values()]
+    views = {
+        clock_view(deadline, unit, now_us, file)
+        for deadline, unit in deadlines
+        if deadline.rule.id not in OPTIONS or deadline.due_us > now_us
+    }
+    return tuple(sorted(views, key=lambda view: (view.due_us, view.rule)))
 
 
 def clock_view(deadline: Deadline, unit: Unit | None, now_us: int, file: CaseFile | None = None) -> ClockView:

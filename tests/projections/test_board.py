@@ -5,7 +5,7 @@ import pytest
 
 from domain import events
 from domain.clocks import DAY_US, day_end_us, day_start_us
-from projections import board
+from projections import board, duties
 from projections.board import About, UnitLine
 from projections.board_fold import HEARD_STEP_US
 from projections.moment import Moment, moment, position_at
@@ -187,6 +187,20 @@ def test_lateness_is_charged_to_who_held_the_case_on_the_late_days(
     assert [(piece.unit, piece.to_us - piece.from_us) for piece in so_far] == [(OFFICE, DAY_US)]
     done = line(conn, WATER, at(DUE_US + 9 * DAY_US), since_us=DUE_US)
     assert done.stopped_late == 1
+
+
+def test_a_period_in_which_somebody_might_have_objected_is_nobodys_lateness_once_it_has_passed(
+    ledger: Ledger, follow: Follow, conn: psycopg.Connection
+) -> None:
+    names(ledger)
+    story = Story("quiet").registered().handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
+    follow(story)
+    soon, later = at(START_US + DAY_US), at(START_US + 12 * DAY_US)
+    assert "objection" in {duty.rule for duty in duties.of_unit(conn, WATER, soon)}
+    assert {duty.rule for duty in duties.of_unit(conn, WATER, later)} == {"accept_notice"}
+    assert {duty.rule for duty in duties.of_case(conn, story.case, later)} == {"accept_notice"}
+    assert (line(conn, WATER, soon).duties, line(conn, WATER, later).overdue) == (1, 0)
+    assert board.lateness(conn, story.case, later) == []
 
 
 @pytest.mark.parametrize("about", ["cases", "duties", "overdue", "due_soon", "unheard"])
