@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -62,10 +62,13 @@ _STILL_MINE: Final = "select 1 from head where epoch = %b"
 
 _END_JOB: Final = "update head set turn = turn + 1 where epoch = %b and pos = %b returning 1"
 
-_TAKE_OVER: Final = "update head set epoch = epoch + 1 returning epoch, pos, own_size, recorded_us, turn"
+_TAKE_OVER: Final = """
+update head set writer = %b, epoch = epoch + 1 returning epoch, pos, own_size, recorded_us, turn"""
 
+# Neither an attempt whose answer was lost nor one that arrives late may look like another writer: whose head it is says
+# the mark, and an epoch once passed does not come back.
 _TAKE_UP_AGAIN: Final = """
-update head set epoch = epoch + 1 where epoch = %b returning epoch, pos, own_size, recorded_us, turn"""
+update head set epoch = %b where writer = %b and epoch < %b returning epoch, pos, own_size, recorded_us, turn"""
 
 _LAST_VERSIONS: Final = """
 select s, (select version from ledger where via = 0 and stream = s order by version desc limit 1)
@@ -152,15 +155,18 @@ class Writer:
         self._waiting = Waiting(queue_bytes)
         self._last_versions = LastVersions(_STREAMS_HELD)
         self._in_flight: _InFlight | None = None
+        self._mark = uuid4()
         self._thread = threading.Thread(target=self._main, name="ledger-writer", daemon=True)
         self._conn: psycopg.Connection
         self._head: Head
+        self._epoch: int  # the last one asked for
 
     def start(self) -> None:
         """Become the node's writer; whoever was it before is fenced. Raises psycopg.OperationalError."""
         self._conn = self._connect()
-        (row,) = self._conn.execute(_TAKE_OVER).fetchall()
+        (row,) = self._conn.execute(_TAKE_OVER, (self._mark,)).fetchall()
         self._head = Head(*row)
+        self._epoch = self._head.epoch
         self.tip.advance(self._head.pos)
         self._waiting.open()
         self._thread.start()
@@ -364,7 +370,9 @@ class Writer:
     # Connection
 
     def _connect(self) -> psycopg.Connection:
-        conn = psycopg.connect(self._dsn, autocommit=True, application_name="huiyin-writer")
+        conn = psycopg.connect(
+            self._dsn, autocommit=True, application_name="huiyin-writer", connect_timeout=int(ANSWER_S)
+        )
         conn.execute("set synchronous_commit = on; set plan_cache_mode = force_generic_plan")
         return conn
 
@@ -389,9 +397,10 @@ class Writer:
         deadline = time.monotonic() + self._reconnect_s
         while True:
             self._conn.close()
+            self._epoch += 1
             try:
                 self._conn = self._connect()
-                row = self._conn.execute(_TAKE_UP_AGAIN, (self._head.epoch,)).fetchone()
+                row = self._conn.execute(_TAKE_UP_AGAIN, (self._epoch, self._mark, self._epoch)).fetchone()
             except psycopg.OperationalError:
                 if time.monotonic() > deadline or not self._waiting.is_open:
                     return None

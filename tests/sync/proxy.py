@@ -44,6 +44,13 @@ class CuttingProxy:
         self._path.unlink(missing_ok=True)
         self._listener.close()
 
+    def fall_silent(self) -> None:
+        """From now on whoever comes is let in and never answered, as behind a host that has gone away."""
+        self.close()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._listener.listen()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:

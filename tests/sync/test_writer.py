@@ -29,9 +29,10 @@ from sync.ledger.append import (
     StaleVersion,
     WriterClosed,
 )
+from sync.ledger.connections import ANSWER_S
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import FROM_BELOW, Reader, Row
-from sync.ledger.writer import Intake, Writer
+from sync.ledger.writer import _TAKE_UP_AGAIN, Intake, Writer
 from tests.sync.proxy import Cut, CuttingProxy, terminate_writer
 
 LIMIT_S = 20
@@ -390,6 +391,41 @@ def test_a_connection_cut_at_a_jobs_commit_records_it_once(
         assert writer.run(job).result(LIMIT_S) == range(1, 2)
     assert len(runs) == runs_due
     assert_whole(reader.read(0, 10))
+
+
+def test_a_writer_that_did_not_hear_that_it_took_up_its_place_again_is_not_fenced(
+    proxy: CuttingProxy, database: str, reader: Reader
+) -> None:
+    with Writer(proxy.dsn, 1, now_us) as writer:
+        writer.append(one()).result(LIMIT_S)
+        terminate_writer(database)
+        time.sleep(0.1)
+        proxy.cut("reply", after=2)  # its greeting and its settings pass, its place in the ledger does not
+        assert writer.append(one()).result(LIMIT_S).positions == range(2, 3)
+    assert_whole(reader.read(0, 10))
+
+
+def test_a_late_attempt_to_take_up_the_place_again_changes_nothing(database: str, writer: Writer) -> None:
+    terminate_writer(database)
+    writer.append(one()).result(LIMIT_S)
+    with psycopg.connect(database, autocommit=True) as conn:
+        (epoch,) = conn.execute("select epoch from head").fetchone() or (0,)
+        late = conn.execute(_TAKE_UP_AGAIN, (epoch, writer._mark, epoch), binary=True)
+        assert late.rowcount == 0
+    assert writer.append(one()).result(LIMIT_S).positions == range(2, 3)
+
+
+def test_a_database_that_accepts_and_says_nothing_holds_callers_no_longer_than_promised(
+    proxy: CuttingProxy, database: str
+) -> None:
+    with Writer(proxy.dsn, 1, now_us) as writer:
+        writer.append(one()).result(LIMIT_S)
+        proxy.fall_silent()
+        terminate_writer(database)
+        began = time.monotonic()
+        with pytest.raises(LedgerUnavailable):
+            writer.append(one()).result(LIMIT_S)
+        assert time.monotonic() - began < 2 * ANSWER_S + 1
 
 
 def test_refusals_before_a_cut_do_not_hide_that_it_was_recorded(proxy: CuttingProxy, reader: Reader) -> None:
