@@ -1,4 +1,4 @@
-"""Who may change a case by which event: one table, and the little that must be known of a case to apply it.
+"""Who may change a case by which event: one table.
 
 Every node folds what others signed, and one of them may be dishonest or wrong. An event that its author had no right
 to write stays in the ledger and in every proof; it has no effect, and time lines say so (无效力).
@@ -36,7 +36,6 @@ from domain.events import (
     ObjectionLapsed,
     ObjectionRuled,
     OpinionIssued,
-    OrderId,
     OrderIssued,
     OrderJudged,
     OrderReplied,
@@ -49,127 +48,57 @@ from domain.events import (
     Served,
     StreamId,
     TakenOver,
-    Unit,
     Unknown,
     Withdrawn,
 )
-from domain.parts import LegEvent, node_of
+from domain.parts import LegEvent, Paper, node_of
+from domain.standing import Dispute, Hold, Standing
+
+LAPSE_AT_LEAST_US: Final = 5 * 86_400 * 1_000_000
+"""Five working days of silence end an objection (ADR-0003); none are shorter than as many days."""
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """A leg as custody goes. is_named: an event of who had the matter, or a directive, gave it.
+def judged(standing: Standing, event: AnyEvent | Unknown, seq: int | None = None) -> tuple[Standing, bool]:
+    """The standing after `event`, and whether its author had the right to write it; if not, it changes nothing.
 
-    directed_by: division and id of the directive that gave it, null for a registration or a hand-over. seen_version:
-    how far the directive's author knew the stream of the leg that it took the matter from. is_handed: passed on.
+    seq: its leaf index in its author's log, where known. Whether it has effect besides, `Standing.is_overtaken` says,
+    of the standing as it is by then.
     """
-
-    unit: Unit
-    from_leg: LegId | None
-    is_named: bool = False
-    directed_by: tuple[Division, EventId] | None = None
-    seen_version: int = 0
-    is_opened: bool = False
-    is_handed: bool = False
-
-    @property
-    def node(self) -> Division:
-        """The division whose node alone writes this leg's stream."""
-        return node_of(self.unit)
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Who stands where in one case: a value; `judged` makes the next.
-
-    registrar: the node that registered it; null where that is not known here. rulers: by objection, its leg and who
-    has to rule. orders: by order, the divisions of its issuer and of the unit ordered. erasures: who ordered each.
-    """
-
-    registrar: Division | None = None
-    legs: Mapping[LegId, Hold] = {}
-    rulers: Mapping[EventId, tuple[LegId, Division]] = {}
-    orders: Mapping[OrderId, tuple[Division, Division]] = {}
-    erasures: Mapping[StreamId, Division] = {}
-
-    @property
-    def path(self) -> tuple[LegId, ...]:
-        """The lawful succession, from the first leg to the one whose unit answers now."""
-        first = next((id_ for id_, leg in self.legs.items() if leg.from_leg not in self.legs), None)
-        path: list[LegId] = []
-        while first is not None and first not in path:
-            path.append(first)
-            first = self.successor(first)
-        return tuple(path)
-
-    def successor(self, leg: LegId) -> LegId | None:
-        """The leg that took custody from `leg`, or null while `leg` itself has it.
-
-        A directive comes before a hand-over, whichever was learned first, unless the matter was handed to somebody
-        above who gave the directive. Of two directives that crossed, the one of the smaller code holds: a superior's
-        code is smaller than those below it (GB/T 2260), and where codes do not tell, all nodes still choose alike.
-        """
-        directed = handed = None
-        for id_, hold in self.legs.items():
-            if not hold.is_named or hold.from_leg != leg:
-                continue
-            if hold.directed_by is not None:
-                directed = min(directed or (hold.directed_by, id_), (hold.directed_by, id_))
-            elif hold.is_opened and handed is None:
-                handed = (hold.node, id_)
-        if directed is None or (handed is not None and handed[0] < directed[0][0]):
-            return handed[1] if handed else None
-        return directed[1]
-
-    def meets_petitioner(self, node: Division) -> bool:
-        """Whether the petitioner deals with this node: the case was registered there, or given to it."""
-        return self.registrar in {None, node} or any(leg.node == node for leg in self.legs.values())
-
-    def is_overtaken(self, event: AnyEvent) -> bool:
-        """Whether a directive took away the leg that `event` was written on, not having seen it."""
-        if not isinstance(event, _ACTS) or self.registrar is None or event.leg not in self.legs:
-            return False
-        if not any(leg.directed_by for leg in self.legs.values()):
-            return False
-        if event.leg not in self.path:
-            return True
-        after = self.successor(event.leg)
-        taken = self.legs[after] if after else None
-        return taken is not None and taken.directed_by is not None and event.version > taken.seen_version
-
-
-def judged(standing: Standing, event: AnyEvent | Unknown) -> tuple[Standing, bool]:
-    """The standing after `event`, and whether the event has effect; one without changes nothing."""
-    if isinstance(event, Unknown):
-        return standing, owns_stream(standing, event)
-    rule = AUTHORITY.get(type(event))
-    if rule is None or not owns_stream(standing, event) or not rule(standing, event):
+    if not owns_stream(standing, event):
         return standing, False
-    return _after(standing, event), True
+    if isinstance(event, SealedRead) or event.stream is None or event.version is None or event.node is None:
+        return standing, True
+    if event.version <= standing.version_of(event.stream) and not isinstance(event, Registered):
+        return standing, False
+    after, is_lawful = standing, isinstance(event, Unknown)
+    if not isinstance(event, Unknown) and (rule := AUTHORITY.get(type(event))) and rule(standing, event):
+        after, is_lawful = _after(standing, event), True
+    if is_lawful or event.stream in standing.legs:
+        after = _noted(after, event.stream, event.node, event.version, seq)
+    return after, is_lawful
 
 
-def effects(told: Sequence[AnyEvent | None]) -> list[bool]:
-    """Of each event of a case whether it has effect: when it came, and still after all that came later.
+def effects(told: Sequence[tuple[AnyEvent | None, int | None]]) -> list[bool]:
+    """Of each event of a case, and its leaf index, whether it has effect after all that came later.
 
     None stands for one that cannot be read; it is taken to have its effect where it can.
     """
     standing, heard = Standing(), []
-    for event in told:
-        standing, has_effect = (standing, True) if event is None else judged(standing, event)
-        heard.append(has_effect)
+    for event, seq in told:
+        standing, is_lawful = (standing, True) if event is None else judged(standing, event, seq)
+        heard.append(is_lawful)
     return [
-        has_effect and not (event is not None and standing.is_overtaken(event))
-        for event, has_effect in zip(told, heard, strict=True)
+        is_lawful and not (event is not None and standing.is_overtaken(event))
+        for (event, _), is_lawful in zip(told, heard, strict=True)
     ]
 
 
 def owns_stream(standing: Standing, event: AnyEvent | Unknown) -> bool:
     """Whether the author is the one writer of the stream, or the stream is nobody else's that is known."""
-    stream = event.stream
-    if stream is None or stream == event.case:
+    if event.stream is None or event.stream == event.case:
         return standing.registrar in {None, event.node}
-    if (leg := standing.legs.get(LegId(stream))) is not None:
-        return leg.node == event.node
-    issuer, _ = standing.orders.get(OrderId(stream), (event.node, None))
-    return event.node == issuer == standing.erasures.get(stream, issuer)
+    writer = standing.streams.get(event.stream)
+    return writer is None or writer[0] == event.node
 
 
 _Rule = Callable[[Standing, Any], bool]
@@ -203,7 +132,10 @@ def _to_whom_it_was_given(standing: Standing, event: LegOpened) -> bool:
     if named is not None:
         return named.unit == event.unit and not named.is_opened
     return (
-        not standing.legs and (event.mode == "registered" or standing.registrar is None) and _registrar(standing, event)
+        not standing.legs
+        and not standing.is_taken(event.leg)
+        and (event.mode == "registered" or standing.registrar is None)
+        and _registrar(standing, event)
     )
 
 
@@ -216,33 +148,64 @@ def _writer_of_leg(standing: Standing, event: LegEvent) -> bool:
 
 
 def _who_has_the_matter(standing: Standing, event: LegEvent) -> bool:
-    """The node of the leg's unit until it handed the matter on, or until what the directive that took it had seen."""
-    if not _writer_of_leg(standing, event):
-        return False
+    """The node of the leg's unit until it handed the matter on."""
     leg = standing.legs.get(event.leg)
-    return leg is None or (not leg.is_handed and not standing.is_overtaken(event))
+    return _writer_of_leg(standing, event) and not (leg is not None and leg.is_handed)
+
+
+def _who_hands_over(standing: Standing, event: HandedOver) -> bool:
+    """Who has the matter, naming a leg that is none yet."""
+    return _who_has_the_matter(standing, event) and _is_new_leg(standing, event.next_leg)
+
+
+def _is_new_leg(standing: Standing, id_: LegId) -> bool:
+    """An id that nothing else bears, so that nobody else's stream is given away with it."""
+    return not standing.is_taken(id_) or (standing.registrar is None and id_ in standing.legs)
+
+
+def _who_issues_papers(standing: Standing, event: Paper) -> bool:
+    """Who has the matter."""
+    return _who_has_the_matter(standing, event) and event.id not in standing.papers
+
+
+def _who_serves(standing: Standing, event: Served) -> bool:
+    """Whose paper it is."""
+    paper = standing.papers.get(event.paper)
+    is_own = standing.registrar is None if paper is None else paper[0] == event.leg
+    return is_own and _writer_of_leg(standing, event)
 
 
 def _who_objects(standing: Standing, event: Objected) -> bool:
     """Who has the matter, naming who sent it; the sender rules, or in a dispute somebody who is no party to it."""
     leg = standing.legs.get(event.leg)
     sender = standing.legs.get(leg.from_leg) if leg and leg.from_leg else None
-    if sender is not None and event.sender != sender.unit:
+    if event.id in standing.disputes or (sender is not None and event.sender != sender.unit):
         return False
     return _who_has_the_matter(standing, event) and (event.ruler == node_of(event.sender) or event.ruler != event.node)
 
 
+def _whose_objection_lapses(standing: Standing, event: ObjectionLapsed) -> bool:
+    """Who raised it, after five days at the least: no five working days are shorter."""
+    known = standing.disputes.get(event.objection)
+    is_due = known is None or (known.leg == event.leg and event.recorded_us >= known.raised_us + LAPSE_AT_LEAST_US)
+    return is_due and _who_has_the_matter(standing, event)
+
+
 def _ruler(standing: Standing, event: ObjectionRuled) -> bool:
-    """The division that the objection names, about the leg that objected."""
-    known = standing.rulers.get(event.objection)
-    return standing.registrar is None if known is None else known == (event.leg, event.node)
+    """The division that the objection names, once, about the leg that objected."""
+    known = standing.disputes.get(event.objection)
+    if event.next_leg is not None and not _is_new_leg(standing, event.next_leg):
+        return False
+    if known is None:
+        return standing.registrar is None
+    return (known.leg, known.ruler, known.ruled) == (event.leg, event.node, None)
 
 
 def _who_takes_over(standing: Standing, event: TakenOver) -> bool:
     """For a unit of its own, from the holder in whose log it names a place; that it stands above that log's division
     is checked by the tree of superiors where the event enters a node."""
     leg = standing.legs.get(event.leg)
-    if event.node != node_of(event.unit) or event.stream != event.next_leg or event.next_leg in standing.legs:
+    if event.node != node_of(event.unit) or event.stream != event.next_leg or standing.is_taken(event.next_leg):
         return False
     if leg is None:
         return standing.registrar is None
@@ -252,7 +215,7 @@ def _who_takes_over(standing: Standing, event: TakenOver) -> bool:
 def _who_orders(standing: Standing, event: OrderIssued) -> bool:
     """About a leg, to the unit that holds it; that the author stands above it is checked as for a take-over."""
     leg = standing.legs.get(event.leg)
-    if event.stream != event.order or event.order in standing.orders:
+    if event.stream != event.order or standing.is_taken(event.order):
         return False
     return standing.registrar is None if leg is None else leg.unit == event.unit
 
@@ -275,6 +238,11 @@ def _node_of_leg(standing: Standing, event: DirectiveAnswered) -> bool:
     return standing.registrar is None if leg is None else leg.node == event.node
 
 
+def _who_orders_erasure(standing: Standing, event: ErasureOrdered) -> bool:
+    """In a stream of its own, which nothing else is."""
+    return event.stream == event.erasure and not standing.is_taken(event.erasure)
+
+
 def _who_ordered_erasure(standing: Standing, event: ErasureConfirmed) -> bool:
     """The node where the first person ordered it."""
     return standing.erasures.get(StreamId(event.erasure), event.node) == event.node
@@ -293,18 +261,18 @@ AUTHORITY: Final[Mapping[type[Any], _Rule]] = {
     Withdrawn: _who_met_the_petitioner,
     Rated: _who_met_the_petitioner,
     LegOpened: _to_whom_it_was_given,
-    HandedOver: _who_has_the_matter,  # Art. 22, 23: one leg, one writer (ADR-0003)
-    Accepted: _who_has_the_matter,
-    Declined: _who_has_the_matter,
-    Extended: _who_has_the_matter,  # Art. 34: the head of the own organ
-    OpinionIssued: _who_has_the_matter,
-    Replied: _who_has_the_matter,
+    HandedOver: _who_hands_over,  # Art. 22, 23: one leg, one writer (ADR-0003)
+    Accepted: _who_issues_papers,
+    Declined: _who_issues_papers,
+    Extended: _who_issues_papers,  # Art. 34: the head of the own organ
+    OpinionIssued: _who_issues_papers,
+    Replied: _who_issues_papers,
     Closed: _who_has_the_matter,
-    Served: _writer_of_leg,
+    Served: _who_serves,
     Reported: _writer_of_leg,
     LegEnded: _writer_of_leg,
     Objected: _who_objects,  # Art. 23(3)
-    ObjectionLapsed: _who_has_the_matter,
+    ObjectionLapsed: _whose_objection_lapses,
     ObjectionRuled: _ruler,  # Art. 23(3): the sender; Art. 24: the common superior
     TakenOver: _who_takes_over,
     OrderIssued: _who_orders,  # Art. 40
@@ -313,13 +281,11 @@ AUTHORITY: Final[Mapping[type[Any], _Rule]] = {
     DirectiveAnswered: _node_of_leg,
     KeyGranted: _anybody,
     SealedRead: _anybody,
-    ErasureOrdered: _anybody,
+    ErasureOrdered: _who_orders_erasure,
     ErasureConfirmed: _who_ordered_erasure,
     KeyDestroyed: _custodian,
 }
 """Every event that concerns a case, and whose node may write it."""
-
-_ACTS: Final = (HandedOver, Accepted, Declined, Extended, OpinionIssued, Replied, Closed, Objected, ObjectionLapsed)
 
 
 def _after(standing: Standing, event: AnyEvent) -> Standing:
@@ -336,11 +302,18 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
                 standing = _with_leg(standing, event.leg, change(left, is_handed=True))
             return _named(standing, event.next_leg, Hold(event.to, event.leg, is_named=True))
         case Objected():
-            return change(standing, rulers={**standing.rulers, event.id: (event.leg, event.ruler)})
-        case ObjectionRuled() if event.next_leg is not None:
-            return _named(standing, event.next_leg, _directed(event, event.holder))
+            raised = Dispute(event.leg, event.version, event.recorded_us, event.ruler)
+            return change(standing, disputes={**standing.disputes, event.id: raised})
+        case ObjectionLapsed():
+            return _with_dispute(standing, event.objection, lapsed_us=event.recorded_us)
+        case ObjectionRuled():
+            return _ruled(standing, event)
         case TakenOver():
-            return _named(standing, event.next_leg, _directed(event, event.unit))
+            taken = Hold(event.unit, event.leg, is_named=True, directed_by=(event.node, event.id))
+            seen = change(taken, seen_version=event.leg_version, seen_size=event.last_size)
+            return _named(standing, event.next_leg, seen)
+        case Accepted() | Declined() | Extended() | OpinionIssued() | Replied():
+            return change(standing, papers={**standing.papers, event.id: (event.leg, event.version)})
         case OrderIssued():
             parties = (event.node, node_of(event.unit))
             return change(standing, orders={**standing.orders, event.order: parties})
@@ -350,14 +323,41 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
             return standing
 
 
-def _directed(event: ObjectionRuled | TakenOver, unit: Unit) -> Hold:
+def _ruled(standing: Standing, event: ObjectionRuled) -> Standing:
+    """A ruling has seen the objection, whatever else it says."""
+    known = standing.disputes.get(event.objection)
+    standing = _with_dispute(standing, event.objection, ruled=event.id, ruled_us=event.recorded_us)
+    if event.next_leg is None:
+        return standing
+    seen = max(event.leg_version, known.version if known else 0)
     by = (event.node, event.id)
-    return Hold(unit, event.leg, is_named=True, directed_by=by, seen_version=event.leg_version)
+    leg = Hold(event.holder, event.leg, is_named=True, directed_by=by, objection=event.objection, seen_version=seen)
+    return _named(standing, event.next_leg, leg)
+
+
+def _with_dispute(standing: Standing, objection: EventId, **changes: object) -> Standing:
+    known = standing.disputes.get(objection)
+    if known is None:
+        return standing
+    disputes = {**standing.disputes, objection: msgspec.structs.replace(known, **changes)}
+    return msgspec.structs.replace(standing, disputes=disputes)
 
 
 def _named(standing: Standing, id_: LegId, leg: Hold) -> Standing:
-    return standing if id_ in standing.legs else _with_leg(standing, id_, leg)
+    if id_ in standing.legs:
+        return standing
+    streams = {**standing.streams, StreamId(id_): (leg.node, 0)}
+    return msgspec.structs.replace(_with_leg(standing, id_, leg), streams=streams)
 
 
 def _with_leg(standing: Standing, id_: LegId, leg: Hold) -> Standing:
     return msgspec.structs.replace(standing, legs={**standing.legs, id_: leg})
+
+
+def _noted(standing: Standing, stream: StreamId, node: Division, version: int, seq: int | None) -> Standing:
+    """The standing after one more event of a stream."""
+    leg = standing.legs.get(LegId(stream))
+    if leg is not None and seq is not None:
+        leg = msgspec.structs.replace(leg, leaves=(*leg.leaves, (version, seq)))
+        standing = _with_leg(standing, LegId(stream), leg)
+    return msgspec.structs.replace(standing, streams={**standing.streams, stream: (node, version)})

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.authority import Standing, judged, owns_stream
+from domain.authority import judged
 from domain.divisions import Division
 from domain.events import (
     Accepted,
@@ -56,15 +56,17 @@ from domain.events import (
 )
 from domain.keys import LAST_COPY_US, custodians, entitled, founder_of, is_second_person
 from domain.parts import Claim, Directive, Erasure, Leg, LegEvent, Objection, Order, Paper
+from domain.standing import Standing
 
 
 class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     """One case as this node knows it; a value, never changed in place. `evolve` makes it.
 
-    registered: null where only later parts were sent here. orders: by id; directives: by event id. versions: how far
-    each stream is known. unknown: streams in which an event of a newer version stands. grants: of each subject's
-    key, as said; custodians: who was given it by those that count. papers: what is served on the petitioner, by the
-    event it was rendered from. standing: who may write what.
+    registered: null where only later parts were sent here. orders: by id; directives: by event id. unknown: streams in
+    which an event of a newer version stands. grants: of each subject's key, as said; custodians: who was given it by
+    those that count. papers: what is served on the petitioner, by the event it was rendered from. settling: every paper
+    and closing, also those that a directive left without effect. standing: who may write what, and how far each stream
+    is known.
     """
 
     case: CaseId
@@ -80,12 +82,12 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     papers: Mapping[EventId, Paper] = {}
     served: Mapping[EventId, Served] = {}
     closings: tuple[Closed, ...] = ()
+    settling: tuple[Paper | Closed, ...] = ()
     withdrawn: Withdrawn | None = None
     rated: Rated | None = None
     custodians: Mapping[str, frozenset[Division]] = {}
     grants: Mapping[str, tuple[KeyGranted, ...]] = {}
     erasures: Mapping[UUID, Erasure] = {}
-    versions: Mapping[StreamId, int] = {}
     unknown: frozenset[StreamId] = frozenset()
 
     @property
@@ -188,43 +190,43 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
 
     def version_of(self, stream: UUID) -> int:
         """How many events of the stream are known here."""
-        return self.versions.get(StreamId(stream), 0)
+        return self.standing.version_of(stream)
 
     def founder(self, subject: str) -> Division | None:
         """Who made the subject's key, where the registration tells."""
         return founder_of(self.registered, subject) if self.registered else None
 
 
-def evolve(file: CaseFile | None, event: AnyEvent | Unknown) -> CaseFile:
+def evolve(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = None) -> CaseFile:
     """The file after `event`, which concerns this case. Events of one stream come in order, streams in any order.
 
-    An event that the file has already, or that has no effect, changes nothing; but the versions of a leg go on, as its
-    own node counts them. An Unknown one marks its stream, so that nothing is decided on a leg only half understood.
+    seq: its leaf index in its author's log, where known. An event that the file has already, or that its author had no
+    right to write, changes nothing; but the versions of a leg go on, as its own node counts them. An Unknown one marks
+    its stream, so that nothing is decided on a leg only half understood.
     """
     if event.case is None or event.stream is None or event.version is None:
         raise ValueError("an event that concerns no case has no place in a case file")
     file = file or CaseFile(case=event.case)
-    if event.version <= file.version_of(event.stream) or isinstance(event, SealedRead):
+    if isinstance(event, SealedRead):
         return file
-    standing, has_effect = judged(file.standing, event)
-    if not has_effect:
-        is_in_own_leg = event.stream in file.legs and owns_stream(standing, event)
-        return _advance(file, event) if is_in_own_leg else file
+    standing, is_lawful = judged(file.standing, event, seq)
+    if standing is file.standing:
+        return file
+    change = msgspec.structs.replace
+    if not is_lawful:
+        return change(file, standing=standing)
     if isinstance(event, Unknown):
-        return _advance(msgspec.structs.replace(file, unknown=file.unknown | {event.stream}), event)
-    changed = _fold(msgspec.structs.replace(_note_subjects(file, event), standing=standing), event)
-    if standing is not file.standing and standing.path != file.standing.path:
-        changed = _without_overtaken(changed)
-    return _advance(changed, event)
+        return change(file, standing=standing, unknown=file.unknown | {event.stream})
+    changed = _fold(change(_note_subjects(file, event), standing=standing), event)
+    if standing.path != file.standing.path or standing.is_overtaken(event):
+        return _without_overtaken(changed)
+    return changed
 
 
-def has_effect(file: CaseFile | None, event: AnyEvent | Unknown) -> bool:
+def has_effect(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = None) -> bool:
     """Whether `event`, which comes next, has any: see `domain.authority`."""
-    return judged(file.standing if file else Standing(), event)[1]
-
-
-def _advance(file: CaseFile, event: AnyEvent | Unknown) -> CaseFile:
-    return msgspec.structs.replace(file, versions={**file.versions, event.stream: event.version})
+    standing, is_lawful = judged(file.standing if file else Standing(), event, seq)
+    return is_lawful and (isinstance(event, Unknown) or not standing.is_overtaken(event))
 
 
 def _note_subjects(file: CaseFile, event: AnyEvent) -> CaseFile:
@@ -271,7 +273,7 @@ def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line 
             return _leg(file, event.leg, report=event.id)
         case Closed():
             file = _moved(_settled(file, event), event, closed=event)
-            return change(file, closings=(*file.closings, event))
+            return change(file, closings=(*file.closings, event), settling=(*file.settling, event))
         case OrderIssued():
             orders = {**file.orders, event.order: Order(issued=event)}
             return change(_directive(file, event), orders=orders)
@@ -306,14 +308,12 @@ def _settled(file: CaseFile, event: Paper | Closed) -> CaseFile:
 
 def _without_overtaken(file: CaseFile) -> CaseFile:
     """The file without what a leg's node did on it after the point that the directive which took it had seen."""
-    lasting = [paper for paper in file.papers.values() if not file.standing.is_overtaken(paper)]
-    closings = [closed for closed in file.closings if not file.standing.is_overtaken(closed)]
-    if (len(lasting), len(closings)) == (len(file.papers), len(file.closings)):
-        return file
+    lasting = [event for event in file.settling if not file.standing.is_overtaken(event)]
     claims = {claim.id: Claim(id=claim.id, is_dropped=claim.is_dropped) for claim in file.claims.values()}
-    papers = {paper.id: paper for paper in lasting}
-    file = msgspec.structs.replace(file, claims=claims, papers=papers, closings=tuple(closings))
-    for event in (*lasting, *closings):
+    papers = {event.id: event for event in lasting if not isinstance(event, Closed)}
+    closings = tuple(event for event in lasting if isinstance(event, Closed))
+    file = msgspec.structs.replace(file, claims=claims, papers=papers, closings=closings)
+    for event in lasting:
         file = _settled(file, event)
     return file
 
@@ -394,7 +394,8 @@ def _directive(file: CaseFile, event: Directive) -> CaseFile:
 
 
 def _paper(file: CaseFile, event: Paper) -> CaseFile:
-    return msgspec.structs.replace(file, papers={**file.papers, event.id: event})
+    papers = {**file.papers, event.id: event}
+    return msgspec.structs.replace(file, papers=papers, settling=(*file.settling, event))
 
 
 def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed) -> CaseFile:

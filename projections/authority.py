@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from domain.authority import AUTHORITY, Standing, judged
+from domain.authority import AUTHORITY, judged
+from domain.standing import Standing
 from projections.projection import Fact, LedgerRow, Projection, decode, topics_of
 from projections.store import LIVE, Row, Rows, Store, Table
 
@@ -37,7 +38,7 @@ class Authority:
     """See Projection. It comes before the others: they are handed what it leaves in effect."""
 
     name = "authority"
-    edition = 1
+    edition = 2
     tables = (STANDING, WITHOUT_EFFECT)
     other_tables = ()
     topics = topics_of(AUTHORITY)
@@ -54,8 +55,8 @@ class Authority:
                 continue
             if case_id not in after:
                 before[case_id] = after[case_id] = _stored(rows, case_id)
-            after[case_id], has_effect = judged(after[case_id], event)
-            if not has_effect:
+            after[case_id], is_lawful = judged(after[case_id], event, fact.seq)
+            if not is_lawful or after[case_id].is_overtaken(event):
                 void.append(WithoutEffectRow(case_id, fact.pos, fact.topic, event.node))
         for case_id, standing in after.items():
             if standing is not before[case_id]:

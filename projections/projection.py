@@ -42,13 +42,14 @@ ReadAfter = Callable[[int, int], Sequence[LedgerRow]]
 class Fact(msgspec.Struct, frozen=True, gc=False):
     """A ledger row, decoded once for all projections.
 
-    is_own: this node wrote it. is_from_below: a subordinate did. key: what is parked together: the case, the stream of
-    an event that concerns none, or one of its own for what cannot be read. event: None where no projection reads
-    events of this type, or where it has no effect. fault: why the body cannot be read, if so.
+    (log_id, seq): the leaf. is_own: this node wrote it. is_from_below: a subordinate did. key: what is parked together:
+    the case, the stream of an event that concerns none, or one of its own for what cannot be read. event: None where
+    no projection reads events of this type, or where it has no effect. fault: why the body cannot be read, if so.
     """
 
     pos: int
     log_id: int
+    seq: int
     is_own: bool
     is_from_below: bool
     key: UUID
@@ -110,4 +111,5 @@ def _fact_of(row: LedgerRow, topics: frozenset[str]) -> Fact:
     if fault is not None:
         key = UUID(int=row.pos)  # whatever case its bytes name: what is not understood has no effect on the others
     is_own, is_from_below = row.via == 0, row.via == 1
-    return Fact(row.pos, row.log_id, is_own, is_from_below, key, case_id, row.topic, row.known_us, event, fault)
+    place = (row.pos, row.log_id, row.seq)
+    return Fact(*place, is_own, is_from_below, key, case_id, row.topic, row.known_us, event, fault)

@@ -86,7 +86,7 @@ def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand | None:
             continue  # kept and proven in the ledger, recorded as a fault; it says nothing that could be folded
         if event.case is None or event.stream is None or event.version is None:
             continue
-        file = evolve(file, event)
+        file = evolve(file, event, row.seq)
         if not isinstance(event, Unknown):
             events.append(event)
             # Another node's event may take the id of one that is known: that one keeps its place.

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from domain.authority import effects
+from domain.authority import judged
 from domain.case import CaseFile
 from domain.events import (
     Accepted,
@@ -30,6 +30,7 @@ from domain.events import (
     Withdrawn,
     tag_of,
 )
+from domain.standing import Standing
 from gateway.reading.case_view import ClockView
 from gateway.web.refusals import InputInvalid
 
@@ -93,15 +94,16 @@ def followed(
         holder_name=name(file.accountable) if file.accountable else None,
         ended=file.is_ended,
         may_rate=file.rated is None,
-        milestones=tuple(_milestone(event, name, is_secured) for event in _in_effect(events)),
+        milestones=tuple(_milestone(event, name, is_secured) for event in _in_effect(file, events)),
         clocks=tuple(clock for clock in clocks if clock.rule in _SHOWN_RULES),
     )
 
 
-def _in_effect(events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
-    told = list(events)
-    for event, has_effect in zip(told, effects(told), strict=True):
-        if has_effect and isinstance(event, Shown):
+def _in_effect(file: CaseFile, events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
+    standing = Standing()
+    for event in events:
+        standing, is_lawful = judged(standing, event)
+        if is_lawful and not file.standing.is_overtaken(event) and isinstance(event, Shown):
             yield event
 
 

@@ -128,8 +128,8 @@ class Dispatch:
         file = self._cases.pop(case_id, None)
         try:
             event = read(row.body)
-            self._cases[case_id] = evolve(file, event)
-            is_heard = has_effect(file, event)
+            self._cases[case_id] = evolve(file, event, row.seq)
+            is_heard = has_effect(file, event, row.seq)
         except Exception as error:  # whatever one event holds must not stop all the others
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
             if file is not None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from domain import events
-from domain.authority import AUTHORITY, Standing, judged
+from domain.authority import AUTHORITY, judged
 from domain.case import CaseFile, evolve
 from domain.commands import (
     Accept,
@@ -24,6 +24,7 @@ from domain.commands import (
 )
 from domain.events import AnyEvent, CaseId, ClaimId, EventId, LegId, StreamId
 from domain.refusals import NotHandledHere
+from domain.standing import Standing
 from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WEISHI, YUWANG, City, office, refused
 
 OF_NO_CASE = {events.SealedItem, events.NodeOpened, events.ChildEnrolled, events.UnitOpened, events.HeadsNoted}
@@ -230,3 +231,216 @@ def test_an_objection_cannot_name_its_own_judge() -> None:
         changed = evolve(file, msgspec.structs.replace(raised, **wrong))
         assert not changed.objections
     assert evolve(file, raised).objections
+
+
+def lapsed_and_closed() -> tuple[City, CaseId, LegId]:
+    """The county gave it to the township, which objected in vain silence, and accepted, answered and closed."""
+    city, case = handed_down()
+    town = city.at(office(GAOYANG))
+    town.objects(case)
+    city.days_pass(10)
+    city.syncs()
+    town.accepts(case)
+    (opinion,) = town.answers(case)
+    town.serves(case, opinion.id)
+    town.closes(case)
+    city.syncs()
+    return city, case, city.leg(case)
+
+
+def a_ruling(city: City, case: CaseId, leg: LegId, agreed: bool = True) -> events.ObjectionRuled:
+    """What the county would sign, whether it may or not, not having seen anything of the leg, so it says."""
+    (objection,) = city.file(case).objections
+    opened = next(event for event in city.history if isinstance(event, events.LegOpened) and event.node == QI)
+    id_ = EventId(city.fresh())
+    city.now_us += 1
+    return events.ObjectionRuled(
+        **envelope_of(opened)
+        | {"id": id_, "stream": id_, "version": 1, "occurred_us": city.now_us, "recorded_us": city.now_us},
+        objection=objection,
+        leg=leg,
+        leg_version=0,
+        agreed=agreed,
+        by="sender",
+        holder=office(QI) if agreed else office(GAOYANG),
+        next_leg=LegId(city.fresh()) if agreed else None,
+    )
+
+
+def test_a_ruling_after_silence_had_ended_the_objection_reopens_nothing() -> None:
+    city, case, leg = lapsed_and_closed()
+    late = a_ruling(city, case, leg)
+    for node in (CITY, QI, GAOYANG):
+        file = evolve(city.file(case, node), late)
+        assert (file.is_ended, file.accountable) == (True, office(GAOYANG))
+        assert claims_of(file) == claims_of(city.file(case, node))
+
+
+def test_a_ruling_after_silence_has_no_effect_though_it_was_learned_before_the_silence() -> None:
+    city, case, leg = lapsed_and_closed()
+    late = a_ruling(city, case, leg)
+    place = next(n for n, event in enumerate(city.history) if isinstance(event, events.ObjectionLapsed))
+    file: CaseFile | None = None
+    for event in (*city.history[:place], late, *city.history[place:]):
+        file = evolve(file, event)
+    assert file is not None
+    assert (file.is_ended, file.accountable) == (True, office(GAOYANG))
+
+
+def test_an_objection_is_ruled_on_once() -> None:
+    city, case = handed_down()
+    city.at(office(GAOYANG)).objects(case)
+    city.syncs()
+    city.at(office(QI)).rules(case, agreed=False)
+    city.syncs()
+    leg = city.leg(case)
+    city.at(office(GAOYANG)).accepts(case)
+    city.syncs()
+    assert evolve(city.file(case), a_ruling(city, case, leg)) is city.file(case)
+
+
+def test_an_objection_does_not_lapse_the_day_after_so_that_no_ruling_comes_in_time() -> None:
+    city, case = handed_down()
+    (raised,) = city.at(office(GAOYANG)).objects(case)
+    city.syncs()
+    lapsed = events.ObjectionLapsed(
+        **envelope_of(raised) | {"id": EventId(UUID_OF_FORGERY), "version": raised.version + 1},
+        objection=raised.id,
+        leg=city.leg(case),
+    )
+    file = evolve(city.file(case), lapsed)
+    assert file.standing_objection is not None
+    assert evolve(file, a_ruling(city, case, city.leg(case))).accountable == office(QI)
+
+
+def test_a_ruling_has_seen_the_objection_and_what_came_before_it_whatever_it_says() -> None:
+    city, case = handed_down()
+    town = city.at(office(GAOYANG))
+    town.does(Accept(case=case, leg=city.leg(case), kind="procedural"))
+    city.syncs()
+    file, leg = city.file(case), city.leg(case)
+    accepted = next(event for event in city.history if isinstance(event, events.Accepted))
+    raised = events.Objected(
+        **envelope_of(accepted) | {"id": EventId(city.fresh()), "version": accepted.version + 1},
+        leg=leg,
+        proposed=None,
+        sender=office(QI),
+        ruler=QI,
+    )
+    file = evolve(file, raised)
+    city.node(CITY).files[case] = file
+    assert evolve(file, a_ruling(city, case, leg)).papers == file.papers
+
+
+def test_a_take_over_has_seen_what_stands_in_the_log_that_it_names_whatever_version_it_says() -> None:
+    city, case = handed_down()
+    city.at(office(GAOYANG)).accepts(case)
+    city.syncs()
+    file: CaseFile | None = None
+    for seq, event in enumerate(city.history):
+        file = evolve(file, event, seq)
+    assert file is not None
+    (taken,) = city.at(office(CITY), "leader").takes_over(case)
+    assert isinstance(taken, events.TakenOver)
+    for size, is_lost in ((len(city.history), False), (0, True)):
+        lying = msgspec.structs.replace(taken, leg_version=0, last_size=size)
+        after = evolve(file, lying)
+        assert after.accountable == office(CITY)
+        assert (after.papers == {}) == is_lost
+
+
+def test_a_version_that_was_told_before_has_no_effect_when_told_otherwise() -> None:
+    city, case = handed_down()
+    town, leg = city.at(office(GAOYANG)), city.leg(case)
+    town.accepts(case)
+    city.syncs()
+    city.at(office(CITY), "leader").takes_over(case)
+    city.syncs()
+    file = city.file(case)
+    closed = events.Closed(
+        **envelope_of(next(event for event in city.history if isinstance(event, events.Accepted)))
+        | {"id": EventId(UUID_OF_FORGERY), "version": 1},
+        leg=leg,
+        ending="opinion",
+        claims=tuple(file.claims),
+    )
+    _, is_lawful = judged(file.standing, closed)
+    assert not is_lawful
+    assert evolve(file, closed) is file
+
+
+def an_order(city: City, case: CaseId) -> events.OrderIssued:
+    supervisor = city.at(office(QI), "supervisor")
+    (order,) = supervisor.does(
+        IssueOrder(case=case, leg=city.leg(case), trigger="delay", reply_by=MONDAY + timedelta(days=9), demand="办")
+    )
+    assert isinstance(order, events.OrderIssued)
+    city.syncs()
+    return order
+
+
+def test_an_erasure_that_bears_the_id_of_a_superiors_order_takes_its_stream_from_nobody() -> None:
+    city, case = handed_down()
+    order = an_order(city, case)
+    town = city.at(office(GAOYANG))
+    (reply,) = town.does(ReplyOrder(case=case, order=order.order, text="在办"))
+    stream = UUID_OF_FORGERY
+    lie = events.ErasureOrdered(
+        **envelope_of(reply) | {"id": EventId(UUID_OF_FORGERY), "stream": StreamId(stream), "version": 1},
+        erasure=order.order,
+        subject="00" * 16,
+        ground="retention_ended",
+    )
+    city.node(GAOYANG).learns(lie)
+    city.syncs()
+    assert lie.erasure not in city.file(case).erasures
+    judge = JudgeOrder(case=case, order=order.order, accepted=True, reply_by=None, comment="可")
+    city.at(office(QI), "supervisor").does(judge)
+    city.syncs()
+    assert all(city.file(case, node).orders[order.order].judged for node in (CITY, QI, GAOYANG))
+
+
+def test_a_hand_over_to_an_id_that_something_else_bears_gives_nobody_that_stream() -> None:
+    city, case = handed_down()
+    order = an_order(city, case)
+    handed = next(event for event in city.history if isinstance(event, events.HandedOver))
+    (opened,) = (one for one in city.history if isinstance(one, events.LegOpened) and one.node == GAOYANG)
+    for taken in (order.order, city.file(case).standing.path[0]):
+        lie = msgspec.structs.replace(
+            handed,
+            **{name: getattr(opened, name) for name in ("node", "actor", "stream", "leg")},
+            id=EventId(UUID_OF_FORGERY),
+            version=city.file(case).version_of(opened.leg) + 1,
+            to=office(LIUZHUANG),
+            next_leg=LegId(taken),
+        )
+        after = evolve(city.file(case), lie)
+        assert after.legs == city.file(case).legs
+        assert after.standing.streams[StreamId(taken)] == city.file(case).standing.streams[StreamId(taken)]
+
+
+def test_only_who_wrote_a_paper_serves_it() -> None:
+    city = City.of()
+    village = city.at(office(LIUZHUANG), "clerk")
+    case = village.registers()
+    first = city.leg(case, LIUZHUANG)
+    village.hands_over(case, office(GAOYANG))
+    city.syncs()
+    town = city.at(office(GAOYANG))
+    (paper,) = town.accepts(case)
+    city.syncs()
+    town.serves(case, paper.id)
+    true = city.history[-1]
+    assert isinstance(true, events.Served)
+    early = msgspec.structs.replace(
+        true,
+        id=EventId(UUID_OF_FORGERY),
+        node=LIUZHUANG,
+        stream=StreamId(first),
+        leg=first,
+        version=city.file(case).version_of(first) + 1,
+        served_on=MONDAY - timedelta(days=20),
+    )
+    file = evolve(city.file(case), early)
+    assert not file.served
+    assert evolve(file, true).served == {paper.id: true}

@@ -1,0 +1,166 @@
+"""Who stands where in one case: the little that must be known of it to judge what another node signed."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from domain.divisions import Division
+from domain.events import (
+    Accepted,
+    AnyEvent,
+    Closed,
+    Declined,
+    EventId,
+    Extended,
+    HandedOver,
+    LegId,
+    Objected,
+    ObjectionLapsed,
+    ObjectionRuled,
+    OpinionIssued,
+    OrderId,
+    Replied,
+    Served,
+    StreamId,
+    Unit,
+)
+from domain.parts import node_of
+
+Act = HandedOver | Accepted | Declined | Extended | OpinionIssued | Replied | Closed | Objected | ObjectionLapsed
+"""What only the unit that has the matter does, and what a directive that had not seen it leaves without effect."""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """A leg as custody goes. is_named: an event of who had the matter, or a directive, gave it.
+
+    directed_by: division and id of the directive that gave it, null for a registration or a hand-over; objection: the
+    one that it ruled on. seen_version, seen_size: how far its author says to have known the stream of the leg that it
+    took the matter from, and the log that this stream is in. is_handed: passed on. leaves: version and leaf index of
+    what was learned of this leg's own stream.
+    """
+
+    unit: Unit
+    from_leg: LegId | None
+    is_named: bool = False
+    directed_by: tuple[Division, EventId] | None = None
+    objection: EventId | None = None
+    seen_version: int = 0
+    seen_size: int = 0
+    is_opened: bool = False
+    is_handed: bool = False
+    leaves: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def node(self) -> Division:
+        """The division whose node alone writes this leg's stream."""
+        return node_of(self.unit)
+
+
+class Dispute(msgspec.Struct, frozen=True):
+    """An objection: against which leg, at which version of it, when recorded, and who has to rule.
+
+    ruled, ruled_us: the one ruling, and when it was recorded; lapsed_us: when its silence was. Zero is not yet.
+    """
+
+    leg: LegId
+    version: int
+    raised_us: int
+    ruler: Division
+    ruled: EventId | None = None
+    ruled_us: int = 0
+    lapsed_us: int = 0
+
+    @property
+    def is_ruled_too_late(self) -> bool:
+        """Whether silence had ended the objection before it was ruled on."""
+        return 0 < self.lapsed_us <= self.ruled_us
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Who stands where in one case: a value; `domain.authority.judged` makes the next.
+
+    registrar: the node that registered it; null where that is not known here. orders: by order, the divisions of its
+    issuer and of the unit ordered. erasures: who ordered each. papers: the leg and the version there of each paper.
+    streams: who writes each, and how far it was learned.
+    """
+
+    registrar: Division | None = None
+    legs: Mapping[LegId, Hold] = {}
+    disputes: Mapping[EventId, Dispute] = {}
+    orders: Mapping[OrderId, tuple[Division, Division]] = {}
+    erasures: Mapping[StreamId, Division] = {}
+    papers: Mapping[EventId, tuple[LegId, int]] = {}
+    streams: Mapping[StreamId, tuple[Division, int]] = {}
+
+    @property
+    def path(self) -> tuple[LegId, ...]:
+        """The lawful succession, from the first leg to the one whose unit answers now."""
+        first = next((id_ for id_, leg in self.legs.items() if leg.from_leg not in self.legs), None)
+        path: list[LegId] = []
+        while first is not None and first not in path:
+            path.append(first)
+            first = self.successor(first)
+        return tuple(path)
+
+    def successor(self, leg: LegId) -> LegId | None:
+        """The leg that took custody from `leg`, or null while `leg` itself has it.
+
+        A directive comes before a hand-over, whichever was learned first, unless the matter was handed to somebody
+        above who gave the directive. Of two directives that crossed, the one of the smaller code holds: a superior's
+        code is smaller than those below it (GB/T 2260), and where codes do not tell, all nodes still choose alike.
+        """
+        directed = handed = None
+        for id_, hold in self.legs.items():
+            if not hold.is_named or hold.from_leg != leg or self._is_ruled_too_late(hold.objection):
+                continue
+            if hold.directed_by is not None:
+                directed = min(directed or (hold.directed_by, id_), (hold.directed_by, id_))
+            elif hold.is_opened and handed is None:
+                handed = (hold.node, id_)
+        if directed is None or (handed is not None and handed[0] < directed[0][0]):
+            return handed[1] if handed else None
+        return directed[1]
+
+    def version_of(self, stream: UUID) -> int:
+        """How many events of the stream are known here."""
+        known = self.streams.get(StreamId(stream))
+        return known[1] if known else 0
+
+    def is_taken(self, id_: UUID) -> bool:
+        """Whether a leg, an order or an erasure bears this id."""
+        return id_ in self.legs or id_ in self.orders or id_ in self.erasures
+
+    def meets_petitioner(self, node: Division) -> bool:
+        """Whether the petitioner deals with this node: the case was registered there, or given to it."""
+        return self.registrar in {None, node} or any(leg.node == node for leg in self.legs.values())
+
+    def is_overtaken(self, event: AnyEvent) -> bool:
+        """Whether a directive took away the leg that `event` was written on, not having seen it; of a ruling, whether
+        silence had ended the objection before."""
+        match event:
+            case ObjectionRuled():
+                return self._is_ruled_too_late(event.objection)
+            case Served():
+                paper = self.papers.get(event.paper)
+                return paper is not None and self._was_taken_before(*paper)
+            case _:
+                return isinstance(event, Act) and self._was_taken_before(event.leg, event.version)
+
+    def _was_taken_before(self, leg: LegId, version: int) -> bool:
+        if self.registrar is None or leg not in self.legs or not any(one.directed_by for one in self.legs.values()):
+            return False
+        if leg not in self.path:
+            return True
+        after = self.successor(leg)
+        taken = self.legs[after] if after else None
+        return taken is not None and taken.directed_by is not None and version > self._seen(self.legs[leg], taken)
+
+    def _seen(self, leg: Hold, taken: Hold) -> int:
+        """The version that the directive had seen: what its author says, and no less than what it says of the log."""
+        covered = (version for version, seq in leg.leaves if seq < taken.seen_size)
+        return max(taken.seen_version, *covered, 0)
+
+    def _is_ruled_too_late(self, objection: EventId | None) -> bool:
+        dispute = self.disputes.get(objection) if objection else None
+        return dispute is not None and dispute.is_ruled_too_late
