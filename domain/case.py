@@ -5,7 +5,7 @@ Nothing here refuses anything: a fact that came is a fact. Whether it has effect
 without having seen it, changes nothing (ADR-0003).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
@@ -54,7 +54,7 @@ from domain.events import (
     Unknown,
     Withdrawn,
 )
-from domain.keys import LAST_COPY_US, custodians, entitled, founder_of, is_second_person
+from domain.keys import LAST_COPY_US, Holders, granted, is_second_person
 from domain.parts import Claim, Directive, Erasure, Leg, LegEvent, Objection, Order, Paper
 from domain.standing import Standing
 
@@ -63,10 +63,9 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     """One case as this node knows it; a value, never changed in place. `evolve` makes it.
 
     registered: null where only later parts were sent here. orders: by id; directives: by event id. unknown: streams in
-    which an event of a newer version stands. grants: of each subject's key, as said; custodians: who was given it by
-    those that count. papers: what is served on the petitioner, by the event it was rendered from. settling: every paper
-    and closing, also those that a directive left without effect. standing: who may write what, and how far each stream
-    is known.
+    which an event of a newer version stands. keys: by subject, who was given its key. papers: what is served on the
+    petitioner, by the event it was rendered from. settling: every paper and closing, also those that a directive left
+    without effect. standing: who may write what, and how far each stream is known.
     """
 
     case: CaseId
@@ -85,8 +84,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     settling: tuple[Paper | Closed, ...] = ()
     withdrawn: Withdrawn | None = None
     rated: Rated | None = None
-    custodians: Mapping[str, frozenset[Division]] = {}
-    grants: Mapping[str, tuple[KeyGranted, ...]] = {}
+    keys: Mapping[str, Holders] = {}
     erasures: Mapping[UUID, Erasure] = {}
     unknown: frozenset[StreamId] = frozenset()
 
@@ -160,27 +158,32 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
         final = (OpinionIssued, Replied, Declined)
         return any(paper.leg == leg.id and isinstance(paper, final) for paper in self.papers.values())
 
+    def grants(self, subject: str) -> tuple[KeyGranted, ...]:
+        """The grants of the subject's key that count."""
+        return self.keys.get(subject, Holders()).counted
+
+    def custodians(self, subject: str) -> frozenset[Division]:
+        """Every node that was given the subject's key; each signs an erasure."""
+        return self.keys.get(subject, Holders()).custodians
+
     def readers(self, subject: str) -> frozenset[Division]:
         """The custodians who were given the subject's key to read with it, which an escrow is not."""
-        counted = entitled(self.grants.get(subject, ()), self.founder(subject))
-        return frozenset(one.custodian for grant in counted for one in grant.grants if one.purpose != "escrow")
+        given = (one for grant in self.grants(subject) for one in grant.grants)
+        return frozenset(one.custodian for one in given if one.purpose != "escrow")
 
-    def agreed_erasure(self, subject: str) -> Erasure | None:
-        """The erasure of a subject that two persons of one custodian have agreed on; from then on nothing may stay."""
-        holders = self.custodians.get(subject, frozenset())
-        return next(
-            (
-                one
-                for one in self.erasures.values()
-                if one.confirmed is not None and one.ordered.subject == subject and one.ordered.node in holders
-            ),
-            None,
-        )
+    def is_agreed(self, erasure: Erasure) -> bool:
+        """Whether two persons of one custodian want it; a stranger's word erases nothing."""
+        ordered = erasure.ordered
+        return erasure.confirmed is not None and ordered.node in self.custodians(ordered.subject)
+
+    def due_erasure(self, subject: str) -> Erasure | None:
+        """The erasure of a subject that has come into force here, if any; from then on nothing of it may stay."""
+        return next((one for one in self.erasures.values() if one.is_due and one.ordered.subject == subject), None)
 
     def unsigned(self, erasure: Erasure) -> frozenset[Division]:
         """The custodians known here who have not signed the destruction, also those who became it meanwhile."""
         named = erasure.confirmed.custodians if erasure.confirmed else ()
-        return self.custodians.get(erasure.ordered.subject, frozenset()).union(named) - erasure.destroyed_by
+        return self.custodians(erasure.ordered.subject).union(named) - erasure.destroyed_by
 
     def complete_us(self, erasure: Erasure) -> int | None:
         """From when on nothing of it is left anywhere, backups included; null while anybody has still to sign."""
@@ -191,10 +194,6 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     def version_of(self, stream: UUID) -> int:
         """How many events of the stream are known here."""
         return self.standing.version_of(stream)
-
-    def founder(self, subject: str) -> Division | None:
-        """Who made the subject's key, where the registration tells."""
-        return founder_of(self.registered, subject) if self.registered else None
 
 
 def evolve(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = None) -> CaseFile:
@@ -219,8 +218,8 @@ def evolve(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = N
         return change(file, standing=standing, unknown=file.unknown | {event.stream})
     changed = _fold(change(_note_subjects(file, event), standing=standing), event)
     if standing.path != file.standing.path or standing.is_overtaken(event):
-        return _without_overtaken(changed)
-    return changed
+        changed = _without_overtaken(changed)
+    return _with_due_erasures(changed)
 
 
 def has_effect(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = None) -> bool:
@@ -230,15 +229,15 @@ def has_effect(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None
 
 
 def _note_subjects(file: CaseFile, event: AnyEvent) -> CaseFile:
-    new = {sealed.subject: frozenset[Division]() for sealed in event.sealed if sealed.subject not in file.custodians}
-    return msgspec.structs.replace(file, custodians={**file.custodians, **new}) if new else file
+    new = {sealed.subject: Holders() for sealed in event.sealed if sealed.subject not in file.keys}
+    return msgspec.structs.replace(file, keys={**file.keys, **new}) if new else file
 
 
 def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line per kind of event
     change = msgspec.structs.replace
     match event:
         case Registered():
-            return _with_custodians(_with_claims(change(file, registered=event), event.claims), file.grants)
+            return _with_claims(change(file, registered=event), event.claims)
         case RegistrationCorrected():
             return change(file, corrected=event)
         case ClaimAmended():
@@ -401,8 +400,8 @@ def _paper(file: CaseFile, event: Paper) -> CaseFile:
 def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed) -> CaseFile:
     change = msgspec.structs.replace
     if isinstance(event, KeyGranted):
-        known = (*file.grants.get(event.subject, ()), event)
-        return _with_custodians(change(file, grants={**file.grants, event.subject: known}), [event.subject])
+        holders = granted(file.keys.get(event.subject, Holders()), event)
+        return change(file, keys={**file.keys, event.subject: holders})
     if isinstance(event, ErasureOrdered):
         return change(file, erasures={event.erasure: Erasure(ordered=event), **file.erasures})
     erasure = file.erasures.get(event.erasure)
@@ -417,7 +416,14 @@ def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed 
     return change(file, erasures={**file.erasures, event.erasure: erasure})
 
 
-def _with_custodians(file: CaseFile, subjects: Iterable[str]) -> CaseFile:
-    """The file after it learned more of who was given these subjects' keys, or who made them."""
-    found = {subject: custodians(file.grants[subject], file.founder(subject)) for subject in subjects}
-    return msgspec.structs.replace(file, custodians={**file.custodians, **found}) if found else file
+def _with_due_erasures(file: CaseFile) -> CaseFile:
+    """The file with every agreed erasure in force that finds the matter ended, as this node itself knows it.
+
+    Until then the duty to keep the file holds, whatever a custodian says. What is opened again later takes nothing
+    back: the key may be gone.
+    """
+    if not file.erasures or not file.is_ended:
+        return file
+    new = [one for one in file.erasures.values() if not one.is_due and file.is_agreed(one)]
+    due = {one.ordered.erasure: msgspec.structs.replace(one, is_due=True) for one in new}
+    return msgspec.structs.replace(file, erasures={**file.erasures, **due}) if due else file

@@ -77,8 +77,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was written about one subject, as commitments: path of the text -> base64 of its salted hash.
 
-    subject: 128-bit pseudonym of the person's file in this case, hex. ciphertext: base64 SHA-256 of the sealed
-    bytes that travel beside the event, so that a swapped or missing ciphertext shows without any key.
+    subject: pseudonym of the person's file in this case, see `domain.keys.new_subject`. ciphertext: base64 SHA-256 of
+    the sealed bytes that travel beside the event, so that a swapped or missing ciphertext shows without any key.
     """
 
     subject: str

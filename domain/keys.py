@@ -1,47 +1,58 @@
 """Who holds a subject's data key, as the events say, in whatever order they were learned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from domain.divisions import Division
-from domain.events import AnyEvent, ErasureConfirmed, ErasureOrdered, KeyGranted, Registered
+from domain.events import ErasureConfirmed, ErasureOrdered, KeyGranted
 
 LAST_COPY_US: Final = 30 * 86_400 * 1_000_000
 """How long a backup or a channel may keep what was destroyed: an erasure is complete only after it (ADR-0005)."""
 
-
-def founder_of(event: AnyEvent, subject: str) -> Division | None:
-    """The node whose registration was sealed under `subject`: it made the key. Null for any other event."""
-    if isinstance(event, Registered) and any(sealed.subject == subject for sealed in event.sealed):
-        return event.node
-    return None
+_CODE_LENGTH: Final = 12
 
 
-def entitled(grants: Iterable[KeyGranted], founder: Division | None) -> tuple[KeyGranted, ...]:
-    """The grants that count, in the order given: by the founder, or by whom such a grant has made a custodian.
+def new_subject(founder: Division, random: bytes) -> str:
+    """A pseudonym for one person's file in one case, which says itself whose node makes its key.
 
-    So nobody slips in a key of his own. founder: null where the registration tells of none, or is not known.
+    random: 10 unpredictable bytes. 32 characters: the founder's code, then the random part in hex.
     """
-    known = tuple(grants)
-    authors = {founder or _first_author(known)} if known else set[Division]()
-    while True:
-        counted = tuple(grant for grant in known if grant.node in authors)
-        found = authors.union(one.custodian for grant in counted for one in grant.grants)
-        if found == authors:
-            return counted
-        authors = found
+    return founder + random.hex()
 
 
-def _first_author(known: Sequence[KeyGranted]) -> Division:
-    """Who was given the key by nobody else. A stranger may claim as much, but none before the key was made: of two,
-    the one learned first."""
-    receivers = {one.custodian for grant in known for one in grant.grants if one.custodian != grant.node}
-    return next((grant.node for grant in known if grant.node not in receivers), known[0].node)
+def founder_of(subject: str) -> Division:
+    """The node that made the subject's key: no event can name another, and none is needed to know it."""
+    return Division(subject[:_CODE_LENGTH])
 
 
-def custodians(grants: Iterable[KeyGranted], founder: Division | None) -> frozenset[Division]:
-    """Every node that was given the key, itself included where it says so; each signs an erasure."""
-    return frozenset(one.custodian for grant in entitled(grants, founder) for one in grant.grants)
+class Holders(msgspec.Struct, frozen=True):
+    """Who was given one subject's key. counted: the grants by the founder, or by whom such a grant made a custodian.
+
+    custodians: whom those name, the founder included where it says so; each signs an erasure. others: by author,
+    the grants of whoever is no custodian (yet), so that nobody slips in a key of his own.
+    """
+
+    counted: tuple[KeyGranted, ...] = ()
+    custodians: frozenset[Division] = frozenset()
+    others: Mapping[Division, tuple[KeyGranted, ...]] = {}
+
+
+def granted(holders: Holders, event: KeyGranted) -> Holders:
+    """The holders after a grant. It costs what it adds, however many strangers have claimed the key before."""
+    if event.node not in holders.custodians and event.node != founder_of(event.subject):
+        waiting = (*holders.others.get(event.node, ()), event)
+        return msgspec.structs.replace(holders, others={**holders.others, event.node: waiting})
+    counted, custodians, others = [*holders.counted, event], set(holders.custodians), dict(holders.others)
+    fresh = [event]
+    while fresh:
+        new = {one.custodian for one in fresh.pop().grants} - custodians
+        custodians |= new
+        believed = [grant for node in sorted(new) for grant in others.pop(node, ())]
+        counted += believed
+        fresh += believed
+    return Holders(tuple(counted), frozenset(custodians), others)
 
 
 def is_second_person(ordered: ErasureOrdered, event: ErasureConfirmed) -> bool:

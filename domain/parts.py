@@ -110,9 +110,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure on its way. destroyed_by: who has signed the destruction, `destroyed_us` the last one's moment."""
+    """An erasure on its way. destroyed_by: who has signed the destruction, `destroyed_us` the last one's moment.
+
+    is_due: a custodian's two persons agreed on it, and this node has known the matter to be ended since.
+    """
 
     ordered: ErasureOrdered
     confirmed: ErasureConfirmed | None = None
+    is_due: bool = False
     destroyed_by: frozenset[Division] = frozenset()
     destroyed_us: int = 0

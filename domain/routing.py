@@ -99,7 +99,7 @@ def _concerned(file: CaseFile, event: AnyEvent) -> Iterator[Division]:
 
 def _custodians(file: CaseFile, event: CustodyEvent) -> Iterator[Division]:
     """Every custodian hears of every other; of an erasure, too, whoever may hold ciphertexts without a key."""
-    yield from file.custodians.get(event.subject, ())
+    yield from file.custodians(event.subject)
     match event:
         case KeyGranted():
             yield from (grant.custodian for grant in event.grants)

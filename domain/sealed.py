@@ -5,6 +5,7 @@ from uuid import UUID
 from domain.case import CaseFile
 from domain.commands import ConfirmErasure, NoteDestruction, NoteReading, OrderErasure
 from domain.context import Context, Pen, Situation
+from domain.divisions import Division
 from domain.events import AnyEvent, ErasureConfirmed, ErasureOrdered, KeyDestroyed, SealedRead
 from domain.parts import Erasure
 from domain.refusals import Refusal
@@ -85,7 +86,7 @@ class NotCustodian(Refusal):
 def note_reading(file: CaseFile, command: NoteReading, context: Context) -> list[AnyEvent]:
     """Who opens what, and why; recorded before the text is shown, each time."""
     context.require("citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator", "system")
-    _check_subject(file, command.subject, context)
+    _check_subject(file, command.subject)
     envelope = Pen(file, command, context).main()
     return [SealedRead(**envelope, subject=command.subject, events=command.events, purpose=command.purpose)]
 
@@ -99,15 +100,30 @@ def may_order_erasure(file: CaseFile, here: Situation) -> None:
 def order_erasure(file: CaseFile, command: OrderErasure, context: Context) -> list[AnyEvent]:
     """The order of the first person; nothing while one for this subject is on its way."""
     context.require("leader", "supervisor")
-    holders = file.custodians.get(command.subject, frozenset())
-    if any(one.ordered.subject == command.subject and one.ordered.node in holders for one in file.erasures.values()):
+    if is_erasure_ordered(file, command.subject, context.node):
         return []
-    _check_subject(file, command.subject, context)
-    if context.node not in holders:
+    _check_subject(file, command.subject)
+    if context.node not in file.custodians(command.subject):
         raise KeyNotHere
     may_order_erasure(file, context)
     envelope = Pen(file, command, context).main()
     return [ErasureOrdered(**envelope, erasure=envelope["id"], subject=command.subject, ground=command.ground)]
+
+
+def is_erasure_ordered(file: CaseFile, subject: str, node: Division) -> bool:
+    """Whether an order of `node` for this subject is on its way, or another custodian's on which two persons agree.
+
+    What somebody else merely ordered, and perhaps never confirms, hinders nobody.
+    """
+    orders = [one for one in file.erasures.values() if one.ordered.subject == subject]
+    return any(one.ordered.node == node or file.is_agreed(one) for one in orders)
+
+
+def unconfirmed_erasure(file: CaseFile, node: Division) -> UUID | None:
+    """The latest order that waits for a second person: one of `node`, where it can be confirmed, before any other."""
+    waiting = [one.ordered for one in file.erasures.values() if one.confirmed is None]
+    own = [ordered for ordered in waiting if ordered.node == node]
+    return next((ordered.erasure for ordered in reversed(own or waiting)), None)
 
 
 def may_confirm_erasure(file: CaseFile, erasure_id: UUID | None, here: Situation) -> Erasure:
@@ -129,7 +145,7 @@ def confirm_erasure(file: CaseFile, command: ConfirmErasure, context: Context) -
     if erasure.confirmed is not None:
         return []
     ordered = erasure.ordered
-    custodians = tuple(sorted(file.custodians.get(ordered.subject, ())))
+    custodians = tuple(sorted(file.custodians(ordered.subject)))
     envelope = Pen(file, command, context).main(command.erasure, cause=(ordered.id,))
     return [ErasureConfirmed(**envelope, erasure=command.erasure, subject=ordered.subject, custodians=custodians)]
 
@@ -137,7 +153,8 @@ def confirm_erasure(file: CaseFile, command: ConfirmErasure, context: Context) -
 def note_destruction(file: CaseFile, command: NoteDestruction, context: Context) -> list[AnyEvent]:
     """A custodian's signature that its wrapped key and ciphertexts are gone; nothing where it signed before.
 
-    Who was given the key while the erasure was under way signs, too, though the confirmation does not name it.
+    Who was given the key while the erasure was under way signs, too, though the confirmation does not name it. Nobody
+    destroys before its own file says that the matter has ended, whoever says so.
     """
     context.require("system")
     erasure = _erasure(file, command.erasure)
@@ -145,16 +162,17 @@ def note_destruction(file: CaseFile, command: NoteDestruction, context: Context)
         return []
     if erasure.confirmed is None or context.node not in file.unsigned(erasure):
         raise NotCustodian
+    if not erasure.is_due:
+        raise RetentionHolds
     envelope = Pen(file, command, context).main(cause=(erasure.confirmed.id,))
     subject = erasure.ordered.subject
     return [KeyDestroyed(**envelope, erasure=command.erasure, subject=subject, custodian=context.node)]
 
 
-def _check_subject(file: CaseFile, subject: str, here: Situation) -> None:
-    if subject not in file.custodians:
+def _check_subject(file: CaseFile, subject: str) -> None:
+    if subject not in file.keys:
         raise SubjectUnknown
-    destroyed = (one for one in file.erasures.values() if one.ordered.subject == subject)
-    if any(here.node in erasure.destroyed_by for erasure in destroyed):
+    if file.due_erasure(subject) is not None:
         raise SubjectErased
 
 

@@ -5,6 +5,7 @@ be refused for what is filled in, never for who, where, or how far the matter is
 """
 
 from collections.abc import Callable
+from uuid import UUID
 
 import msgspec
 
@@ -50,7 +51,7 @@ from domain.handling import (
 )
 from domain.objections import may_object, may_rule
 from domain.registration import may_add_material, may_amend, may_correct, may_rate, may_withdraw
-from domain.sealed import may_confirm_erasure, may_order_erasure
+from domain.sealed import may_confirm_erasure, may_order_erasure, unconfirmed_erasure
 from domain.supervision import may_judge, may_order, may_reply_order
 
 
@@ -74,7 +75,7 @@ class _Asked(msgspec.Struct, frozen=True):
     leg: LegId
     objection: EventId | None
     order: OrderId | None
-    erasure: EventId | None
+    erasure: UUID | None
 
 
 _Ask = Callable[[CaseFile, _Asked, Situation], object]
@@ -110,23 +111,22 @@ def lawful_steps(file: CaseFile, here: Situation, leg: LegId | None = None) -> l
 
     leg: which leg the page shows; by default the present one. Orders and erasures: the latest unsettled one.
     """
-    asked = _asked(file, leg)
+    asked = _asked(file, leg, here)
     return [] if asked is None else [_step(file, asked, here, *line) for line in _STEPS]
 
 
-def _asked(file: CaseFile, leg: LegId | None) -> _Asked | None:
+def _asked(file: CaseFile, leg: LegId | None, here: Situation) -> _Asked | None:
     present = file.present_leg
     leg_id = leg or (present.id if present else None)
     if leg_id is None:
         return None
     objection = file.standing_objection
     unsettled = [id_ for id_, order in file.orders.items() if not (order.judged and order.judged.accepted)]
-    unconfirmed = [one.ordered.id for one in file.erasures.values() if one.confirmed is None]
     return _Asked(
         leg=leg_id,
         objection=objection.raised.id if objection else None,
         order=unsettled[-1] if unsettled else None,
-        erasure=unconfirmed[-1] if unconfirmed else None,
+        erasure=unconfirmed_erasure(file, here.node),
     )
 
 

@@ -15,7 +15,7 @@ from domain.events import CaseId, EventId
 from domain.parts import Erasure
 from domain.refusals import UpgradeNeeded
 from sync.sealed.custody import Custody
-from sync.sealed.custody_postgres import Statement, destruction
+from sync.sealed.custody_postgres import Statement, destruction, excuse
 
 Do = Callable[[NoteDestruction, EventId, list[Statement]], None]
 """Carries out a command of the node itself, once per cause, with these statements in its transaction."""
@@ -33,6 +33,7 @@ class Erasing:
         custody: Custody,
         do: Do,
         connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+        now_us: Callable[[], int],
     ) -> None:
         """file: the case as it is known now."""
         self._here = here
@@ -40,15 +41,19 @@ class Erasing:
         self._custody = custody
         self._do = do
         self._connect = connect
+        self._now_us = now_us
 
     def confirmed(self, case: CaseId) -> None:
-        """Two persons have agreed, perhaps: remember the case and destroy. Raises UpgradeNeeded."""
+        """Two persons have agreed, perhaps: remember the case, and destroy what is in force. Raises UpgradeNeeded.
+
+        While the matter is open here, nothing is destroyed, whoever ordered it: each custodian keeps the file itself.
+        """
         with self._connect() as conn:
             conn.execute("insert into web.erased_case values (%s) on conflict do nothing", (case,))
         self._destroy_all(case)
 
     def learned(self, cases: Collection[UUID]) -> None:
-        """Something of these cases came. In one where something is erased it may be a key or a text: destroy again."""
+        """Something of these cases came. Where an erasure is agreed on it may be a key, a text, the end: look again."""
         with self._connect() as conn:
             found = conn.execute("select case_id from web.erased_case where case_id = any(%s)", (list(cases),))
             erased = [CaseId(case) for (case,) in found.fetchall()]
@@ -60,9 +65,10 @@ class Erasing:
 
     def _destroy_all(self, case: CaseId) -> None:
         file = self._file(case)
-        for subject in file.custodians if file else ():
-            erasure = file.agreed_erasure(subject) if file else None
-            if file is not None and erasure is not None:
+        if file is None:
+            return
+        for erasure in file.erasures.values():
+            if erasure.is_due:
                 self._destroy(file, erasure)
 
     def _destroy(self, file: CaseFile, erasure: Erasure) -> None:
@@ -76,3 +82,5 @@ class Erasing:
             with self._connect() as conn:
                 conn.execute(*statement)
         self._custody.forget(case, ordered.subject)
+        with self._connect() as conn:
+            conn.execute(*excuse(case, ordered.subject, self._now_us()))

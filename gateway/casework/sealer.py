@@ -115,7 +115,7 @@ class Sealer:
 
     def _known_keys(self, file: CaseFile, reader: Division) -> list[Wrapped]:
         found = []
-        for subject in file.custodians:
+        for subject in file.keys:
             if reader not in file.readers(subject):
                 try:
                     found.append(self._custody.grant(file.case, subject, self._recipient(reader)))

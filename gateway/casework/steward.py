@@ -76,7 +76,7 @@ class Steward:
     def __init__(self, here: Division, hands: Hands) -> None:
         self._here = here
         self._hands = hands
-        self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, hands.connect)
+        self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, hands.connect, hands.now_us)
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = threading.Event()
         self._put_off_before: list[int] | None = None

@@ -141,7 +141,8 @@ def _page(
 
 
 def _shown(step: Step, reading: CaseReading) -> ShownStep:
-    return ShownStep(command=step.command, article=step.article, target=targets(reading.file, step.command))
+    target = targets(reading.file, step.command, reading.node.here)
+    return ShownStep(command=step.command, article=step.article, target=target)
 
 
 def _line(
@@ -211,6 +212,8 @@ def _facts(request: Request, reading: CaseReading) -> list[tuple[str, str]]:
 def _erasure(one: ErasureView, reading: CaseReading, _: Words) -> str:
     if one.confirmed_us is None:
         return _("待另一人确认")
+    if not one.due:
+        return _("已确认，事项办结后销毁")
     if one.complete_us is None:
         return _("待销毁：%s") % "、".join(map(reading.node.around.name_of, one.waiting_for))
     return _("均已销毁，备份最迟%s清除") % shanghai_date(one.complete_us)

@@ -26,6 +26,7 @@ from domain.events import (
 )
 from domain.limits import OPTIONS, RuleId, rule_on
 from domain.parts import Claim, Erasure
+from domain.sealed import is_erasure_ordered, unconfirmed_erasure
 
 ClaimState = Literal["open", "accepted", "answered", "closed", "dropped"]
 
@@ -72,11 +73,15 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureView(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure and who has still to sign it. complete_us: from when on no backup holds it either; null until then."""
+    """An erasure and who has still to sign it. complete_us: from when on no backup holds it either; null until then.
+
+    due: whether this node has known the matter to be ended since two persons agreed; nothing is destroyed here before.
+    """
 
     erasure: UUID
     ordered_us: int
     confirmed_us: int | None
+    due: bool
     waiting_for: tuple[Division, ...]
     complete_us: int | None
 
@@ -146,6 +151,7 @@ def _erasure(file: CaseFile, erasure: Erasure) -> ErasureView:
         erasure=erasure.ordered.erasure,
         ordered_us=erasure.ordered.recorded_us,
         confirmed_us=erasure.confirmed.recorded_us if erasure.confirmed else None,
+        due=erasure.is_due,
         waiting_for=tuple(sorted(file.unsigned(erasure))),
         complete_us=file.complete_us(erasure),
     )
@@ -202,7 +208,7 @@ def deadline_of(rule: RuleId, start_us: int, calendar: Calendar, fixed: date | N
     return due(rule_on(rule, shanghai_date(start_us)), start_us, calendar, fixed, extra_days)
 
 
-def targets(file: CaseFile, command: str) -> tuple[tuple[str, UUID | str], ...]:
+def targets(file: CaseFile, command: str, here: Division) -> tuple[tuple[str, UUID | str], ...]:
     """What the command is about, as domain/steps asks for it: present leg, standing objection, open order, erasure."""
     found: dict[str, UUID | str | None] = {}
     if command in _ABOUT_A_LEG and (leg := file.present_leg):
@@ -213,11 +219,10 @@ def targets(file: CaseFile, command: str) -> tuple[tuple[str, UUID | str], ...]:
         open_orders = [id_ for id_, order in file.orders.items() if not (order.judged and order.judged.accepted)]
         found["order"] = open_orders[-1] if open_orders else None
     if command == "order_erasure":
-        ordered = {erasure.ordered.subject for erasure in file.erasures.values()}
-        found["subject"] = next((subject for subject in file.custodians if subject not in ordered), None)
+        held = (subject for subject in file.keys if here in file.custodians(subject))
+        found["subject"] = next((subject for subject in held if not is_erasure_ordered(file, subject, here)), None)
     if command == "confirm_erasure":
-        waiting = [id_ for id_, erasure in file.erasures.items() if erasure.confirmed is None]
-        found["erasure"] = waiting[-1] if waiting else None
+        found["erasure"] = unconfirmed_erasure(file, here)
     return tuple((name, value) for name, value in found.items() if value is not None)
 
 

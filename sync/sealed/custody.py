@@ -1,28 +1,22 @@
 """Who holds a subject's data key: granting it, finding one's own copy of it, reading and sealing with it.
 
 No node keeps a data key in clear: its own copy, too, is wrapped to itself by a `key.granted.v0` and lies beside
-that event. Which grants count follows from the events alone, and a confirmed erasure ends them all.
+that event. Which grants count follows from the events alone, and an erasure in force ends them all.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
 
+from domain.case import evolve
 from domain.divisions import Division
 from domain.errors import DomainError
-from domain.events import (
-    AnyEvent,
-    CaseId,
-    ErasureConfirmed,
-    ErasureOrdered,
-    Grant,
-    KeyGranted,
-)
-from domain.keys import entitled, founder_of, is_second_person
+from domain.events import AnyEvent, CaseId, Grant, KeyGranted, Unknown
+from domain.keys import new_subject
 from sync.sealed.commitment import Opening
 from sync.sealed.sealing import (
     DataKey,
@@ -32,12 +26,13 @@ from sync.sealed.sealing import (
     SealBroken,
     Wrapped,
     grant_key,
-    new_subject,
     open_texts,
 )
 from sync.trust.keys import RecipientKey
 
-CACHED_KEYS = 1_024
+CACHED_KEYS: Final = 1_024
+
+_RANDOM_BYTES: Final = 10
 
 
 class Erased(DomainError):
@@ -100,57 +95,56 @@ class Placed(msgspec.Struct, frozen=True):
     event: AnyEvent
 
 
+class Told(NamedTuple):
+    """An event as it was learned, understood or not, with its place."""
+
+    log_id: int
+    seq: int
+    event: AnyEvent | Unknown
+
+
 class CaseReader(Protocol):
     """What custody reads of the ledger; committed rows only."""
 
-    def custody_events(self, case: CaseId) -> Sequence[Placed]:
-        """All Registered, KeyGranted, ErasureOrdered and ErasureConfirmed of the case, in the order learned here."""
+    def case_events(self, case: CaseId) -> Sequence[Told]:
+        """All of the case, notes of readings excepted, in the order learned here."""
 
     def part(self, log_id: int, seq: int, part: int) -> bytes | None:
         """What travels beside a leaf, or None where it is not (any more) here."""
 
 
-class SubjectCustody(msgspec.Struct, frozen=True):
-    """What the events say of one subject: every grant that counts, in order, and the confirmed erasure, if any."""
+class HeldGrant(NamedTuple):
+    """A grant, with the log (local id), the leaf and the part where the key wrapped for it lies."""
 
-    grants: tuple[tuple[Placed, int, Grant], ...]
+    log_id: int
+    seq: int
+    part: int
+    grant: Grant
+
+
+class SubjectCustody(NamedTuple):
+    """What the events say of one subject: every grant that counts, in order, and the erasure in force, if any."""
+
+    grants: tuple[HeldGrant, ...]
     erasure: UUID | None
 
-    @property
-    def custodians(self) -> frozenset[Division]:
-        """Every node that an erasure has to hear from."""
-        return frozenset(grant.custodian for _, _, grant in self.grants)
 
-
-def subject_custody(history: Iterable[Placed], subject: str) -> SubjectCustody:
-    """What the events of a case say of one subject's key; see `domain.keys` for the grants that count.
-
-    An erasure counts by a custodian alone, so that no stranger covers a theft by erasing, and only when another
-    account of the node that ordered it has confirmed it.
-    """
-    known = list(history)
-    founder = next((found for placed in known if (found := founder_of(placed.event, subject))), None)
-    given = [one.event for one in known if isinstance(one.event, KeyGranted) and one.event.subject == subject]
-    counted = {event.id for event in entitled(given, founder)}
+def subject_custody(history: Iterable[Told], subject: str) -> SubjectCustody:
+    """What the events of a case say of one subject's key: what `domain.case` makes of them, and where each key lies."""
+    known, file = list(history), None
+    for told in known:
+        file = evolve(file, told.event, told.seq)
+    if file is None:
+        return SubjectCustody((), None)
+    counted = {event.id: event for event in file.grants(subject)}
     grants = tuple(
-        (placed, part, grant)
-        for placed in known
-        if isinstance(placed.event, KeyGranted) and placed.event.id in counted
-        for part, grant in enumerate(placed.event.grants)
+        HeldGrant(told.log_id, told.seq, part, grant)
+        for told in known
+        if isinstance(told.event, KeyGranted) and counted.get(told.event.id) == told.event
+        for part, grant in enumerate(told.event.grants)
     )
-    return SubjectCustody(grants, _agreed_erasure(known, subject, {grant.custodian for _, _, grant in grants}))
-
-
-def _agreed_erasure(history: Iterable[Placed], subject: str, holders: Container[Division]) -> UUID | None:
-    ordered: dict[UUID, ErasureOrdered] = {}
-    for placed in history:
-        match placed.event:
-            case ErasureOrdered() as order if order.subject == subject and order.node in holders:
-                ordered.setdefault(order.erasure, order)
-            case ErasureConfirmed() as agreed if agreed.erasure in ordered:
-                if is_second_person(ordered[agreed.erasure], agreed):
-                    return agreed.erasure
-    return None
+    due = file.due_erasure(subject)
+    return SubjectCustody(grants, due.ordered.erasure if due else None)
 
 
 class Custody:
@@ -177,7 +171,7 @@ class Custody:
 
         The caller appends a KeyGranted with `grants`, puts `parts` beside it, and seals with the key meanwhile.
         """
-        key = DataKey.fresh(case, new_subject(self._random), self._random)
+        key = DataKey.fresh(case, new_subject(self._here, self._random(_RANDOM_BYTES)), self._random)
         holders: list[tuple[Recipient, Purpose]] = [(self._self, "handle")]
         if escrow is not None:
             holders.append((escrow, "escrow"))
@@ -211,7 +205,7 @@ class Custody:
         cached, generation = self._cache.get(case, subject)
         if cached is not None:
             return cached
-        custody = subject_custody(self._reader.custody_events(case), subject)
+        custody = subject_custody(self._reader.case_events(case), subject)
         if custody.erasure is not None:
             raise Erased(custody.erasure)
         key = self._unwrap(case, subject, custody)
@@ -219,20 +213,20 @@ class Custody:
         return key
 
     def forget(self, case: CaseId, subject: str) -> None:
-        """Drop the cached key: called once an erasure is confirmed, and again after its destruction committed."""
+        """Drop the cached key: called once an erasure is in force, and again after its destruction committed."""
         self._cache.forget(case, subject)
 
     def _unwrap(self, case: CaseId, subject: str, custody: SubjectCustody) -> DataKey:
         refusal: Exception = NotCustodian()
-        for placed, part, grant in custody.grants:
+        for log_id, seq, part, grant in custody.grants:
             if grant.custodian != self._here or grant.purpose == "escrow":
                 continue
             recipient = self._recipients.get(grant.recipient_key)
-            wrapped = self._reader.part(placed.log_id, placed.seq, part)
+            wrapped = self._reader.part(log_id, seq, part)
             if recipient is None:
                 refusal = RecipientKeyMissing(grant.recipient_key)
             elif wrapped is None:
-                refusal = OpeningMissing("key", placed.log_id, placed.seq)
+                refusal = OpeningMissing("key", log_id, seq)
             else:
                 try:
                     return DataKey.unwrap(wrapped, recipient.private, case, subject, self._here)

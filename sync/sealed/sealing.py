@@ -198,11 +198,6 @@ def recipient_key_id(key: bytes) -> str:
     return hashlib.sha256(_RECIPIENT_DOMAIN + key).hexdigest()[:32]
 
 
-def new_subject(random: Random) -> str:
-    """A pseudonym for one person's file in one case: 128 random bits in hex."""
-    return random(_SUBJECT_BYTES).hex()
-
-
 def grant_key(key: DataKey, holders: Sequence[tuple[Recipient, Purpose]]) -> Wrapped:
     """The data key wrapped to each of `holders` in order: the node itself, whom it hands over to, the escrow."""
     grants = tuple(

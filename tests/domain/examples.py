@@ -63,6 +63,7 @@ from domain.events import (
     encode,
     tag_of,
 )
+from domain.keys import new_subject
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events"
 
@@ -71,7 +72,7 @@ TOWN = Division("410221100000")
 COUNTY = Division("410221000000")
 OFFICE = "410221100201.office"
 DIGEST = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-SUBJECT = "00112233445566778899aabbccddeeff"
+SUBJECT = new_subject(VILLAGE, bytes(range(10)))
 DAY = date(2026, 3, 2)
 
 

@@ -2,8 +2,6 @@
 
 from uuid import UUID
 
-import msgspec
-
 from domain.case import CaseFile, evolve
 from domain.commands import AmendClaim, ConfirmErasure, NoteDestruction, NoteReading, OrderErasure
 from domain.divisions import Division
@@ -11,6 +9,7 @@ from domain.events import (
     Actor,
     CaseId,
     ClaimId,
+    ErasureConfirmed,
     ErasureOrdered,
     EventId,
     Grant,
@@ -18,6 +17,7 @@ from domain.events import (
     KeyGranted,
     StreamId,
 )
+from domain.keys import new_subject
 from domain.refusals import RoleNotAllowed
 from domain.sealed import (
     ErasureElsewhere,
@@ -28,9 +28,12 @@ from domain.sealed import (
     SecondPersonNeeded,
     SubjectErased,
     SubjectUnknown,
+    unconfirmed_erasure,
 )
-from tests.domain.examples import SUBJECT
+from domain.steps import lawful_steps
 from tests.given import CITY, GAOYANG, LIUZHUANG, QI, City, office, refused
+
+SUBJECT = new_subject(LIUZHUANG, bytes(10))
 
 
 def sealed_case(city: City) -> CaseId:
@@ -65,10 +68,6 @@ def unsigned(city: City, case: CaseId, node: Division = CITY) -> frozenset[Divis
     file = city.file(case, node)
     (erasure,) = file.erasures.values()
     return file.unsigned(erasure)
-
-
-def with_node(ordered: ErasureOrdered, node: Division) -> ErasureOrdered:
-    return msgspec.structs.replace(ordered, node=node)
 
 
 def ended(city: City, case: CaseId) -> None:
@@ -155,11 +154,95 @@ def test_only_a_custodian_orders_an_erasure_and_who_merely_says_so_erases_nothin
     (ordered,) = city.at(office(LIUZHUANG), "leader", "first").does(order)
     city.at(office(LIUZHUANG), "leader", "second").does(ConfirmErasure(case=case, erasure=ordered.id))
     city.syncs()
-    file = city.file(case)
-    assert file.agreed_erasure(SUBJECT) is not None
-    by_a_stranger = msgspec.structs.replace(file.erasures[ordered.id], ordered=with_node(ordered, GAOYANG))
-    strange = msgspec.structs.replace(file, erasures={ordered.id: by_a_stranger})
-    assert strange.agreed_erasure(SUBJECT) is None
+    assert city.file(case).due_erasure(SUBJECT) is not None
+    by_strangers = sealed_case(city)
+    ended(city, by_strangers)
+    forges_an_erasure(city, by_strangers, GAOYANG)
+    assert city.file(by_strangers).due_erasure(SUBJECT) is None
+
+
+def forges_an_erasure(city: City, case: CaseId, node: Division) -> ErasureOrdered:
+    """Two lines under two invented accounts, whatever the rules say."""
+    erasure = city.fresh()
+    envelope = {
+        "stream": StreamId(erasure),
+        "case": case,
+        "node": node,
+        "occurred_us": city.now_us,
+        "recorded_us": city.now_us,
+        "cause": (),
+        "law": None,
+        "sealed": (),
+        "erasure": erasure,
+        "subject": SUBJECT,
+    }
+    who = [Actor(account=city.fresh(), role="leader", unit=office(node)) for _ in range(2)]
+    ids = [EventId(city.fresh()) for _ in range(2)]
+    ordered = ErasureOrdered(id=ids[0], version=1, actor=who[0], ground="subject_request", **envelope)
+    confirmed = ErasureConfirmed(id=ids[1], version=2, actor=who[1], custodians=(node,), **envelope)
+    for event in (ordered, confirmed):
+        city.node(node).learns(event)
+        city.history.append(event)
+    city.syncs()
+    return ordered
+
+
+def test_no_custodian_destroys_while_its_own_file_says_that_the_matter_is_open() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    ordered = forges_an_erasure(city, case, LIUZHUANG)
+    county = city.at(office(QI), "system")
+    destroy = NoteDestruction(case=case, erasure=ordered.erasure)
+    for node in (QI, LIUZHUANG, CITY):
+        assert city.file(case, node).due_erasure(SUBJECT) is None
+    refused(RetentionHolds, lambda: county.does(destroy))
+    assert unsigned(city, case) == {QI, LIUZHUANG}
+    reading = NoteReading(case=case, subject=SUBJECT, events=(city.history[0].id,), purpose="handle")
+    assert len(city.at(office(QI), "clerk").does(reading)) == 1
+    ended(city, case)
+    for node in (QI, LIUZHUANG, CITY):
+        assert city.file(case, node).due_erasure(SUBJECT) is not None
+    assert len(county.does(destroy)) == 1
+
+
+def test_a_matter_opened_again_takes_no_erasure_back_and_lets_none_begin() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    village = city.at(office(LIUZHUANG), "clerk")
+    village.hands_over(case, office(QI))
+    city.syncs()
+    village.does(AmendClaim(case=case, change="added", claim=ClaimId(city.fresh()), text="另有一事"))
+    city.at(office(QI)).accepts(case)
+    city.at(office(QI)).closes(case, "agreement")
+    ordered = forges_an_erasure(city, case, QI)
+    assert not city.file(case, QI).is_ended
+    assert city.file(case, QI).due_erasure(SUBJECT) is not None
+    assert city.file(case, LIUZHUANG).due_erasure(SUBJECT) is None
+    city.at(office(QI)).accepts(case)
+    city.at(office(QI)).closes(case, "agreement")
+    city.syncs()
+    for node in (QI, LIUZHUANG):
+        assert len(city.at(office(node), "system").does(NoteDestruction(case=case, erasure=ordered.erasure))) == 1
+
+
+def test_an_order_that_a_custodian_never_confirms_hinders_no_other_custodian() -> None:
+    city = City.of()
+    case = sealed_case(city)
+    ended(city, case)
+    order = OrderErasure(case=case, subject=SUBJECT, ground="subject_request")
+    (left_lying,) = city.at(office(LIUZHUANG), "leader").does(order)
+    city.syncs()
+    leader, second = city.at(office(QI), "leader", "first"), city.at(office(QI), "leader", "second")
+    (ordered,) = leader.does(order)
+    assert leader.does(order) == []
+    steps = {step.command: step for step in lawful_steps(city.file(case, QI), second.situation())}
+    assert steps["confirm_erasure"].allowed
+    assert unconfirmed_erasure(city.file(case, QI), QI) == ordered.erasure
+    assert unconfirmed_erasure(city.file(case, LIUZHUANG), LIUZHUANG) == left_lying.erasure
+    second.does(ConfirmErasure(case=case, erasure=ordered.erasure))
+    city.syncs()
+    assert city.at(office(LIUZHUANG), "leader", "late").does(order) == []
+    assert len(city.at(office(LIUZHUANG), "system").does(NoteDestruction(case=case, erasure=ordered.erasure))) == 1
 
 
 def test_who_is_given_the_key_while_it_is_being_erased_signs_too() -> None:

@@ -2,11 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 from domain.divisions import Division
-from domain.events import Actor, CaseId, EventId, KeyGranted, StreamId, encode, tag_of
+from domain.events import (
+    Actor,
+    AnyEvent,
+    CaseId,
+    ErasureConfirmed,
+    ErasureOrdered,
+    EventId,
+    KeyGranted,
+    StreamId,
+    encode,
+    tag_of,
+)
 from gateway.backup.backup import make_backup
 from gateway.backup.backup_file import Cost
 from gateway.backup.restore import Changes, restore_backup
@@ -99,6 +110,41 @@ def test_a_key_that_is_given_on_after_the_erasure_stays_nowhere(town: Town) -> N
     granted = "select count(*) from ledger where case_id = %b and topic = 'key.granted.v0'"
     wait_until(lambda: town.county.node.reader.fetch(granted, (UUID(filed.case),))[0][0] == 2)
     wait_until(lambda: kept(town.county, filed.case, subject) == 0)
+    wait_until(lambda: parts_missing(town.county) == 0)
+
+
+def test_a_superior_keeps_an_open_matter_whatever_two_lines_of_a_village_say(town: Town) -> None:
+    filed = file_case(town.village.api("clerk"))
+    wait_until(lambda: learned(town.county, filed.case))
+    subject = subject_of(town.village, filed)
+    held = {office.node.here: kept(office, filed.case, subject) for office in town}
+    forge_erasure(town.village, filed.case, subject)
+    for office in town:
+        wait_until(lambda office=office: bool(erasures(office, filed.case)) and steward_is_done(office))
+        (erasure,) = erasures(office, filed.case)
+        assert (erasure["due"], erasure["confirmed_us"] is None, erasure["complete_us"]) == (False, False, None)
+        assert kept(office, filed.case, subject) == held[office.node.here] > 0
+        page = office.browser("leader").get(f"/cases/{filed.case}").text
+        assert "事项办结后销毁" in page
+    end(town.village, filed.case, filed.leg)
+    for office in town:
+        wait_until(lambda office=office: kept(office, filed.case, subject) == 0)
+        wait_until(lambda office=office: erasures(office, filed.case)[0]["waiting_for"] == [])
+
+
+def test_what_was_erased_before_it_could_be_sent_is_no_fault_at_the_superior(town: Town) -> None:
+    town.village.node.links.stop()
+    try:
+        filed = file_case(town.village.api("clerk"))
+        end(town.village, filed.case, filed.leg)
+        subject = erase(town.village, filed)
+        wait_until(lambda: kept(town.village, filed.case, subject) == 0)
+    finally:
+        town.village.node.links.start(town.village.node.failed.set)
+    wait_until(lambda: learned(town.county, filed.case))
+    wait_until(lambda: erasures(town.county, filed.case)[0]["waiting_for"] == [])
+    wait_until(lambda: parts_missing(town.county, "not ") > 0)
+    wait_until(lambda: parts_missing(town.county) == 0)
 
 
 def test_a_backup_from_before_the_erasure_brings_nothing_back(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -214,26 +260,55 @@ def steward_at(office: Office) -> int:
     return int(office.node.reader.fetch("select pos from web.steward")[0][0])
 
 
+def steward_is_done(office: Office) -> bool:
+    return steward_at(office) >= office.node.reader.head().pos
+
+
+def parts_missing(office: Office, healed: LiteralString = "") -> int:
+    """Faults of parts that did not come, open or ('not ') healed."""
+    query: LiteralString = f"select count(*) from fault where kind = 'part_missing' and healed_us is {healed}null"
+    return int(office.node.reader.fetch(query)[0][0])
+
+
+def forge_erasure(office: Office, case: str, subject: str) -> None:
+    """Two lines under two accounts that nobody has, past every rule of the desk."""
+    erasure = uuid7(office.node.clock.now_us())
+    of = {"erasure": erasure, "subject": subject}
+    for version, shape, said in (
+        (1, ErasureOrdered, {"ground": "subject_request"}),
+        (2, ErasureConfirmed, {"custodians": (VILLAGE,)}),
+    ):
+        somebody = Actor(account=uuid4(), role="leader", unit=f"{VILLAGE}.office")
+        event = shape(**fields_of(office, case, erasure, version) | {"actor": somebody} | of | said)
+        office.node.append(Append([new_event(event)])).result(60)
+
+
+def fields_of(office: Office, case: str, stream: UUID, version: int) -> dict[str, Any]:
+    """What every event of the village opens with."""
+    now_us = office.node.clock.now_us()
+    return {
+        "id": EventId(uuid7(now_us)),
+        "stream": StreamId(stream),
+        "version": version,
+        "case": CaseId(UUID(case)),
+        "node": VILLAGE,
+        "actor": Actor(account=UUID(int=0), role="system", unit=f"{VILLAGE}.office"),
+        "occurred_us": now_us,
+        "recorded_us": now_us,
+        "cause": (),
+        "law": None,
+        "sealed": (),
+    }
+
+
+def new_event(event: AnyEvent) -> NewEvent:
+    return NewEvent(event.stream, event.version, tag_of(event), event.case, encode(event))
+
+
 def give_on(office: Office, case: str, subject: str, to: Division) -> None:
     """A grant that was under way when the erasure came: it is in the log, and the wrapped key lies beside it."""
     node = office.node
-    now_us = node.clock.now_us()
-    id_ = EventId(uuid7(now_us))
     wrapped = grant_key(DataKey(CaseId(UUID(case)), subject, bytes(32)), [(node.around.recipient(to), "handle")])
-    event = KeyGranted(
-        id=id_,
-        stream=StreamId(id_),
-        version=1,
-        case=CaseId(UUID(case)),
-        node=VILLAGE,
-        actor=Actor(account=UUID(int=0), role="system", unit=f"{VILLAGE}.office"),
-        occurred_us=now_us,
-        recorded_us=now_us,
-        cause=(),
-        law=None,
-        sealed=(),
-        subject=subject,
-        grants=wrapped.grants,
-    )
-    new = NewEvent(event.stream, 1, tag_of(event), event.case, encode(event))
-    node.append(Append([new], beside=keep_parts(event.stream, 1, wrapped.parts))).result(60)
+    fields = fields_of(office, case, uuid7(node.clock.now_us()), 1)
+    event = KeyGranted(**fields, subject=subject, grants=wrapped.grants)
+    node.append(Append([new_event(event)], beside=keep_parts(event.stream, 1, wrapped.parts))).result(60)

@@ -19,10 +19,11 @@ CLERK, LEADER = Chance(2).uuid(), Chance(3).uuid()
 
 
 def envelope(chance: Chance, author: Division, account: UUID = CLERK, **fields: object) -> dict[str, object]:
-    """The fields that every event opens with, and those given."""
+    """The fields that every event opens with, of a stream of its own, and those given."""
+    id_ = EventId(chance.uuid())
     opening: dict[str, object] = {
-        "id": EventId(chance.uuid()),
-        "stream": StreamId(CASE),
+        "id": id_,
+        "stream": StreamId(id_),
         "version": 1,
         "case": CASE,
         "node": author,

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -9,13 +10,18 @@ from domain.divisions import Division
 from domain.events import (
     AnyEvent,
     CaseId,
+    Closed,
     ErasureConfirmed,
     ErasureOrdered,
     EventId,
     KeyGranted,
+    LegId,
+    LegOpened,
     MaterialAdded,
+    Registered,
     Sealed,
 )
+from domain.keys import new_subject
 from sync.sealed.custody import (
     Custody,
     Erased,
@@ -23,6 +29,7 @@ from sync.sealed.custody import (
     OpeningMissing,
     Placed,
     RecipientKeyMissing,
+    Told,
     subject_custody,
 )
 from sync.sealed.escrow import join_shares, new_escrow
@@ -40,10 +47,14 @@ class Memory:
         self.parts: dict[tuple[int, int, int], bytes] = {}
         self.readings = 0
 
-    def custody_events(self, case: CaseId) -> Sequence[Placed]:
+    def case_events(self, case: CaseId) -> Sequence[Told]:
         """See CaseReader."""
         self.readings += 1
-        return [placed for placed in self.history if placed.event.case == case]
+        return self.told(case)
+
+    def told(self, case: CaseId = CASE) -> list[Told]:
+        """What was learned of a case."""
+        return [Told(one.log_id, one.seq, one.event) for one in self.history if one.event.case == case]
 
     def part(self, log_id: int, seq: int, part: int) -> bytes | None:
         """See CaseReader."""
@@ -96,14 +107,30 @@ class Story:
         event = EventId(self.chance.uuid())
         return key, self.material(VILLAGE, *seal_texts(key, event, TEXTS, self.chance), event)
 
+    def ended(self) -> None:
+        """The village accounts for the matter, and closes it."""
+        leg = LegId(self.chance.uuid())
+        on = {"stream": leg, "leg": leg}
+        given = {"unit": f"{VILLAGE}.office", "mode": "registered", "from_leg": None, "sender": None, "report_by": None}
+        self.memory.learn(VILLAGE, LegOpened(**envelope(self.chance, VILLAGE, **on, **given)))
+        closed = envelope(self.chance, VILLAGE, version=2, **on, ending="agreement", claims=())
+        self.memory.learn(VILLAGE, Closed(**closed))
+
     def erased(
         self, subject: str, ordered_by: UUID = CLERK, confirmed_by: UUID = LEADER, author: Division = VILLAGE
     ) -> UUID:
+        """The matter has ended, and these two erase."""
+        self.ended()
+        return self.agreed(subject, ordered_by, confirmed_by, author)
+
+    def agreed(
+        self, subject: str, ordered_by: UUID = CLERK, confirmed_by: UUID = LEADER, author: Division = VILLAGE
+    ) -> UUID:
+        """Two lines of one node, whatever the state of the matter."""
         erasure = self.chance.uuid()
-        order = envelope(self.chance, author, ordered_by, erasure=erasure, subject=subject, ground="subject_request")
-        confirmed = envelope(
-            self.chance, author, confirmed_by, erasure=erasure, subject=subject, custodians=(VILLAGE, TOWNSHIP)
-        )
+        of = {"stream": erasure, "erasure": erasure, "subject": subject}
+        order = envelope(self.chance, author, ordered_by, **of, ground="subject_request")
+        confirmed = envelope(self.chance, author, confirmed_by, **of, version=2, custodians=(VILLAGE, TOWNSHIP))
         self.memory.learn(author, ErasureOrdered(**order))
         self.memory.learn(author, ErasureConfirmed(**confirmed))
         return erasure
@@ -204,8 +231,54 @@ def test_the_custodians_of_a_subject_follow_from_the_events(story: Story) -> Non
     key, _ = story.registered()
     story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, story.recipient(TOWNSHIP)))
     story.granted(TOWNSHIP, story.node(TOWNSHIP).grant(CASE, key.subject, story.recipient(CITY), "access"))
-    assert subject_custody(story.memory.history, key.subject).custodians == {VILLAGE, TOWNSHIP, CITY}
-    assert subject_custody(story.memory.history, "cd" * 16).custodians == frozenset()
+    assert named(story, key.subject) == {VILLAGE, TOWNSHIP, CITY}
+    assert named(story, new_subject(VILLAGE, bytes(10))) == frozenset()
+
+
+def named(story: Story, subject: str) -> frozenset[Division]:
+    """Whom the grants that count name."""
+    return frozenset(held.grant.custodian for held in subject_custody(story.memory.told(), subject).grants)
+
+
+def test_a_forged_registration_that_names_the_subject_takes_the_key_from_nobody(story: Story) -> None:
+    key, placed = story.registered()
+    forged = envelope(story.chance, CITY, sealed=placed.event.sealed)
+    story.memory.learn(CITY, Registered(**forged, **REGISTRATION))
+    assert named(story, key.subject) == {VILLAGE}
+    assert values(story.node(VILLAGE).open(CASE, placed)) == TEXTS
+
+
+def test_a_grant_without_effect_makes_nobody_a_custodian(story: Story) -> None:
+    key, _ = story.registered()
+    wrapped = story.node(VILLAGE).grant(CASE, key.subject, story.recipient(CITY))
+    repeated = story.memory.history[0].event
+    again = envelope(story.chance, VILLAGE, stream=repeated.stream, subject=key.subject, grants=wrapped.grants)
+    story.memory.learn(VILLAGE, KeyGranted(**again))
+    assert named(story, key.subject) == {VILLAGE}
+
+
+def test_no_order_takes_the_key_of_a_matter_that_is_open(story: Story) -> None:
+    key, placed = story.registered()
+    story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, story.recipient(COUNTY)))
+    erasure = story.agreed(key.subject)
+    assert values(story.node(COUNTY).open(CASE, placed)) == TEXTS
+    story.ended()
+    with pytest.raises(Erased) as refusal:
+        story.node(COUNTY).open(CASE, placed)
+    assert refusal.value.erasure == erasure
+
+
+REGISTRATION = {
+    "number": "1",
+    "channel": "visit",
+    "matter_class": "claim_petition",
+    "category": "010203",
+    "issue_region": CITY,
+    "received_on": date(2026, 1, 5),
+    "person_count": 1,
+    "unit": f"{CITY}.office",
+    "claims": (),
+}
 
 
 def test_a_wrapped_key_or_text_that_is_gone_without_an_erasure_is_tampering(story: Story) -> None:
@@ -269,8 +342,10 @@ def test_an_erasure_by_a_stranger_does_not_cover_a_theft(story: Story) -> None:
 def test_a_stranger_is_not_the_first_of_the_two_persons(story: Story) -> None:
     key, placed = story.registered()
     erasure = story.chance.uuid()
-    order = envelope(story.chance, CITY, CLERK, erasure=erasure, subject=key.subject, ground="subject_request")
-    confirmed = envelope(story.chance, VILLAGE, LEADER, erasure=erasure, subject=key.subject, custodians=(VILLAGE,))
+    of = {"stream": erasure, "erasure": erasure, "subject": key.subject}
+    order = envelope(story.chance, CITY, CLERK, **of, ground="subject_request")
+    confirmed = envelope(story.chance, VILLAGE, LEADER, **of, version=2, custodians=(VILLAGE,))
+    story.ended()
     story.memory.learn(CITY, ErasureOrdered(**order))
     story.memory.learn(VILLAGE, ErasureConfirmed(**confirmed))
     assert values(story.node(VILLAGE).open(CASE, placed)) == TEXTS
@@ -305,17 +380,17 @@ def test_keys_are_unwrapped_once_and_the_least_used_is_dropped(story: Story) -> 
 def test_a_key_that_was_being_read_while_it_was_erased_is_not_kept(story: Story) -> None:
     key, _ = story.registered()
     village = story.node(VILLAGE)
-    read = story.memory.custody_events
+    read = story.memory.case_events
 
-    def erased_meanwhile(case: CaseId) -> Sequence[Placed]:
+    def erased_meanwhile(case: CaseId) -> Sequence[Told]:
         history = read(case)
         story.erased(key.subject)
         village.forget(CASE, key.subject)
         return history
 
-    story.memory.custody_events = erased_meanwhile
+    story.memory.case_events = erased_meanwhile
     village.key(CASE, key.subject)
-    story.memory.custody_events = read
+    story.memory.case_events = read
     with pytest.raises(Erased):
         village.key(CASE, key.subject)
 

@@ -12,11 +12,13 @@ from psycopg_pool import ConnectionPool
 
 from domain.events import (
     AnyEvent,
+    Closed,
     ErasureConfirmed,
     ErasureOrdered,
     EventId,
     KeyDestroyed,
     KeyGranted,
+    LegOpened,
     MaterialAdded,
     Registered,
     encode,
@@ -56,15 +58,13 @@ class Village:
         self.writer.start()
         self.chance = Chance(11)
         self.custody = Custody(VILLAGE, self.keys.recipients, PostgresCases(self.pool.connection), self.chance)
-        self.version = 0
 
     def close(self) -> None:
         self.writer.close()
         self.pool.close()
 
     def fields(self, account: UUID = CLERK, **fields: object) -> dict[str, object]:
-        self.version += 1
-        return envelope(self.chance, VILLAGE, account, **({"version": self.version} | fields))
+        return envelope(self.chance, VILLAGE, account, **fields)
 
     def append(self, *events: tuple[AnyEvent, Sequence[bytes]], beside: Sequence[Statement] = ()) -> list[Placed]:
         rows = [
@@ -78,6 +78,7 @@ class Village:
     def register(self, escrow: Recipient | None = None) -> tuple[str, Placed]:
         key, wrapped = self.custody.new_subject(CASE, escrow)
         envelope_fields = self.fields(
+            stream=CASE,
             number="410221100201-2026-0001",
             channel="visit",
             matter_class="claim_petition",
@@ -95,10 +96,14 @@ class Village:
         return wrapped.subject, placed
 
     def erase(self, subject: str) -> None:
-        erasure = self.chance.uuid()
-        order = ErasureOrdered(**self.fields(erasure=erasure, subject=subject, ground="retention_ended"))
-        confirmed = ErasureConfirmed(**self.fields(LEADER, erasure=erasure, subject=subject, custodians=(VILLAGE,)))
-        self.append((order, ()), (confirmed, ()))
+        erasure, leg = self.chance.uuid(), self.chance.uuid()
+        on, of = {"stream": leg, "leg": leg}, {"stream": erasure, "erasure": erasure, "subject": subject}
+        given = {"unit": f"{VILLAGE}.office", "mode": "registered", "from_leg": None, "sender": None, "report_by": None}
+        opened = LegOpened(**self.fields(**on, **given))
+        closed = Closed(**self.fields(**on, version=2, ending="agreement", claims=()))
+        order = ErasureOrdered(**self.fields(**of, ground="retention_ended"))
+        confirmed = ErasureConfirmed(**self.fields(LEADER, **of, version=2, custodians=(VILLAGE,)))
+        self.append((opened, ()), (closed, ()), (order, ()), (confirmed, ()))
         destroyed = KeyDestroyed(**self.fields(erasure=erasure, subject=subject, custodian=VILLAGE))
         self.append((destroyed, ()), beside=[destruction(CASE, subject)])
         self.custody.forget(CASE, subject)

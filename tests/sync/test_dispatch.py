@@ -26,6 +26,7 @@ from domain.events import (
     decode,
     encode,
 )
+from domain.keys import new_subject
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import down_lane
 from sync.exchange.wire import Letter, decode_record
@@ -45,6 +46,7 @@ from tests.sync.hierarchy import (
 CASE, FIRST, SECOND, THIRD = (UUID(int=number) for number in (100, 101, 102, 103))
 SECRET = b"sealed words of a citizen" * 100
 WRAPPED = b"k" * 80
+SUBJECT = new_subject(VILLAGE, bytes(10))
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def digest(body: bytes) -> str:
 
 
 def register(village: Node) -> Registered:
-    sealed = Sealed(subject="ab" * 16, fields={"body": digest(b"x")}, ciphertext=digest(SECRET))
+    sealed = Sealed(subject=SUBJECT, fields={"body": digest(b"x")}, ciphertext=digest(SECRET))
     registered = village.say(
         Registered,
         CASE,
@@ -97,7 +99,7 @@ def open_leg(node: Node, leg: UUID, from_leg: UUID | None, sender: Division | No
 
 def hand_over(node: Node, leg: UUID, to: Division, next_leg: UUID) -> None:
     grants = (Grant(custodian=to, recipient_key="0" * 32, purpose="handle"),)
-    node.say(KeyGranted, CASE, UUID(int=int(next_leg) + 50), parts=[WRAPPED], subject="ab" * 16, grants=grants)
+    node.say(KeyGranted, CASE, UUID(int=int(next_leg) + 50), parts=[WRAPPED], subject=SUBJECT, grants=grants)
     node.say(
         HandedOver,
         CASE,
@@ -168,7 +170,7 @@ def test_a_file_that_came_from_above_goes_further_down_with_its_first_proofs(nod
 def give_key(node: Node, *to: Division) -> KeyGranted:
     grants = tuple(Grant(custodian=one, recipient_key="0" * 32, purpose="handle") for one in to)
     stream = node.chance.uuid()
-    given = node.say(KeyGranted, CASE, stream, parts=[WRAPPED] * len(to), subject="ab" * 16, grants=grants)
+    given = node.say(KeyGranted, CASE, stream, parts=[WRAPPED] * len(to), subject=SUBJECT, grants=grants)
     assert isinstance(given, KeyGranted)
     return given
 
@@ -180,7 +182,7 @@ def custodians(node: Node) -> set[Division]:
         if row.case_id == CASE:
             file = evolve(file, decode(row.body))
     assert file is not None
-    return set(file.custodians["ab" * 16])
+    return set(file.custodians(SUBJECT))
 
 
 def test_every_custodian_of_a_key_knows_every_other(nodes: Hierarchy) -> None:
@@ -213,8 +215,8 @@ def test_who_is_given_a_key_after_its_erasure_learns_of_the_erasure(nodes: Hiera
     give_key(nodes[VILLAGE], OTHER_TOWNSHIP)
     nodes.settle()
     erasure, village = UUID(int=200), nodes[VILLAGE]
-    village.say(ErasureOrdered, CASE, erasure, erasure=erasure, subject="ab" * 16, ground="subject_request")
-    agreed = {"erasure": erasure, "subject": "ab" * 16, "custodians": (VILLAGE, OTHER_TOWNSHIP)}
+    village.say(ErasureOrdered, CASE, erasure, erasure=erasure, subject=SUBJECT, ground="subject_request")
+    agreed = {"erasure": erasure, "subject": SUBJECT, "custodians": (VILLAGE, OTHER_TOWNSHIP)}
     village.say(ErasureConfirmed, CASE, erasure, **agreed)
     give_key(nodes[OTHER_TOWNSHIP], OTHER_VILLAGE)  # it has not heard of it yet
     nodes.settle()

@@ -24,7 +24,6 @@ from sync.sealed.sealing import (
     TextsTooLong,
     digest_text,
     grant_key,
-    new_subject,
     open_texts,
     seal_texts,
 )
@@ -215,13 +214,6 @@ def test_grants_say_in_order_to_whom_each_part_was_wrapped() -> None:
     assert [(grant.custodian, grant.purpose) for grant in wrapped.grants] == [(VILLAGE, "handle"), (TOWNSHIP, "escrow")]
     for part, (where, private, _) in zip(wrapped.parts, holders, strict=True):
         assert DataKey.unwrap(part, private, CASE, SUBJECT, where).subject == SUBJECT
-
-
-def test_subjects_are_fresh_pseudonyms() -> None:
-    random = Chance(1)
-    subjects = {new_subject(random) for _ in range(100)}
-    assert len(subjects) == 100
-    assert all(len(bytes.fromhex(subject)) == 16 for subject in subjects)
 
 
 def test_nothing_that_holds_a_secret_prints_it(caplog: pytest.LogCaptureFixture) -> None:
