@@ -57,13 +57,14 @@ from sync.ledger.reader import Reader, Tip, register_log
 from sync.ledger.writer import Writer
 from sync.proofs.tree import OWN_LOG
 from sync.sealed.custody import Custody
-from sync.sealed.custody_postgres import PostgresCases
+from sync.sealed.custody_postgres import PostgresCases, Statement
 from sync.trust.certificates import Enrolment, read_certificate
 from sync.trust.keys import NodeKeys, load_keys
 
 POOL_SIZE = 6
 DATABASE_LOOK_S = 1.0
 _FRESH_S = 2.0
+_WAIT_S = 60.0
 _log = structlog.get_logger("node")
 
 
@@ -96,6 +97,7 @@ class Node:
         self._keys: NodeKeys = load_keys(folder / founding.KEYS)
         self._resources = ExitStack()
         self._server: PostgresServer | None = None
+        self._admitting = threading.Lock()
         self._threads: list[tuple[threading.Thread, Callable[[], None]]] = []
         self._resources.callback(hold_folder(folder))
         is_shared = self.config.clock.kind == "shared"
@@ -187,7 +189,7 @@ class Node:
         )
         numbers = Numbers(self.here, connect)
         self.desk = Desk(self.here, self.journal, self.files, self.reader, sealer, numbers, around)
-        self.readings = Readings(self.desk, self.files, custody)
+        self.readings = Readings(self.desk, self.journal, self.files, custody)
         self.receipts = Receipts(
             self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
         )
@@ -196,9 +198,12 @@ class Node:
         )
         hands = Hands(
             self.desk,
+            self.journal,
             self.reader,
             custody,
             self.denunciations,
+            self.links,
+            around.origin,
             around.forget_calendar,
             self.admit,
             HeadNotes(self.reader, self.journal, self._own_envelope).look,
@@ -251,7 +256,7 @@ class Node:
             ]
             new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
             future = turn.append(Append(new))
-        future.result(60)
+        future.result(_WAIT_S)
 
     def append(self, append: Append) -> "Future[Appended]":
         """Append by the one writer. Raises AwaitingSuperior, SuperiorKnowsMore, and as `Writer.append`."""
@@ -300,18 +305,23 @@ class Node:
         """
         self.probation.require_over()
 
-        def event_of(text: str) -> NewEvent:
+        def record(text: str, beside: Statement) -> str:
             certificate = read_certificate(text)
-            event = ChildEnrolled(
-                **self._own_envelope(EventId(uuid7(turn.now_us)), turn.now_us),
-                division=certificate.division,
-                name=certificate.name,
-                certificate=text,
-            )
-            return NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+            command_id = self.journal.of_node(f"enrol/{certificate.division}/{certificate.serial}")
+            digest = self.journal.digest(command_id, request.encode())
+            with self.journal.turn() as turn:
+                event = ChildEnrolled(
+                    **self._own_envelope(EventId(uuid7(turn.now_us)), turn.now_us),
+                    division=certificate.division,
+                    name=certificate.name,
+                    certificate=text,
+                )
+                new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+                future = turn.append(Append([new], command_id, digest, text.encode(), [beside]))
+            return future.result(_WAIT_S).result.decode()
 
-        with self.journal.turn() as turn:  # until it is in the ledger: the next request must find it
-            return self.links.admit(request, turn.now_us + founding.VALIDITY_US, event_of)
+        with self._admitting:
+            return self.links.admit(request, founding.VALIDITY_US, record)
 
     def status(self) -> NodeStatus:
         """How the node is now."""

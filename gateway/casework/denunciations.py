@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Final, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -22,10 +22,7 @@ from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import Statement, keep_parts
 from sync.sealed.sealed_item import INNER_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
 from sync.sealed.sealing import Recipient, SealBroken, digest_text
-from sync.trust.keys import RecipientKey
-
-_PASSING_ON: Final = UUID("5f0b7c1e-6a52-4d0e-9a53-6f4a6c1d2b90")
-"""Namespace of the command ids under which letters are passed on: each once, however often it is offered."""
+from sync.trust.keys import CommandId, RecipientKey
 
 _WAIT_S: Final = 60.0
 
@@ -75,9 +72,17 @@ class ItemUnknown(DomainError):
         )
 
 
-class Waiting(NamedTuple):
-    """A letter for this node's organ. received_us: when this node learned it."""
+class Leaf(NamedTuple):
+    """Where a sealed item lies: which log (local id), which leaf. Its own id may have been copied from another."""
 
+    log_id: int
+    seq: int
+
+
+class Waiting(NamedTuple):
+    """A letter for this node's organ. item: what its writer was told to quote. received_us: when it came."""
+
+    leaf: Leaf
     item: UUID
     received_us: int
 
@@ -107,10 +112,10 @@ class Denunciations:
         self._recipient = recipient
         self._connect = connect
 
-    def file(self, form: Denunciation, command_id: UUID) -> UUID:
-        """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for a repeated command.
+    def file(self, form: Denunciation, key: UUID) -> UUID:
+        """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for one sent again.
 
-        Raises ManagedAbove, DivisionUnknown; CommandReused where another letter was sent under this id.
+        key: the visitor's. Raises ManagedAbove, DivisionUnknown; CommandReused where another letter was sent under it.
         """
         topology, payload = self._topology(), msgspec.json.encode(_Letter(form))
         organ = managing_organ(node_of(form.accused_unit), topology)
@@ -123,52 +128,60 @@ class Denunciations:
             return seal_item(self._recipient(stop).key, item, Onward(organ, inner).to_bytes())
 
         sent_down = organ if stop == self._here != organ else None
-        return self._record(seal, command_id, payload, to=sent_down)
+        return self._record(seal, payload, self._journal.of_visitor(key), to=sent_down)
 
-    def arrived(self, item: UUID, ciphertext: bytes, received_us: int) -> None:
+    def arrived(self, leaf: Leaf, item: UUID, ciphertext: bytes, received_us: int) -> None:
         """Told of every sealed item that reaches this node: keeps the letters that are for its own organ.
 
-        What is for an organ below is passed on to it, unread.
+        What is for an organ below is passed on to it, unread: each leaf once, however often it is offered. Raises
+        OrganKeyInvalid, ItemTooLong, LookupError where that cannot be done.
         """
         payload = self._opened(item, ciphertext)
         if payload is None or isinstance(_content(payload), _ReadNote):
             return
         onward = read_onward(payload)
         if onward is not None and self._is_below(onward.to):
-            self._pass_on(item, onward)
+            self._pass_on(leaf, item, onward)
             return
         with self._connect() as conn:
             conn.execute(
-                "insert into web.organ_item (item, received_us) values (%s, %s) on conflict do nothing",
-                (item, received_us),
+                "insert into web.organ_item (log_id, seq, item, received_us) values (%s, %s, %s, %s)"
+                " on conflict do nothing",
+                (*leaf, item, received_us),
             )
 
     def waiting(self) -> list[Waiting]:
         """The letters of this organ's desk, oldest first, without a word of what they say."""
         with self._connect() as conn:
-            rows = conn.execute("select item, received_us from web.organ_item order by received_us, item").fetchall()
-        return [Waiting(item, received_us) for item, received_us in rows]
+            rows = conn.execute(
+                "select log_id, seq, item, received_us from web.organ_item order by received_us, log_id, seq"
+            ).fetchall()
+        return [Waiting(Leaf(log_id, seq), item, received_us) for log_id, seq, item, received_us in rows]
 
-    def open(self, item: UUID, actor: Actor, command_id: UUID) -> Denunciation:
-        """Read one. The reading is itself a sealed item of this organ, written before the letter is shown."""
-        letter = _content(self._payload(item))
+    def open(self, leaf: Leaf, actor: Actor) -> Denunciation:
+        """Read one. The reading is itself a sealed item of this organ, written before the letter is shown.
+
+        Raises ItemUnknown, ItemUnreadable.
+        """
+        item, payload = self._held(leaf)
+        letter = _content(payload)
         if not isinstance(letter, _Letter):
             raise ItemUnreadable
         note = msgspec.json.encode(_ReadNote(item, actor, self._journal.now_us()))
-        self._record(lambda id_: seal_item(self._recipient(self._here).key, id_, note), command_id, note)
+        self._record(lambda id_: seal_item(self._recipient(self._here).key, id_, note), note)
         return letter.form
 
-    def _payload(self, item: UUID) -> bytes:
+    def _held(self, leaf: Leaf) -> tuple[UUID, bytes]:
         with self._connect() as conn:
             row = conn.execute(
-                "select beside.body from beside join ledger using (log_id, seq) where ledger.stream = %s"
-                " and ledger.topic = %s and beside.part = 0 and exists (select from web.organ_item where item = %s)",
-                (item, tag_of_item(), item),
+                "select item, body from web.organ_item join beside using (log_id, seq)"
+                " where log_id = %s and seq = %s and part = 0",
+                leaf,
             ).fetchone()
-        payload = self._opened(item, bytes(row[0])) if row else None
-        if payload is None:
+        payload = self._opened(row[0], bytes(row[1])) if row else None
+        if row is None or payload is None:
             raise ItemUnknown
-        return payload
+        return row[0], payload
 
     def _opened(self, item: UUID, ciphertext: bytes) -> bytes | None:
         """None for somebody else's; a spoiled one is empty, so that the desk sees that it came."""
@@ -188,30 +201,33 @@ class Denunciations:
         except DivisionUnknown:
             return False
 
-    def _pass_on(self, item: UUID, onward: Onward) -> None:
+    def _pass_on(self, leaf: Leaf, item: UUID, onward: Onward) -> None:
         """As an item of this node, of the same weight as every other."""
         key, payload = self._recipient(onward.to).key, onward.to_bytes()
-        act = uuid5(_PASSING_ON, str(item))
-        self._record(lambda id_: seal_item(key, id_, payload), act, payload, item=item, to=onward.to)
+        act = self._journal.of_node(f"pass_on/{leaf.log_id}/{leaf.seq}")
+        self._record(lambda id_: seal_item(key, id_, payload), payload, act, item=item, to=onward.to)
 
     def _record(
         self,
         seal: Callable[[UUID], bytes],
-        command_id: UUID,
         said: bytes,
+        command_id: CommandId | None = None,
         *,
         item: UUID | None = None,
         to: Division | None = None,
     ) -> UUID:
-        """said: what makes a repeated command the same. item: its id, none for a new one. to: an organ below, if so."""
-        digest = self._journal.digest(command_id, said)
+        """said: what makes a repeated command the same. item: its id, none for a new one. to: an organ below, if so.
+
+        The stream is new in any case: an item's id may come from a stranger, who may name any stream of this node.
+        """
+        digest = self._journal.digest(command_id, said) if command_id else b""
         with self._journal.turn() as turn:
             item = item or uuid7(turn.now_us)
             ciphertext = seal(item)
             event = self._event(item, ciphertext, turn.now_us)
             beside: list[Statement] = keep_parts(event.stream, event.version, [ciphertext])
             if to is not None:
-                beside.append(onward_statement(item, to))
+                beside.append(onward_statement(event.stream, to))
             new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
             future = turn.append(Append([new], command_id, digest, item.bytes, beside))
         appended = future.result(_WAIT_S)
@@ -221,7 +237,7 @@ class Denunciations:
         """The same for letter, note and passing on: not even the office of whoever acts is told."""
         return SealedItem(
             id=EventId(uuid7(now_us)),
-            stream=StreamId(item),
+            stream=StreamId(uuid7(now_us)),
             version=1,
             case=None,
             node=self._here,
@@ -241,8 +257,3 @@ def _content(payload: bytes) -> _Letter | _ReadNote | None:
         return _contents.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def tag_of_item() -> str:
-    """The neutral tag that all sealed items share."""
-    return str(SealedItem.__struct_config__.tag)

@@ -27,6 +27,7 @@ from gateway.hosting.surroundings import Surroundings
 from sync.ledger.append import Append, Appended, CommandReused, NewEvent, StaleVersion
 from sync.ledger.reader import Reader
 from sync.sealed.custody_postgres import Statement, keep_parts
+from sync.trust.keys import CommandId
 
 ATTEMPTS = 4
 """How often a command is decided anew when somebody else wrote to its stream first."""
@@ -83,7 +84,9 @@ class Desk:
         """What the actor may do next in this case, and why not the rest."""
         return lawful_steps(file, self._situation(actor, self._journal.now_us()))
 
-    def do(self, command: AnyCommand, actor: Actor, command_id: UUID, beside: Sequence[Statement] = ()) -> Recorded:
+    def do(
+        self, command: AnyCommand, actor: Actor, command_id: CommandId, beside: Sequence[Statement] = ()
+    ) -> Recorded:
         """Carry out a command once, however often it is sent under this id.
 
         beside: further statements of the same transaction. Raises DomainError, CommandReused, StaleVersion, Busy,
@@ -103,7 +106,7 @@ class Desk:
                         raise
         raise AssertionError
 
-    def hand_on_keys(self, case: CaseId, taken: TakenOver, actor: Actor, command_id: UUID) -> None:
+    def hand_on_keys(self, case: CaseId, taken: TakenOver, actor: Actor, command_id: CommandId) -> None:
         """Give who took the case over every key of it that this node holds, once; any custodian below it does so."""
         reader, tree = node_of(taken.unit), self._around.topology()
         with self._turn(case):
@@ -127,7 +130,7 @@ class Desk:
         return self._turns[hash(what) % TURNS]
 
     def _attempt(
-        self, command: AnyCommand, actor: Actor, command_id: UUID, digest: bytes, beside: Sequence[Statement]
+        self, command: AnyCommand, actor: Actor, command_id: CommandId, digest: bytes, beside: Sequence[Statement]
     ) -> Recorded:
         known = self._in_hand(command)
         file = known.file if known else None
@@ -193,7 +196,7 @@ class Desk:
         leg = file.legs.get(command.leg) if file and isinstance(command, TakeOver) else None
         return self._around.held(leg.node) if leg else None
 
-    def _recorded_before(self, command_id: UUID, digest: bytes) -> Recorded | None:
+    def _recorded_before(self, command_id: CommandId, digest: bytes) -> Recorded | None:
         found = self._reader.fetch("select digest, pos, events from command where id = %b", (command_id,))
         if not found:
             return None
@@ -212,7 +215,7 @@ def _append(
     turn: Turn,
     events: list[AnyEvent],
     grants: list[Granted],
-    command_id: UUID,
+    command_id: CommandId,
     digest: bytes,
     statements: list[Statement],
 ) -> "Future[Appended]":

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from gateway.hosting.clock import Clock
 from sync.ledger.append import Append, Appended
-from sync.trust.keys import CommandSecret
+from sync.trust.keys import CommandId, CommandSecret
 
 
 class Turn(NamedTuple):
@@ -33,7 +33,19 @@ class Journal:
         """The moment, for what is not recorded (UTC microseconds)."""
         return self._clock.now_us()
 
-    def digest(self, command_id: UUID, content: bytes) -> bytes:
+    def of_account(self, account: UUID, key: str | UUID) -> CommandId:
+        """The id of a command that an account sends under `key`: no other account's, whatever key that sends."""
+        return self._secret.command_id(f"account/{account}", str(key))
+
+    def of_visitor(self, key: UUID) -> CommandId:
+        """The id of a command that somebody without an account sends under `key`, who is known by it alone."""
+        return self._secret.command_id("visitor", str(key))
+
+    def of_node(self, act: str) -> CommandId:
+        """The id of what the node does by itself, once. act: what it does and for which cause."""
+        return self._secret.command_id("node", act)
+
+    def digest(self, command_id: CommandId, content: bytes) -> bytes:
         """What `Append.command_digest` is of a command that says `content`: of no use without this node's keys."""
         return self._secret.digest(command_id, content)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
 
@@ -14,6 +14,7 @@ from domain.refusals import CaseUnknown
 from domain.sealed import SubjectErased
 from gateway.casework.case_files import CaseFiles, CaseInHand
 from gateway.casework.desk import Desk
+from gateway.casework.journal import Journal
 from sync.sealed.commitment import Opening
 from sync.sealed.custody import Custody, Erased, NotCustodian, OpeningMissing, Placed, RecipientKeyMissing
 from sync.sealed.sealing import SealBroken
@@ -62,15 +63,16 @@ class Opened(NamedTuple):
 class Readings:
     """Safe for threads."""
 
-    def __init__(self, desk: Desk, files: CaseFiles, custody: Custody) -> None:
+    def __init__(self, desk: Desk, journal: Journal, files: CaseFiles, custody: Custody) -> None:
         self._desk = desk
+        self._journal = journal
         self._files = files
         self._custody = custody
 
     def texts(
-        self, case: CaseId, events: Iterable[EventId], actor: Actor, purpose: ReadingPurpose, reading_id: UUID
+        self, case: CaseId, events: Iterable[EventId], actor: Actor, purpose: ReadingPurpose, key: UUID
     ) -> Opened:
-        """What can be read of these events, and of what cannot, why. reading_id: the same one is recorded once.
+        """What can be read of these events, and of what cannot, why. key: under which it was asked for.
 
         Raises CaseUnknown, and as `Desk.do` where the reading cannot be recorded.
         """
@@ -88,7 +90,7 @@ class Readings:
             if why is None:
                 note = NoteReading(case=case, subject=subject, events=tuple(ids), purpose=purpose)
                 try:
-                    self._desk.do(note, actor, uuid5(reading_id, subject))
+                    self._desk.do(note, actor, self._journal.of_account(actor.account, f"{key}/{subject}"))
                 except SubjectErased:  # meanwhile
                     why = "erased"
             for id_ in ids:

@@ -1,18 +1,25 @@
-"""What comes from a petitioner without an account: who they are to the ledger, and which filing their receipt is of."""
+"""What comes from a petitioner without an account: their acts, and which filing their receipt is of."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
+from domain.commands import AnyCommand
 from domain.events import Actor, AnyEvent, CaseId, Registered
+from gateway.casework.desk import Recorded
 from gateway.node import Node
 from gateway.web.refusals import InputInvalid
 from sync.proofs.policy import PolicyInvalid
 from sync.proofs.receipt import ReceiptInvalid, verify_receipt
 
 
-def petitioner(node: Node, key: UUID) -> Actor:
-    """The petitioner as events name them: a pseudonym used for this one act, at the unit that takes it in."""
-    return Actor(account=key, role="citizen", unit=node.office)
+def act_for_petitioner(node: Node, command: AnyCommand, key: UUID) -> Recorded:
+    """Carry out what a petitioner sent under `key`, once. Raises as `Desk.do`.
+
+    Events name them by a pseudonym used for this one act, at the unit that takes it in. It is made here: whoever
+    could choose it would choose an official's.
+    """
+    command_id = node.journal.of_visitor(key)
+    return node.desk.do(command, Actor(account=command_id, role="citizen", unit=node.office), command_id)
 
 
 def registered_case(events: Iterable[AnyEvent]) -> CaseId:

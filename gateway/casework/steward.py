@@ -1,15 +1,17 @@
 """What a node does by itself: opens the legs it is given, answers directives, ends silent objections, destroys keys.
 
-It follows the ledger. Every act is a command under an id made from its cause, so a steward that dies and begins
-again from an earlier position does nothing twice. Where an event of a newer version stands in the way, it tries again
-when the node has been started anew, such as with the version that understands it.
+It follows the ledger. Every act is a command under an id made from what it does, so a steward that dies and begins
+again from an earlier position does nothing twice. An event that it cannot attend to, such as one of a newer version or
+one that another node wrote to no good end, holds up no other: it is tried again when the node has been started anew,
+and until then stands among the faults.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from typing import Any, Final, NamedTuple
-from uuid import UUID, uuid5
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -36,33 +38,66 @@ from domain.events import (
 )
 from domain.parts import node_of
 from domain.refusals import ObjectionRuns, UpgradeNeeded
-from gateway.casework.denunciations import Denunciations
+from gateway.casework.denunciations import Denunciations, Leaf
 from gateway.casework.desk import Desk
 from gateway.casework.erasing import Erasing
+from gateway.casework.journal import Journal
+from sync.exchange.faults import Fault
 from sync.exchange.leaf import UNREADABLE
 from sync.exchange.pump import TROUBLE
-from sync.ledger.append import CommandReused, StaleVersion
+from sync.ledger.append import BodyTooLarge, CommandReused, StaleVersion
 from sync.ledger.reader import Reader, Row
 from sync.sealed.custody import Custody
+from sync.sealed.sealed_item import OrganKeyInvalid
+from sync.sealed.sealing import RecipientKeyInvalid, SealBroken
 from sync.trust.certificates import CertificateRefused, Enrolment
+from sync.trust.keys import CommandId
 
-_ACTS: Final = UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21")
 _PAGE: Final = 500
 _LOOK_AGAIN_S: Final = 1.0
-_UPGRADE_LOOK_US: Final = 3_600_000_000
+_LATER_US: Final = 3_600_000_000
 
 _PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError)
 
+_CONTAINED: Final = (
+    DomainError,
+    StaleVersion,
+    CommandReused,
+    BodyTooLarge,
+    OrganKeyInvalid,
+    RecipientKeyInvalid,
+    SealBroken,
+    ValueError,
+    LookupError,
+)
+"""What another node's words can bring about. Anything else that does not pass by itself is a fault of the program."""
+
+UNATTENDED: Final = "unattended"
+"""The kind of the fault that names such a leaf."""
+
 _log = structlog.get_logger("steward")
+
+
+class Faults(Protocol):
+    """The board of faults."""
+
+    def fault(self, fault: Fault) -> None:
+        """Let it stand."""
+
+    def heal(self, kind: str, subject: str) -> None:
+        """It is over, if it stood."""
 
 
 class Hands(NamedTuple):
     """What the steward works with."""
 
     desk: Desk
+    journal: Journal
     reader: Reader
     custody: Custody
     denunciations: Denunciations
+    faults: Faults
+    origin: Callable[[int], str]
     forget_calendar: Callable[[], None]
     admit: Callable[[str], Enrolment]
     note_heads: Callable[[], None]
@@ -71,7 +106,7 @@ class Hands(NamedTuple):
 
 
 class Steward:
-    """One thread's work; what passes by itself is waited for, whatever else it raises is a fault of the program."""
+    """One thread's work. What passes by itself is waited for; what comes of a row is a fault of that row alone."""
 
     def __init__(self, here: Division, hands: Hands) -> None:
         self._here = here
@@ -102,7 +137,7 @@ class Steward:
             if not self._attend(row):
                 self._put_off(row.pos)
         if rows:
-            self._erasing.learned({row.case_id for row in rows if row.case_id is not None})
+            self._destroy_again({row.case_id for row in rows if row.case_id is not None})
             pos = rows[-1].pos
             self._move(pos)
         self._end_silent_objections()
@@ -112,25 +147,45 @@ class Steward:
             self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
     def _attend(self, row: Row) -> bool:
-        """Do what the event asks for; False where only a newer version of this program can."""
+        """Do what the event asks for; False where it must be tried again once the node has been started anew."""
         if row.topic == UNREADABLE:
             return True  # proven, a fault on the board, and without effect
-        event = read(row.body)
-        if isinstance(event, Unknown):
-            return False
+        subject = f"{self._hands.origin(row.log_id)}#{row.seq}"
+        return self._contained(subject, lambda: self._answer_row(row))
+
+    def _contained(self, subject: str, act: Callable[[], None]) -> bool:
+        """Whether `act` could be done. Why not stands on the board of faults, but for a version still to come."""
         try:
-            if isinstance(event, SealedItem):
-                self._offer_to_organ(event, row)
-            elif isinstance(event, HolidaysNoticed):
-                self._hands.forget_calendar()
-                self._look_at_all_objections()
-            elif event.case is not None:
-                self._act_on(event, event.case)
+            act()
         except UpgradeNeeded:
+            return False
+        except _CONTAINED as error:
+            # Its name alone: the words may tell what a sealed letter must not.
+            _log.error("not attended to", subject=subject, error=type(error).__name__)
+            self._hands.faults.fault(Fault(UNATTENDED, subject, "", type(error).__name__))
             return False
         return True
 
-    def _act_on(self, event: AnyEvent, case: CaseId) -> None:
+    def _answer_row(self, row: Row) -> None:
+        event = read(row.body)
+        if isinstance(event, Unknown):
+            raise UpgradeNeeded
+        if isinstance(event, SealedItem):
+            self._offer_to_organ(event, row)
+        elif isinstance(event, HolidaysNoticed):
+            self._hands.forget_calendar()
+            self._look_at_all_objections()
+        elif event.case is not None:
+            self._act_on(event, event.case, row)
+
+    def _destroy_again(self, cases: Collection[UUID]) -> None:
+        try:
+            self._erasing.learned(cases)
+        except _CONTAINED:
+            for case in cases:
+                self._contained(f"case {case}", partial(self._erasing.learned, {case}))
+
+    def _act_on(self, event: AnyEvent, case: CaseId, row: Row) -> None:
         match event:
             case HandedOver() if node_of(event.to) == self._here:
                 self._do(OpenLeg(case=case, directive=event.id), event.id)
@@ -143,7 +198,7 @@ class Steward:
                     self._do(OpenLeg(case=case, directive=event.id), event.id)
                 else:
                     self._answer(case, event.id)
-                    self._hand_on(case, event)
+                    self._hand_on(case, event, row)
             case OrderIssued() if node_of(event.unit) == self._here:
                 self._answer(case, event.id)
             case Objected() if event.node == self._here:
@@ -160,9 +215,12 @@ class Steward:
         if leg is not None and leg.node == self._here:
             self._do(AnswerDirective(case=case, directive=directive), directive)
 
-    def _hand_on(self, case: CaseId, event: TakenOver) -> None:
-        """Whoever holds a key, so that a silent holder keeps nothing from who took the case."""
-        act = uuid5(_ACTS, f"hand_on/{event.id}")
+    def _hand_on(self, case: CaseId, event: TakenOver, row: Row) -> None:
+        """Whoever holds a key, so that a silent holder keeps nothing from who took the case.
+
+        By the leaf, not by the event's id, which another event may bear too.
+        """
+        act = self._hands.journal.of_node(f"hand_on/{row.log_id}/{row.seq}")
         self._hands.desk.hand_on_keys(case, event, self._actor, act)
 
     def _offer_to_organ(self, event: SealedItem, row: Row) -> None:
@@ -171,17 +229,21 @@ class Steward:
                 "select body from beside where log_id = %s and seq = %s and part = 0", (row.log_id, row.seq)
             ).fetchone()
         if part is not None:
-            self._hands.denunciations.arrived(event.item, bytes(part[0]), row.known_us)
+            leaf = Leaf(row.log_id, row.seq)
+            self._hands.denunciations.arrived(leaf, event.item, bytes(part[0]), row.known_us)
 
     def _do(self, command: AnyCommand, cause: EventId, beside: list[Any] | None = None) -> None:
-        act = uuid5(_ACTS, f"{type(command).__name__}/{cause}")
         try:
-            self._hands.desk.do(command, self._actor, act, beside or [])
+            self._hands.desk.do(command, self._actor, self._id_of(command), beside or [])
         except UpgradeNeeded:
             raise
         except DomainError as refusal:
             # The rules had the last word: another event, learned since, made the act unlawful or needless.
             _log.warning("left undone", act=type(command).__name__, cause=str(cause), code=refusal.code)
+
+    def _id_of(self, command: AnyCommand) -> CommandId:
+        """A command of the node's own is the same command wherever it comes from: what it says is its name."""
+        return self._hands.journal.of_node(msgspec.json.encode(command).decode())
 
     # Objections that nobody answers
 
@@ -199,24 +261,30 @@ class Steward:
                 "select objection, case_id from web.objection_watch where look_us <= %s", (self._hands.now_us(),)
             ).fetchall()
         for objection, case in due:
-            look_us = self._lapse(CaseId(case), EventId(objection))
-            with self._hands.connect() as conn:
-                if look_us is None:
-                    conn.execute("delete from web.objection_watch where objection = %s", (objection,))
-                else:
-                    conn.execute(
-                        "update web.objection_watch set look_us = %s where objection = %s", (look_us, objection)
-                    )
+            if not self._contained(f"case {case}", partial(self._end_if_silent, CaseId(case), EventId(objection))):
+                self._look_at(EventId(objection), self._hands.now_us() + _LATER_US)
+
+    def _end_if_silent(self, case: CaseId, objection: EventId) -> None:
+        look_us = self._lapse(case, objection)
+        if look_us is not None:
+            self._look_at(objection, look_us)
+            return
+        with self._hands.connect() as conn:
+            conn.execute("delete from web.objection_watch where objection = %s", (objection,))
+
+    def _look_at(self, objection: EventId, at_us: int) -> None:
+        with self._hands.connect() as conn:
+            conn.execute("update web.objection_watch set look_us = %s where objection = %s", (at_us, objection))
 
     def _lapse(self, case: CaseId, objection: EventId) -> int | None:
         """When to look again, UTC microseconds; None where the objection has ended, now or before."""
-        act = uuid5(_ACTS, f"lapse/{objection}")
+        lapse = LapseObjection(case=case, objection=objection)
         try:
-            self._hands.desk.do(LapseObjection(case=case, objection=objection), self._actor, act)
+            self._hands.desk.do(lapse, self._actor, self._id_of(lapse))
         except ObjectionRuns as runs:
             return runs.until_us
         except UpgradeNeeded:
-            return self._hands.now_us() + _UPGRADE_LOOK_US
+            raise
         except DomainError as refusal:
             _log.warning("left undone", act="lapse", cause=str(objection), code=refusal.code)
         return None
@@ -226,15 +294,15 @@ class Steward:
         with self._hands.connect() as conn:
             conn.execute("update web.objection_watch set look_us = 0")
 
-    # What needs a newer version of this program
+    # What could not be attended to
 
     def _put_off(self, pos: int) -> None:
-        _log.warning("put off until the node is upgraded", pos=pos)
+        _log.warning("put off until the node is started anew", pos=pos)
         with self._hands.connect() as conn:
             conn.execute("insert into web.steward_later values (%s) on conflict do nothing", (pos,))
 
     def _try_again(self) -> None:
-        """Once in the life of a process, which is one version: attend to what an earlier one had to put off."""
+        """Once in the life of a process, which is one version: attend to what an earlier one put off."""
         if self._put_off_before is None:
             self._look_at_all_objections()
             with self._hands.connect() as conn:
@@ -244,6 +312,7 @@ class Steward:
             pos = self._put_off_before[-1]
             (row,) = self._hands.reader.read(pos - 1, 1)
             if self._attend(row):
+                self._hands.faults.heal(UNATTENDED, f"{self._hands.origin(row.log_id)}#{row.seq}")
                 with self._hands.connect() as conn:
                     conn.execute("delete from web.steward_later where pos = %s", (pos,))
             self._put_off_before.pop()

@@ -43,8 +43,9 @@ def own_units(node: Node) -> dict[Unit, str]:
     return {unit: name for unit, name in known_units(node).items() if unit.startswith(f"{node.here}.")}
 
 
-def open_unit(node: Node, new: NewUnit, actor: Actor, command_id: UUID) -> int:
-    """Open the office, or name it anew; its position once it is in the ledger. Raises as the append of the node."""
+def open_unit(node: Node, new: NewUnit, actor: Actor, key: UUID) -> int:
+    """Open the office, or name it anew, once under `key`; its position in the ledger. Raises as the node's append."""
+    command_id = node.journal.of_account(actor.account, key)
     digest = node.journal.digest(command_id, msgspec.json.encode(new))
     with node.journal.turn() as turn:
         event = _opened(f"{node.here}.{new.short}", new.name, node, actor, turn.now_us)

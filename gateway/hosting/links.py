@@ -12,14 +12,15 @@ from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
 from sync.exchange.channel_postgres import PostgresChannel
 from sync.exchange.exchange import Exchange, Standing, found
+from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
 from sync.exchange.station import Station
 from sync.exchange.status import ChildStatus, FaultStatus, OwnStatus, child_statuses, faults, own_status
 from sync.exchange.store_postgres import PostgresStore
-from sync.ledger.append import NewEvent
 from sync.ledger.writer import Writer
 from sync.proofs.tree import Proof
+from sync.sealed.custody_postgres import Statement
 from sync.trust.certificates import Directory, Enrolment
 from sync.trust.keys import NodeKeys
 
@@ -48,7 +49,7 @@ class Links:
             found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
             directory = Directory(enrolment.root_fingerprint).adding_all(tx.certificates())
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
-        self.exchange = Exchange(station, directory, writer, self._store, self._above, self._below, clock.now_us)
+        self.exchange = Exchange(station, directory, self._store, self._above, self._below, clock.now_us)
         self._witness = WitnessClient(config.witness, self._store, clock.now_us) if config.witness else None
         self._tip = writer.tip
         self._pumping: Pumping | None = None
@@ -109,9 +110,10 @@ class Links:
         """Every certificate known here."""
         return self.exchange.trust.directory
 
-    def admit(self, request: str, valid_to_us: int, event_of: Callable[[str], NewEvent]) -> Enrolment:
-        """Enrol a direct subordinate; see `Exchange.admit`."""
-        return self.exchange.admit(request, self._clock.now_us(), valid_to_us, event_of)
+    def admit(self, request: str, validity_us: int, record: Callable[[str, Statement], str]) -> Enrolment:
+        """Enrol a direct subordinate from now on for `validity_us`; see `Exchange.admit`."""
+        now_us = self._clock.now_us()
+        return self.exchange.admit(request, now_us, now_us + validity_us, record)
 
     def cosigned_size(self) -> int:
         """How much of the own log is secured."""
@@ -143,6 +145,16 @@ class Links:
         """The faults that stand, the latest first."""
         with self._store.transaction() as tx:
             return faults(tx)
+
+    def fault(self, fault: Fault) -> None:
+        """Let one stand that was found beside the exchange."""
+        with self._store.transaction() as tx:
+            tx.fault([fault], self._clock.now_us())
+
+    def heal(self, kind: str, subject: str) -> None:
+        """Such a one is over, if it stood."""
+        with self._store.transaction() as tx:
+            tx.heal([kind], [subject], self._clock.now_us())
 
     def standing(self) -> Standing:
         """Whether the next one up holds what this node holds; asked by a node from a backup.

@@ -13,7 +13,7 @@ from domain.errors import DomainError
 from domain.events import CaseId
 from gateway.casework.denunciations import Denunciation
 from gateway.casework.receipts import Receipt
-from gateway.casework.receiving import leaf_of_file, petitioner, registered_case
+from gateway.casework.receiving import act_for_petitioner, leaf_of_file, registered_case
 from gateway.node import Node
 from gateway.pages.forms import Form, FormInvalid, Given, Problems, SentForm
 from gateway.pages.registering import key_of, register_command
@@ -47,9 +47,8 @@ def file(request: Request, form: SentForm) -> Response:
     """Register the matter and show its receipt. Not a redirect: an address that opens a receipt would be a secret."""
     node: Node = request.app.state.node
     try:
-        key = key_of(form)
         command = register_command(form, _fixed(form, node))
-        recorded = node.desk.do(command, petitioner(node, key), key)
+        recorded = act_for_petitioner(node, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
         given = Given(form.fields)
         key_again = given.get("key") or uuid4()
@@ -115,7 +114,7 @@ def rate(request: Request, form: SentForm) -> Response:
     try:
         values = {name: form.get(name) for name in ("office", "unit", "comment")}
         command = convert(values | {"case": str(reading.file.case)}, Rate, strict=False)
-        node.desk.do(command, petitioner(node, key_of(form)), key_of(form))
+        act_for_petitioner(node, command, key_of(form))
     except DomainError as refusal:
         return _followed(request, leaf, Problems(refusal))
     return _followed(request, leaf, Problems(), rated=True)

@@ -1,10 +1,9 @@
 """The confidential desk of this organ: sealed letters, opened one by one, each opening recorded before it is shown."""
 
-from uuid import UUID, uuid4
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from gateway.casework.denunciations import Leaf
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import SentForm, visitor_of
@@ -24,12 +23,12 @@ def show(request: Request) -> Response:
     return page(request, "sealed.html", waiting=node.denunciations.waiting(), opened=None)
 
 
-@router.post("/sealed/{item}")
-def read(request: Request, item: UUID, form: SentForm) -> Response:
+@router.post("/sealed/{log_id}/{seq}")
+def read(request: Request, log_id: int, seq: int, form: SentForm) -> Response:
     """One letter, opened."""
     node: Node = request.app.state.node
     visitor = _confidential(visitor_of(request))
-    opened = node.denunciations.open(item, visitor.account.actor, uuid4())
+    opened = node.denunciations.open(Leaf(log_id, seq), visitor.account.actor)
     return page(request, "sealed.html", waiting=[], opened=opened)
 
 

@@ -189,7 +189,7 @@ def carry_out(request: Request, node: Node, account: Account, command: AnyComman
         CaseReading.for_account(node, case, account)
     tag, outcomes = str(command.__struct_config__.tag), request.app.state.outcomes
     try:
-        done = node.desk.do(command, account.actor, key)
+        done = node.desk.do(command, account.actor, node.journal.of_account(account.id, key))
     except DomainError as refusal:
         outcomes.labels(tag, refusal.code).inc()
         raise

@@ -12,7 +12,7 @@ from domain.commands import Claim, Line, Petitioner, Rate, Register, Text
 from domain.events import CaseId, MatterClass, Rating
 from gateway.casework.denunciations import Denunciation
 from gateway.casework.receipts import Receipt
-from gateway.casework.receiving import leaf_of_file, petitioner, registered_case
+from gateway.casework.receiving import act_for_petitioner, leaf_of_file, registered_case
 from gateway.hosting.status import NodeStatus
 from gateway.node import Node
 from gateway.reading.case_reading import CaseReading
@@ -109,7 +109,7 @@ def file_petition(request: Request, key: CommandKey, given: Annotated[Petition, 
         body=given.body,
         claims=given.claims,
     )
-    recorded = node.desk.do(command, petitioner(node, key), key)
+    recorded = act_for_petitioner(node, command, key)
     case = registered_case(recorded.events)
     return answer(_receipt_file(case, node.receipts.of(case)), 201)
 
@@ -147,7 +147,7 @@ def rate(
     leaf = _leaf(node, given.receipt, given.code)
     case = node.receipts.find(leaf)
     command = Rate(case=case, office=given.office, unit=given.unit, comment=given.comment)
-    node.desk.do(command, petitioner(node, key), key)
+    act_for_petitioner(node, command, key)
     return answer(CaseReading.for_petitioner(node, leaf).followed())
 
 

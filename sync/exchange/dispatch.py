@@ -69,8 +69,8 @@ class DispatchStore(TreeReader, Protocol):
     def parts(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Part]]:
         """For every (log_id, first, end): what lies beside these leaves."""
 
-    def onward(self, items: Sequence[UUID]) -> dict[UUID, Division]:
-        """For which organ below each of these own sealed items was written; those for nobody below are left out."""
+    def onward(self, streams: Sequence[UUID]) -> dict[UUID, Division]:
+        """For which organ below the own sealed item of each stream is; those for nobody below are left out."""
 
     def enqueue(self, child: Division, items: Sequence[Item], now_us: int) -> None:
         """The next number of the child's downward sequence."""

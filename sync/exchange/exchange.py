@@ -4,9 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import sha256
 from typing import Final, Literal
-from uuid import UUID, uuid5
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
@@ -23,9 +21,8 @@ from sync.exchange.pump import Bell
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Up
-from sync.ledger.append import Append, NewEvent
-from sync.ledger.writer import Writer
 from sync.proofs.tree import OWN_LOG, Proof, proof_for, seal
+from sync.sealed.custody_postgres import Statement
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, read_certificate
 from sync.trust.introducing import introduce
 
@@ -38,7 +35,6 @@ KEEP_DOWN_US: Final = LAST_COPY_US
 """So long a child that was restored from a backup can have its downward sequence again."""
 
 _TRIM_EVERY_S: Final = 10.0
-_ENROLMENTS: Final = UUID("6f0e7a2c-52a1-4f43-9f0b-3a1e5a0d9c77")
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
 
@@ -75,7 +71,6 @@ class Exchange:
         self,
         station: Station,
         directory: Directory,
-        writer: Writer,
         store: PostgresStore,
         above: Channel | None,
         below: Channel | None,
@@ -92,7 +87,6 @@ class Exchange:
         self.trust = Trust(directory)
         self.to_parent = Bell()
         self.to_children = Bell()
-        self._writer = writer
         self._store = store
         self._above = above
         self._below = below
@@ -358,27 +352,21 @@ class Exchange:
             return proof_for(tx, seq, witness)
 
     def admit(
-        self, request: str, valid_from_us: int, valid_to_us: int, event_of: Callable[[str], NewEvent]
+        self, request: str, valid_from_us: int, valid_to_us: int, record: Callable[[str, Statement], str]
     ) -> Enrolment:
         """Enrol a direct subordinate: sign its certificate, record it, trust it; what to carry back to it.
 
-        event_of: makes the `node.enrolled.v0` of a certificate's text. Raises CertificateRefused, AlreadyEnrolled,
-        LedgerError. A repeated request changes nothing and gives the same certificate, also after an unknown outcome.
+        record: appends the `node.enrolled.v0` of a certificate's text, and with it the statement that keeps the
+        certificate; gives the text as recorded: the first one, where an earlier try was stored unknown to its caller.
+        Raises CertificateRefused, AlreadyEnrolled, and what `record` does. A repeated request changes nothing and
+        gives the same certificate. One enrolment at a time: the next must find it.
         """
         directory = self.trust.directory
         text = enrol(request, self.station.here, self.station.signer, directory, valid_from_us, valid_to_us)
         if directory.adding(text) is not directory:
-            text = self._record_enrolment(request, text, event_of(text))
+            text = record(text, certificate_statement(text))
             self.trust.publish(directory.adding(text))
         return enrolment(self.trust.directory, text)
-
-    def _record_enrolment(self, request: str, text: str, event: NewEvent) -> str:
-        """The certificate as recorded: the first one, where an earlier try was stored unknown to its caller."""
-        certificate = read_certificate(text)
-        command_id = uuid5(_ENROLMENTS, f"{certificate.division}/{certificate.serial}")
-        digest = sha256(request.encode()).digest()
-        append = Append([event], command_id, digest, text.encode(), [certificate_statement(text)])
-        return self._writer.append(append).result().result.decode()
 
     def _moment(self) -> Moment:
         return Moment(self._now_us(), self._elapsed_s())

@@ -245,10 +245,10 @@ class PostgresLinks(Statements):
         """All of them."""
         return [text for (text,) in self.rows("select body from certificate order by serial, division")]
 
-    def onward(self, items: Sequence[UUID]) -> dict[UUID, Division]:
+    def onward(self, streams: Sequence[UUID]) -> dict[UUID, Division]:
         """Those for nobody below are left out."""
-        rows = self.rows("select item, division from onward where item = any(%b)", (list(items),))
-        return {item: Division(division) for item, division in rows}
+        rows = self.rows("select stream, division from onward where stream = any(%b)", (list(streams),))
+        return {stream: Division(division) for stream, division in rows}
 
     def certificates_between(self, after: int, upto: int | None, limit: int | None) -> list[Learned]:
         """In the order in which they became known."""
@@ -259,9 +259,9 @@ class PostgresLinks(Statements):
         return [Learned(*row) for row in self.rows(query, (after, upto, upto, limit))]
 
 
-def onward_statement(item: UUID, organ: Division) -> tuple[LiteralString, tuple[object, ...]]:
+def onward_statement(stream: UUID, organ: Division) -> tuple[LiteralString, tuple[object, ...]]:
     """The statement that says for which organ below an own sealed item is, for the append of its event."""
-    return "insert into onward (item, division) values (%s, %s)", (item, organ)
+    return "insert into onward (stream, division) values (%s, %s)", (stream, organ)
 
 
 def certificate_statement(text: str) -> tuple[LiteralString, tuple[object, ...]]:

@@ -99,8 +99,8 @@ class CommandReused(LedgerError):
 
     def __init__(self, command_id: UUID) -> None:
         super().__init__(
-            f"命令编号 {command_id} 已用于另一项操作,请换用新的编号",
-            f"command id {command_id} was already used for a different command; use a new id",
+            "该命令编号已用于另一项操作,请换用新的编号",
+            "this command id was already used for a different command; use a new id",
         )
         self.command_id = command_id
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, NewType
 from uuid import UUID
 
 import msgspec
@@ -107,8 +107,12 @@ class RecipientKey(msgspec.Struct, frozen=True):
         return recipient_key_id(self.public)
 
 
+CommandId = NewType("CommandId", UUID)
+"""Under which the ledger keeps a command. Made by `CommandSecret.command_id` alone."""
+
+
 class CommandSecret:
-    """Recognises a command that comes again, from a digest that is of no use to whoever reads the database.
+    """Recognises a command that comes again, by an id nobody else can make and a digest that tells nobody anything.
 
     A plain hash would confirm a guess at a name or a telephone number; this one cannot be computed without the secret.
     """
@@ -117,7 +121,16 @@ class CommandSecret:
         """secret: SECRET_BYTES random bytes, the same for the life of the node."""
         self._secret = secret
 
-    def digest(self, command_id: UUID, content: bytes) -> bytes:
+    def command_id(self, source: str, key: str) -> CommandId:
+        """The id of what `source` calls `key`, the same for the life of the node.
+
+        Keys come from outside and what the node does by itself can be foreseen, so that under a plain id one could
+        take the place of the other.
+        """
+        said = b"command-id\0" + msgspec.json.encode((source, key))
+        return CommandId(UUID(bytes=hmac.digest(self._secret, said, hashlib.sha256)[:16]))
+
+    def digest(self, command_id: CommandId, content: bytes) -> bytes:
         """HMAC-SHA256 (RFC 2104) over the id and what was sent under it."""
         return hmac.digest(self._secret, command_id.bytes + content, hashlib.sha256)
 

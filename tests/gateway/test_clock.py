@@ -96,7 +96,7 @@ def set_back(tmp_path: Path, by_us: int) -> None:
 def write_something(node: Node) -> None:
     actor = Actor(account=uuid4(), role="operator", unit=node.office)
     open_unit(node, NewUnit(short=f"u{uuid4().hex[:8]}", name="接访科"), actor, uuid4())
-    node.denunciations._record(lambda item: item.bytes * 4_096, uuid4(), b"letter")
+    node.denunciations._record(lambda item: item.bytes * 4_096, b"letter")
 
 
 def moments(node: Node) -> list[tuple[int, int]]:

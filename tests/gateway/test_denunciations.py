@@ -5,20 +5,25 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from domain.divisions import Division
-from domain.events import Actor, decode
+from domain.events import Actor, EventId, SealedItem, StreamId, decode, encode
 from domain.managing import ManagedAbove
-from gateway.casework.denunciations import Denunciation, ItemUnknown, tag_of_item
+from gateway.casework.denunciations import Denunciation, ItemUnknown, Leaf
 from gateway.hosting import config, founding
 from gateway.hosting.enrolling import enrol_child
 from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
-from sync.ledger.append import CommandReused
-from sync.sealed.sealed_item import ITEM_SIZES_BYTES
+from sync.exchange.status import FaultStatus
+from sync.ledger.append import Append, CommandReused, NewEvent
+from sync.ledger.reader import OWN
+from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.sealed_item import INNER_SIZES_BYTES, ITEM_SIZES_BYTES, Onward, seal_item
+from sync.sealed.sealing import Recipient, digest_text
 from tests.gateway.conftest import COUNTY, VILLAGE, Office, Town, changed, database, free_port, settings, wait_until
 from tests.gateway.hostile import fresh_key, nothing_happens, petition, refused
 from tests.gateway.test_pages import citizen, form
@@ -32,9 +37,10 @@ TEXT = "修路款被截留，账页附后"
 Nodes = dict[Division, Node]
 
 
-class Row(NamedTuple):
+class Held(NamedTuple):
     """A sealed item as a node holds it."""
 
+    leaf: Leaf
     body: bytes
     part: bytes
 
@@ -72,14 +78,64 @@ def desks(nodes: Nodes, item: UUID) -> list[Division]:
     return [code for code, node in nodes.items() if item in {one.item for one in node.denunciations.waiting()}]
 
 
-def sealed(node: Node, item: UUID | None = None) -> list[Row]:
+def sealed(node: Node, item: UUID | None = None) -> list[Held]:
     with node.pool.connection() as conn:
         rows = conn.execute(
-            "select ledger.body, beside.body from ledger join beside using (log_id, seq)"
-            " where topic = %s and coalesce(stream = %s, true) order by pos",
-            (tag_of_item(), item),
+            "select log_id, seq, ledger.body, beside.body from ledger join beside using (log_id, seq)"
+            " where topic = 'sealed.item.v0' order by pos"
         ).fetchall()
-    return [Row(bytes(body), bytes(part)) for body, part in rows]
+    held = [Held(Leaf(log_id, seq), bytes(body), bytes(part)) for log_id, seq, body, part in rows]
+    return [one for one in held if item in (None, item_of(one.body))]
+
+
+def item_of(body: bytes) -> UUID:
+    event = decode(body)
+    assert isinstance(event, SealedItem)
+    return event.item
+
+
+def leaves(node: Node, item: UUID) -> list[Leaf]:
+    return [one.leaf for one in sealed(node, item)]
+
+
+def read(node: Node, item: UUID) -> list[Denunciation]:
+    """Every letter of the desk that bears this id, opened."""
+    waiting = [one.leaf for one in node.denunciations.waiting() if one.item == item]
+    return [node.denunciations.open(leaf, officer(node)) for leaf in waiting]
+
+
+def publish(node: Node, item: UUID, ciphertext: bytes) -> None:
+    """What a dishonest node can do: sign a sealed item of its own making under any id."""
+    now_us = node.clock.now_us()
+    event = SealedItem(
+        id=EventId(uuid4()),
+        stream=StreamId(uuid4()),
+        version=1,
+        case=None,
+        node=node.here,
+        actor=Actor(account=UUID(int=0), role="system", unit=node.office),
+        occurred_us=now_us,
+        recorded_us=now_us,
+        cause=(),
+        law=None,
+        sealed=(),
+        item=item,
+        ciphertext=digest_text(ciphertext),
+    )
+    beside = keep_parts(event.stream, event.version, [ciphertext])
+    new = NewEvent(event.stream, event.version, "sealed.item.v0", None, encode(event))
+    node.append(Append([new], beside=beside)).result(10)
+
+
+def forged(node: Node, item: UUID, words: str) -> bytes:
+    """A letter for the county in one for the city to pass on, as a node seals it, under an id of its choice."""
+    typed = msgspec.json.encode({"type": "letter.v0", "form": letter(VILLAGE, words)})
+    inner = seal_item(node.around.recipient(COUNTY).key, item, typed, INNER_SIZES_BYTES)
+    return seal_item(node.around.recipient(CITY).key, item, Onward(COUNTY, inner).to_bytes())
+
+
+def unattended(node: Node) -> list[FaultStatus]:
+    return [fault for fault in node.links.faults() if fault.kind == "unattended"]
 
 
 def officer(node: Node) -> Actor:
@@ -92,11 +148,11 @@ def test_typed_anywhere_it_waits_on_the_desk_of_the_managing_organ_alone(nodes: 
 
     wait_until(lambda: desks(nodes, item) == [COUNTY])
 
-    opened = nodes[COUNTY].denunciations.open(item, officer(nodes[COUNTY]), uuid4())
-    assert opened == letter(VILLAGE)
+    assert read(nodes[COUNTY], item) == [letter(VILLAGE)]
     for code in (CITY, VILLAGE, OTHER_COUNTY, OTHER_VILLAGE):
-        with pytest.raises(ItemUnknown):
-            nodes[code].denunciations.open(item, officer(nodes[code]), uuid4())
+        for leaf in leaves(nodes[code], item):
+            with pytest.raises(ItemUnknown):
+                nodes[code].denunciations.open(leaf, officer(nodes[code]))
     if typed_at != VILLAGE:
         assert sealed(nodes[VILLAGE], item) == [], "not even sealed does it go to the node of the accused"
 
@@ -106,7 +162,7 @@ def test_one_that_is_passed_on_looks_like_every_other_and_is_passed_on_once(node
     wait_until(lambda: desks(nodes, item) == [COUNTY])
     typed, passed = sealed(nodes[CITY], item)
 
-    nodes[CITY].denunciations.arrived(item, typed.part, 0)  # offered again, as after a restart
+    nodes[CITY].denunciations.arrived(typed.leaf, item, typed.part, 0)  # offered again, as after a restart
 
     assert len(sealed(nodes[CITY], item)) == 2
     assert len(typed.part) == len(passed.part) == ITEM_SIZES_BYTES[0]
@@ -115,13 +171,53 @@ def test_one_that_is_passed_on_looks_like_every_other_and_is_passed_on_once(node
         assert secret not in typed.body + typed.part + passed.body + passed.part
 
 
+def test_a_second_letter_under_the_same_id_stops_nobody_and_hides_neither(nodes: Nodes) -> None:
+    village, county = nodes[OTHER_VILLAGE], nodes[COUNTY]
+    item = village.denunciations.file(letter(VILLAGE), uuid4())
+    wait_until(lambda: desks(nodes, item) == [COUNTY])
+    publish(village, item, forged(village, item, "另一封信"))
+
+    wait_until(lambda: len(read(county, item)) == 2)
+
+    assert {one.text for one in read(county, item)} == {TEXT, "另一封信"}
+    assert unattended(nodes[CITY]) == []
+
+
+def test_a_letter_under_the_id_of_a_stream_of_the_city_is_passed_on_like_any_other(nodes: Nodes) -> None:
+    village, city = nodes[OTHER_VILLAGE], nodes[CITY]
+    own = next(row.stream for row in city.reader.read(0, 100) if row.via == OWN)
+    publish(village, own, forged(village, own, TEXT))
+
+    wait_until(lambda: desks(nodes, own) == [COUNTY])
+
+    assert read(nodes[COUNTY], own) == [letter(VILLAGE)]
+
+
+def test_what_cannot_be_passed_on_is_a_fault_of_its_leaf_and_the_next_letter_goes_on(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    village, city = nodes[OTHER_VILLAGE], nodes[CITY]
+    with monkeypatch.context() as dishonest:  # as a superior that certified a key to which nothing can be sealed
+        dishonest.setattr(city.denunciations, "_recipient", lambda code: Recipient(code, bytes(32)))
+        lost = village.denunciations.file(letter(VILLAGE), uuid4())
+        wait_until(lambda: unattended(city) != [])
+    item = village.denunciations.file(letter(VILLAGE), uuid4())
+
+    wait_until(lambda: desks(nodes, item) == [COUNTY])
+
+    (fault,), (leaf,) = unattended(city), leaves(city, lost)
+    assert fault.subject == f"{city.around.origin(leaf.log_id)}#{leaf.seq}"
+    assert fault.detail == "OrganKeyInvalid"
+    assert not city.failed.is_set()
+
+
 def test_the_note_of_a_reading_tells_no_more_than_the_letter_itself(nodes: Nodes) -> None:
     county = nodes[COUNTY]
     item = county.denunciations.file(letter(VILLAGE), uuid4())
     wait_until(lambda: desks(nodes, item) == [COUNTY])
     reader = officer(county)
 
-    county.denunciations.open(item, reader, uuid4())
+    county.denunciations.open(leaves(county, item)[0], reader)
 
     (filed,), note = sealed(county, item), sealed(county)[-1]
     assert note.body != filed.body
@@ -171,7 +267,9 @@ def test_what_recognises_a_repeat_confirms_no_guess(nodes: Nodes) -> None:
     village, key = nodes[VILLAGE], uuid4()
     village.denunciations.file(letter(VILLAGE), key)
     with village.pool.connection() as conn:
-        ((digest,),) = conn.execute("select digest from command where id = %s", (key,)).fetchall()
+        ((digest,),) = conn.execute(
+            "select digest from command where id = %s", (village.journal.of_visitor(key),)
+        ).fetchall()
         ((ordinary,),) = conn.execute("select distinct octet_length(digest) from command").fetchall()
     assert len(digest) == ordinary == 32
 
@@ -196,7 +294,8 @@ def test_neither_metrics_nor_logs_tell_that_a_letter_was_handed_in_or_read(town:
         assert client.post("/api/denunciations", json=body | {"accused_unit": "x"}, headers=fresh_key()).is_client_error
         organ = office.browser("discipline")
         wait_until(lambda: item in organ.get("/sealed").text)
-        assert TEXT in organ.post(f"/sealed/{item}", form(organ.get("/sealed"), f"/sealed/{item}")).text
+        path = "/sealed/{}/{}".format(*leaves(office.node, UUID(item))[0])
+        assert TEXT in organ.post(path, form(organ.get("/sealed"), path)).text
         shown = client.get("/metrics").text
 
     requests = [line for line in said if line["event"] == "request"]

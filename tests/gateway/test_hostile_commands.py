@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import httpx2
 import pytest
 
+from domain.divisions import Division
+from gateway.hosting import founding
+from gateway.hosting.config import Identity, NodeConfig
 from tests.gateway.conftest import COUNTY, PASSWORD, Office, Town
 from tests.gateway.hostile import (
     api,
@@ -26,8 +30,27 @@ def test_11_one_key_for_two_commands(lone: Office) -> None:
     assert clerk.give(registration(), key).status_code == 201
     with nothing_happens(lone):
         refused(clerk.give(registration(title="别的事"), key), 409, "command_reused")
-        other = lone.client().post("/api/public/petitions", json=petition(), headers={"Idempotency-Key": key})
-        refused(other, 409, "command_reused")
+
+
+def test_11_one_key_of_several_people_is_several_keys(lone: Office) -> None:
+    body, key = registration(), str(uuid4())
+    first = api(lone, "clerk").give(body, key)
+    other = api(lone, "handler").give(body, key)
+    visitor = lone.client().post("/api/public/petitions", json=petition(), headers={"Idempotency-Key": key})
+    assert [first.status_code, visitor.status_code] == [201, 201]
+    assert other.json().get("case") != first.json()["case"], "nobody is given another's answer"
+    with lone.node.pool.connection() as conn:
+        assert conn.execute("select 1 from command where id = %s", (key,)).fetchall() == []
+
+
+def test_11_a_visitors_key_stands_in_the_way_of_no_enrolment(lone: Office, tmp_path: Path) -> None:
+    code = Division("410221100299")
+    identity = Identity(division=code, name="东村", tier="village", trust_domain="test.example", parent=COUNTY)
+    request = founding.found(tmp_path / "child", NodeConfig(node=identity))
+    key = str(uuid5(UUID("6f0e7a2c-52a1-4f43-9f0b-3a1e5a0d9c77"), f"{code}/1"))  # once the id of the enrolment
+    filed = lone.client().post("/api/public/petitions", json=petition(), headers={"Idempotency-Key": key})
+    assert filed.status_code == 201
+    assert len(lone.node.admit(request).certificates) == 2
 
 
 def test_11_one_command_six_times_at_once(lone: Office) -> None:

@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import msgspec
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 
 from domain.clocks import due, shanghai_date
 from domain.commands import AnyCommand
 from domain.divisions import tier_of
 from domain.events import Actor, HandedOver, LegOpened, Objected, ObjectionLapsed, Role, read
 from domain.limits import rule_on
+from gateway.backup.backup import make_backup
+from gateway.backup.backup_file import Cost
+from gateway.backup.restore import Changes, restore_backup
 from gateway.casework.desk import Recorded
 from gateway.hosting import config, founding
 from gateway.hosting.clock import SharedClock
@@ -28,8 +32,10 @@ from gateway.reading.health import health
 from gateway.web.app import build_app
 from sync.ledger.append import LedgerUnavailable
 from sync.ledger.writer import Writer
-from tests.gateway.conftest import COUNTY, Office, wait_until
+from tests.gateway.conftest import COUNTY, PASSWORD, Office, wait_until
+from tests.gateway.hostile import petition
 from tests.gateway.test_api import registration
+from tests.gateway.test_erasure import quiet
 
 OFFICE = f"{COUNTY}.office"
 ROADS = f"{COUNTY}.roads"
@@ -203,3 +209,43 @@ def test_a_node_that_brought_its_database_brings_it_back_when_it_is_killed(tmp_p
         assert not node.failed.is_set()
     finally:
         node.stop()
+
+
+PETITION = petition()
+
+
+def filed_by_visitor(node: Node, key: UUID) -> Any:
+    with TestClient(build_app(node), base_url="http://127.0.0.1") as client:
+        answer = client.post("/api/public/petitions", json=PETITION, headers={"Idempotency-Key": str(key)})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def test_no_visitors_key_keeps_the_node_from_what_it_does_by_itself(folder: Path) -> None:
+    with opened(folder) as node:
+        _, leg = handed_to_roads(node)
+        handed = next(e for row in node.reader.read(0, 100) if isinstance(e := read(row.body), HandedOver))
+        filed_by_visitor(node, uuid5(UUID("3f6d2b0e-8a54-4c0d-9d6b-5b6d1c0f7a21"), f"OpenLeg/{handed.id}"))
+        with tended(node):
+            wait_until(lambda: openings(node, leg) == 1)
+
+
+def test_a_repeat_gets_its_first_answer_after_a_restart_and_from_a_backup(
+    folder: Path, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    key = uuid4()
+    with opened(folder) as node:
+        first = filed_by_visitor(node, key)
+        with node.pool.connection() as conn:
+            acts = conn.execute("select count(*) from command").fetchone()
+    with opened(folder) as node:
+        assert filed_by_visitor(node, key)["case"] == first["case"]
+        make_backup(node.folder, node.dsn, tmp_path / "backup", PASSWORD, quiet, made_us=1, cost=Cost(64, 1, 1))
+    name = f"again_{uuid4().hex[:12]}"
+    postgres.create_database(name)
+    changes = Changes(database=config.Database(dsn=postgres.dsn(name)))
+    restore_backup(tmp_path / "backup", tmp_path / "again", PASSWORD, quiet, changes=changes)
+    with opened(tmp_path / "again") as node:
+        assert filed_by_visitor(node, key)["case"] == first["case"]
+        with node.pool.connection() as conn:
+            assert conn.execute("select count(*) from command").fetchone() == acts

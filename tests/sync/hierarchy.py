@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import psycopg
 
@@ -35,7 +35,7 @@ from sync.ledger.append import Append, Appended, NewEvent
 from sync.ledger.reader import Reader, Row
 from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
-from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.custody_postgres import Statement, keep_parts
 from sync.sealed.sealing import recipient_key_id
 from sync.trust.certificates import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
 from tests.sync.chance import Chance
@@ -211,7 +211,7 @@ class Node:
             self.certificates, self.pin = [text], fingerprint(text)
         else:
             enrolment = self.parent.exchange.admit(
-                self.request, START_US, START_US + YEARS_US, self.parent.enrolment_event(self.division)
+                self.request, START_US, START_US + YEARS_US, self.parent.recording(self.division)
             )
             self.certificates, self.pin = enrolment.certificates, enrolment.root_fingerprint
         self.start()
@@ -229,7 +229,6 @@ class Node:
         self.exchange = Exchange(
             self.station,
             directory,
-            self.writer,
             self.store,
             self.above if self.parent else None,
             self.below,
@@ -284,12 +283,17 @@ class Node:
             "sealed": (),
         }
 
-    def enrolment_event(self, division: Division) -> Callable[[str], NewEvent]:
-        def event_of(text: str) -> NewEvent:
-            envelope = self.envelope(UUID(int=99), None)
-            return new_event(ChildEnrolled(**envelope, division=division, name=division, certificate=text))
+    def recording(self, division: Division) -> Callable[[str, Statement], str]:
+        """Records the enrolment of a division once."""
 
-        return event_of
+        def record(text: str, beside: Statement) -> str:
+            envelope = self.envelope(UUID(int=99), None)
+            event = new_event(ChildEnrolled(**envelope, division=division, name=division, certificate=text))
+            command_id = uuid5(UUID(int=0), division)
+            append = Append([event], command_id, b"", text.encode(), [beside])
+            return self.writer.append(append).result().result.decode()
+
+        return record
 
     def say(self, shape: Any, case: UUID | None = None, stream: UUID | None = None, **fields: Any) -> AnyEvent:
         """Append one event of `shape` with these fields."""

@@ -268,8 +268,8 @@ def test_an_enrolment_stored_unknown_to_its_caller_is_not_done_again(pair: Hiera
     own = township.log(township.origin)
     root = Directory(township.pin).adding_all(township.certificates)
     township.exchange.trust = Trust(root)  # as where the answer of the writer was lost
-    event_of = township.enrolment_event(VILLAGE)
+    record = township.recording(VILLAGE)
     later_us = township.clock.now_us() + 5
-    assert township.exchange.admit(village.request, later_us, later_us + 9, event_of).certificates[-1] == certificate
+    assert township.exchange.admit(village.request, later_us, later_us + 9, record).certificates[-1] == certificate
     assert township.log(township.origin) == own
     assert township.query("select count(*) from certificate where division = %s", (VILLAGE,)) == [(1,)]
