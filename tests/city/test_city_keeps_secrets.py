@@ -142,9 +142,10 @@ def on_the_desk_of(living: Living, division: Division) -> set[str]:
 
 
 def place_of(living: Living, division: Division, item: str) -> str:
-    """Where the node's desk would open its first leaf that bears this id."""
-    bodies = living.rows(division, "select log_id, seq, body from ledger where topic = 'sealed.item.v0' order by pos")
-    return next(f"/sealed/{log_id}/{seq}" for log_id, seq, body in bodies if item.encode() in bytes(body))
+    """Where the node's desk would open its first leaf that bears this id; where it holds none, its very first leaf."""
+    rows = living.rows(division, "select log_id, seq, body from ledger where topic = 'sealed.item.v0' order by pos")
+    found = (f"/sealed/{log_id}/{seq}" for log_id, seq, body in rows if item.encode() in bytes(body))
+    return next(found, "/sealed/1/0")
 
 
 def sealed_items(living: Living, division: Division) -> int:
