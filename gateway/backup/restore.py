@@ -215,8 +215,9 @@ def _fill(conn: psycopg.Connection, contents: Contents, blocks: _Blocks, progres
     """Bring the database to where it was, tables and rows; the caller's transaction makes it all true at once."""
     for schema in contents.schemas:
         conn.execute("select set_config('search_path', %s, true)", (schema.name,))
-        for name, digest in sorted(schema.migrations.items()):
-            conn.execute(_script(schema.name, name, digest))
+        scripts = [_script(schema.name, name, digest) for name, digest in sorted(schema.migrations.items())]
+        for script in scripts:  # each of them known: a later one may rest on one that this program lacks
+            conn.execute(script)
     conn.execute("set local search_path to default")
     tables = [sql.Identifier(table.schema, table.name) for table in contents.tables]
     conn.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))  # rows that migrations put there
