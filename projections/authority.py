@@ -74,14 +74,32 @@ def facts_for(conn: psycopg.Connection, projection: Projection, rows: Iterable[L
 
 
 def in_effect(conn: psycopg.Connection, facts: Sequence[Fact]) -> list[Fact]:
-    """The same facts in order of position; those without effect keep everything but their event."""
+    """The same facts in order of position; those without effect keep everything but their event.
+
+    What was left out of this projection has none. What waits here to be judged waits in every other one, too.
+    """
     if not facts:
         return []
+    void, waiting = _void_and_waiting(conn, facts[0].pos, facts[-1].pos)
+    return [_as_judged(fact, void, waiting) for fact in facts]
+
+
+def _void_and_waiting(conn: psycopg.Connection, first_pos: int, last_pos: int) -> tuple[set[int], dict[int, UUID]]:
+    """Positions without effect, and positions not judged yet with the key that they wait under."""
     found = conn.execute(
-        f"select pos from {LIVE}.without_effect where pos between %s and %s", (facts[0].pos, facts[-1].pos)
-    )
-    void = {pos for (pos,) in found}
-    return [msgspec.structs.replace(fact, event=None) if fact.pos in void else fact for fact in facts]
+        f"""select pos, null::uuid from {LIVE}.without_effect where pos between %(first)s and %(last)s union all
+            select pos, null::uuid from {LIVE}.skipped
+            where projection = %(name)s and pos between %(first)s and %(last)s union all
+            select pos, key from {LIVE}.parked where projection = %(name)s and pos between %(first)s and %(last)s""",
+        {"name": Authority.name, "first": first_pos, "last": last_pos},
+    ).fetchall()
+    return {pos for pos, key in found if key is None}, {pos: key for pos, key in found if key is not None}
+
+
+def _as_judged(fact: Fact, void: set[int], waiting: dict[int, UUID]) -> Fact:
+    if fact.pos in waiting:
+        return msgspec.structs.replace(fact, key=waiting[fact.pos], fault=fact.fault or "not judged yet")
+    return msgspec.structs.replace(fact, event=None) if fact.pos in void else fact
 
 
 def _stored(rows: Rows[StandingRow], case_id: UUID) -> Standing:

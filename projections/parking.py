@@ -6,7 +6,8 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from projections.authority import facts_for
+from projections.authority import Authority, facts_for
+from projections.catalogue import PROJECTIONS
 from projections.projection import Fact, Projection, ReadAfter
 from projections.store import LIVE, Store
 
@@ -64,12 +65,13 @@ def parked(conn: psycopg.Connection) -> list[ParkedKey]:
 def retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> ParkedKey | None:
     """Fold the parked events of `key` once more, in one transaction; returns what is parked now, None if nothing.
 
-    Events that concern every case (a holiday notice) and came in the meantime are folded for this case again.
-    Raises NotParked.
+    Events that concern every case (a holiday notice) and came in the meantime are folded for this case again. What
+    waited in other views until it is judged here is tried there, too. Raises NotParked.
     """
     with conn.transaction():
-        _retry(conn, read_after, projection, key)
-        return next((each for each in parked(conn) if (each.projection, each.key) == (projection.name, key)), None)
+        if not _retry(conn, read_after, projection, key):
+            raise NotParked(projection.name, key)
+        return _waiting(conn, projection, key)
 
 
 def skip(
@@ -92,10 +94,8 @@ def skip(
             f"insert into {LIVE}.skipped (projection, pos, key, topic, reason, account) values (%s,%s,%s,%s,%s,%s)",
             (projection.name, row[0], key, row[1], reason, account),
         )
-        try:
-            return retry(conn, read_after, projection, key)
-        except NotParked:
-            return None
+        _retry(conn, read_after, projection, key)
+        return _waiting(conn, projection, key)
 
 
 def skipped(conn: psycopg.Connection, projection: Projection) -> frozenset[int]:
@@ -193,14 +193,23 @@ def _lock(conn: psycopg.Connection, projection: Projection) -> None:
     conn.execute(f"select pos from {LIVE}.position where projection = %s for update", (projection.name,))
 
 
-def _retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> None:
+def _waiting(conn: psycopg.Connection, projection: Projection, key: UUID) -> ParkedKey | None:
+    return next((each for each in parked(conn) if (each.projection, each.key) == (projection.name, key)), None)
+
+
+def _retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> bool:
+    """Whether anything of `key` was parked in `projection`."""
     _lock(conn, projection)
     freed = conn.execute(
         f"delete from {LIVE}.parked where projection = %s and key = %s returning pos", (projection.name, key)
     ).fetchall()
-    if not freed:
-        raise NotParked(projection.name, key)
-    own = sorted(pos for (pos,) in freed)
-    shared = projection.shared_after(conn, LIVE, own[0])
-    rows = [read_after(pos - 1, 1)[0] for pos in sorted({*own, *shared})]
-    fold_or_park(conn, LIVE, projection, facts_for(conn, projection, rows), only=key)
+    if freed:
+        own = sorted(pos for (pos,) in freed)
+        shared = projection.shared_after(conn, LIVE, own[0])
+        rows = [read_after(pos - 1, 1)[0] for pos in sorted({*own, *shared})]
+        fold_or_park(conn, LIVE, projection, facts_for(conn, projection, rows), only=key)
+    if projection.name == Authority.name:
+        for other in PROJECTIONS:
+            if other.name != Authority.name:
+                _retry(conn, read_after, other, key)
+    return bool(freed)

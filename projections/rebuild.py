@@ -8,10 +8,11 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from projections.authority import Authority, facts_for
+from projections.authority import WITHOUT_EFFECT, Authority, facts_for
+from projections.catalogue import PROJECTIONS
 from projections.parking import Gate, fold_or_park, is_poison, skipped
 from projections.projection import LedgerRow, Projection, ReadAfter
-from projections.runner import LedgerGap, batch_after, positions, prepare, table_names
+from projections.runner import LedgerGap, batch_after, make_anew, positions, prepare, table_names
 from projections.store import LIVE, Store, add_indexes, create
 
 BESIDE: Final = "views_beside"
@@ -70,6 +71,7 @@ def check(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
 def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> Rebuilt:
     """Build beside as far as events are judged, and put it in the place of the live one, in one transaction.
 
+    Where the projection that judges comes out otherwise, all the others are made anew.
     Raises RebuildBusy; psycopg.errors.LockNotAvailable where readers hold the live tables for longer than ten
     seconds: nothing has changed then, and calling it again is safe.
     """
@@ -81,6 +83,7 @@ def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projecti
             live_pos = positions(conn, [projection], lock=True)[projection.name]
             _catch_up(conn, read_after, projection, live_pos)
             pos = max(_position(conn), live_pos)
+            is_otherwise = projection.name == Authority.name and _judges_otherwise(conn, live_pos)
             for table in table_names(projection):
                 conn.execute(f"drop table {LIVE}.{table}")
                 conn.execute(f"alter table {BESIDE}.{table} set schema {LIVE}")
@@ -88,6 +91,8 @@ def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projecti
             conn.execute(f"insert into {LIVE}.parked select * from {BESIDE}.parked")
             conn.execute(f"update {LIVE}.position set pos = %s where projection = %s", (pos, projection.name))
             conn.execute(f"drop schema {BESIDE} cascade")
+            if is_otherwise:
+                _make_others_anew(conn)
     return Rebuilt(projection=projection.name, pos=pos, difference=None)
 
 
@@ -190,6 +195,24 @@ def _judged_pos(conn: psycopg.Connection, projection: Projection) -> int | None:
         return None
     row = conn.execute(f"select pos from {LIVE}.position where projection = %s", (Authority.name,)).fetchone()
     return int(row[0]) if row else None
+
+
+def _judges_otherwise(conn: psycopg.Connection, upto: int) -> bool:
+    """Whether other events up to a position are without effect, or wait to be judged, than live."""
+    judged = (
+        f"select pos, 'void' as word from {schema}.{WITHOUT_EFFECT.name} where pos <= %(upto)s union all "
+        f"select pos, 'waits' from {schema}.parked where projection = %(name)s and pos <= %(upto)s"
+        for schema in (LIVE, BESIDE)
+    )
+    unlike = f"select from ({' union all '.join(judged)}) both_sides group by pos, word having count(*) = 1 limit 1"
+    return conn.execute(unlike, {"upto": upto, "name": Authority.name}).fetchone() is not None
+
+
+def _make_others_anew(conn: psycopg.Connection) -> None:
+    followed = positions(conn, PROJECTIONS)
+    for projection in PROJECTIONS:
+        if projection.name in followed and projection.name != Authority.name:
+            make_anew(conn, projection)
 
 
 def _position(conn: psycopg.Connection) -> int:

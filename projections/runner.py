@@ -78,7 +78,7 @@ class Runner:
         """Fold one batch; returns how many events it held, 0 when the ledger has nothing new."""
         if self._conn is None:
             self.prepare()
-        rows = batch_after(self._read_after, self._pos)
+        rows = batch_after(self._read_after, self._pos) or self._put_back()
         if rows:
             self._move_to(self._fold(rows))
         return len(rows)
@@ -143,6 +143,14 @@ class Runner:
             )
         return last
 
+    def _put_back(self) -> Sequence[LedgerRow]:
+        """What is to be folded again where a rebuild has had views made anew; nothing else wakes an idle runner."""
+        reached = () if self._conn is None else positions(self._conn, self._projections).values()
+        if min(reached, default=self._pos) >= self._pos:
+            return ()
+        self._move_to(min(reached))
+        return batch_after(self._read_after, self._pos)
+
     def _move_to(self, pos: int) -> None:
         with self._moved:
             self._pos = pos
@@ -150,36 +158,49 @@ class Runner:
 
 
 def prepare(conn: psycopg.Connection, projections: Sequence[Projection]) -> None:
-    """Make the live tables that are missing; a projection that is new, or of another shape, starts at position 0."""
+    """Make the live tables that are missing; a projection that is new, or of another shape, starts at position 0.
+
+    So does the one that judges, whichever is asked for: nothing is folded by what an earlier program has judged.
+    """
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtext('huiyin.projections'))")
         for name in ("position", "parked", "skipped", WITHOUT_EFFECT.name):
             create(conn, LIVE, name)
+        judge = Authority()
+        if _stored_shape(conn, judge) not in (None, shape_of(judge)):
+            make_anew(conn, judge)
         for projection in projections:
-            _prepare(conn, projection)
+            if _stored_shape(conn, projection) != shape_of(projection):
+                make_anew(conn, projection)
 
 
-def _prepare(conn: psycopg.Connection, projection: Projection) -> None:
-    """A table as an earlier program made it cannot be folded into; whatever it held stands in the ledger."""
-    shape = shape_of(projection)
-    stored = conn.execute(f"select shape from {LIVE}.position where projection = %s", (projection.name,)).fetchone()
-    if stored not in (None, (shape,)):
-        _log.warning("%s is of another shape and is made anew from the ledger", projection.name)
-        for name in table_names(projection):
-            conn.execute(f"drop table if exists {LIVE}.{name}")
-        for name in ("parked", "position"):
-            conn.execute(f"delete from {LIVE}.{name} where projection = %s", (projection.name,))
+def make_anew(conn: psycopg.Connection, projection: Projection) -> None:
+    """Empty tables as this program makes them, at position 0; whatever they held stands in the ledger."""
+    _log.info("%s is made anew from the ledger", projection.name)
     for name in table_names(projection):
+        conn.execute(f"drop table if exists {LIVE}.{name}")
         create(conn, LIVE, name)
-    conn.execute(f"insert into {LIVE}.position values (%s, 0, %s) on conflict do nothing", (projection.name, shape))
+    conn.execute(f"delete from {LIVE}.parked where projection = %s", (projection.name,))
+    conn.execute(
+        f"insert into {LIVE}.position values (%s, 0, %s) "
+        "on conflict (projection) do update set pos = 0, shape = excluded.shape",
+        (projection.name, shape_of(projection)),
+    )
+
+
+def _stored_shape(conn: psycopg.Connection, projection: Projection) -> str | None:
+    row = conn.execute(f"select shape from {LIVE}.position where projection = %s", (projection.name,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def shape_of(projection: Projection) -> str:
-    """What its stored rows depend on besides the ledger, in hex: the edition of its fold, the text of its tables, and
-    which events can be read at all, so that those of a newer version find their place after the upgrade."""
+    """What its stored rows depend on besides the ledger, in hex: the edition of its fold, the text of its tables, which
+    events can be read at all, so that those of a newer version find their place after the upgrade, and how events
+    are judged."""
     tables = b"".join(map(table_script, table_names(projection)))
     readable = " ".join(sorted(TAGS)).encode()
-    return sha256(b"%d\n%b\n%b" % (projection.edition, readable, tables)).hexdigest()
+    judge = b"" if projection.name == Authority.name else shape_of(Authority()).encode()
+    return sha256(b"%d\n%b\n%b\n%b" % (projection.edition, readable, tables, judge)).hexdigest()
 
 
 def table_names(projection: Projection) -> tuple[str, ...]:
