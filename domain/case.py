@@ -158,18 +158,13 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
         final = (OpinionIssued, Replied, Declined)
         return any(paper.leg == leg.id and isinstance(paper, final) for paper in self.papers.values())
 
-    def grants(self, subject: str) -> tuple[KeyGranted, ...]:
-        """The grants of the subject's key that count."""
-        return self.keys.get(subject, Holders()).counted
-
     def custodians(self, subject: str) -> frozenset[Division]:
         """Every node that was given the subject's key; each signs an erasure."""
         return self.keys.get(subject, Holders()).custodians
 
     def readers(self, subject: str) -> frozenset[Division]:
         """The custodians who were given the subject's key to read with it, which an escrow is not."""
-        given = (one for grant in self.grants(subject) for one in grant.grants)
-        return frozenset(one.custodian for one in given if one.purpose != "escrow")
+        return self.keys.get(subject, Holders()).readers
 
     def is_agreed(self, erasure: Erasure) -> bool:
         """Whether two persons of one custodian want it; a stranger's word erases nothing."""
@@ -400,8 +395,9 @@ def _paper(file: CaseFile, event: Paper) -> CaseFile:
 def _keys(file: CaseFile, event: KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed) -> CaseFile:
     change = msgspec.structs.replace
     if isinstance(event, KeyGranted):
-        holders = granted(file.keys.get(event.subject, Holders()), event)
-        return change(file, keys={**file.keys, event.subject: holders})
+        known = file.keys.get(event.subject)
+        holders = granted(known or Holders(), event)
+        return file if holders is known else change(file, keys={**file.keys, event.subject: holders})
     if isinstance(event, ErasureOrdered):
         return change(file, erasures={event.erasure: Erasure(ordered=event), **file.erasures})
     erasure = file.erasures.get(event.erasure)

@@ -28,31 +28,40 @@ def founder_of(subject: str) -> Division:
 
 
 class Holders(msgspec.Struct, frozen=True):
-    """Who was given one subject's key. counted: the grants by the founder, or by whom such a grant made a custodian.
+    """Who was given one subject's key, by its founder or by whom such a grant made a custodian.
 
-    custodians: whom those name, the founder included where it says so; each signs an erasure. others: by author,
-    the grants of whoever is no custodian (yet), so that nobody slips in a key of his own.
+    custodians: each signs an erasure; the founder is one where it says so. readers: those who were given it to read
+    with it, which an escrow is not. others: by author, whom those name who are no custodians (yet), and for what; so
+    nobody slips in a key of his own.
     """
 
-    counted: tuple[KeyGranted, ...] = ()
     custodians: frozenset[Division] = frozenset()
-    others: Mapping[Division, tuple[KeyGranted, ...]] = {}
+    readers: frozenset[Division] = frozenset()
+    others: Mapping[Division, frozenset[tuple[Division, str]]] = {}
+
+    def may_give(self, node: Division, subject: str) -> bool:
+        """Whether a grant by this node counts."""
+        return node in self.custodians or node == founder_of(subject)
 
 
 def granted(holders: Holders, event: KeyGranted) -> Holders:
-    """The holders after a grant. It costs what it adds, however many strangers have claimed the key before."""
-    if event.node not in holders.custodians and event.node != founder_of(event.subject):
-        waiting = (*holders.others.get(event.node, ()), event)
-        return msgspec.structs.replace(holders, others={**holders.others, event.node: waiting})
-    counted, custodians, others = [*holders.counted, event], set(holders.custodians), dict(holders.others)
-    fresh = [event]
-    while fresh:
-        new = {one.custodian for one in fresh.pop().grants} - custodians
+    """The holders after a grant; the same where it names nobody new, however often somebody says it again."""
+    given: frozenset[tuple[Division, str]] = frozenset((one.custodian, one.purpose) for one in event.grants)
+    if not holders.may_give(event.node, event.subject):
+        said = holders.others.get(event.node, frozenset())
+        others = {**holders.others, event.node: said | given}
+        return holders if given <= said else msgspec.structs.replace(holders, others=others)
+    custodians, readers, others = set(holders.custodians), set(holders.readers), dict(holders.others)
+    counting = [given]
+    while counting:
+        pairs = counting.pop()
+        new = {node for node, _ in pairs} - custodians
         custodians |= new
-        believed = [grant for node in sorted(new) for grant in others.pop(node, ())]
-        counted += believed
-        fresh += believed
-    return Holders(tuple(counted), frozenset(custodians), others)
+        readers |= {node for node, purpose in pairs if purpose != "escrow"}
+        counting += [others.pop(node) for node in new if node in others]
+    if (len(custodians), len(readers)) == (len(holders.custodians), len(holders.readers)):
+        return holders
+    return Holders(frozenset(custodians), frozenset(readers), others)
 
 
 def is_second_person(ordered: ErasureOrdered, event: ErasureConfirmed) -> bool:

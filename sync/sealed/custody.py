@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from domain.case import evolve
+from domain.case import CaseFile, evolve, has_effect
 from domain.divisions import Division
 from domain.errors import DomainError
 from domain.events import AnyEvent, CaseId, Grant, KeyGranted, Unknown
-from domain.keys import new_subject
+from domain.keys import Holders, new_subject
 from sync.sealed.commitment import Opening
 from sync.sealed.sealing import (
     DataKey,
@@ -131,19 +131,22 @@ class SubjectCustody(NamedTuple):
 
 def subject_custody(history: Iterable[Told], subject: str) -> SubjectCustody:
     """What the events of a case say of one subject's key: what `domain.case` makes of them, and where each key lies."""
-    known, file = list(history), None
-    for told in known:
-        file = evolve(file, told.event, told.seq)
+    file: CaseFile | None = None
+    heard: list[tuple[Told, KeyGranted]] = []
+    for told in history:
+        event = told.event
+        if isinstance(event, KeyGranted) and event.subject == subject and has_effect(file, event, told.seq):
+            heard.append((told, event))
+        file = evolve(file, event, told.seq)
     if file is None:
         return SubjectCustody((), None)
-    counted = {event.id: event for event in file.grants(subject)}
+    holders, due = file.keys.get(subject, Holders()), file.due_erasure(subject)
     grants = tuple(
         HeldGrant(told.log_id, told.seq, part, grant)
-        for told in known
-        if isinstance(told.event, KeyGranted) and counted.get(told.event.id) == told.event
-        for part, grant in enumerate(told.event.grants)
+        for told, event in heard
+        if holders.may_give(event.node, subject)
+        for part, grant in enumerate(event.grants)
     )
-    due = file.due_erasure(subject)
     return SubjectCustody(grants, due.ordered.erasure if due else None)
 
 
