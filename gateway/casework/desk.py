@@ -52,7 +52,7 @@ class Recorded(NamedTuple):
 
 
 class Desk:
-    """Safe for threads: decisions are taken one after the other, the commits of different cases are shared."""
+    """Safe for threads: decisions on one case come one after the other, the commits of different cases are shared."""
 
     def __init__(
         self,
@@ -117,12 +117,13 @@ class Desk:
             # Only a superior takes a matter over; who merely says so is not given the keys.
             if not all(node in tree.parents and tree.is_below(node, reader) for node in (self._here, leg.node)):
                 return
+            log, seq = self._where(known, taken.id) or (None, None)
+            cause = Cause(id=taken.id, log=log, seq=seq)
+            grants = self._sealer.hand_on(known.file, reader, cause, actor, self._journal.now_us())
+            if not grants:
+                return
             with self._journal.turn() as turn:
-                log, seq = self._where(known, taken.id) or (None, None)
-                cause = Cause(id=taken.id, log=log, seq=seq)
-                grants = self._sealer.hand_on(known.file, reader, cause, actor, turn.now_us)
-                if not grants:
-                    return
+                _, grants = _stamped([], grants, turn.now_us)
                 future = _append(turn, [], grants, command_id, self._journal.digest(command_id, b"hand on"), [])
             future.result(WAIT_S)
 
@@ -134,33 +135,34 @@ class Desk:
     ) -> Recorded:
         known = self._in_hand(command)
         file = known.file if known else None
+        now_us = self._journal.now_us()
+        ids = fresh(now_us)
+        main = EventId(next(ids))
+        seal = self._sealer.seal(command, file, main)
+        statements = list(beside)
+
+        def number(tag: str) -> str:
+            text, keep = self._numbers.draw(tag, now_us)
+            statements.append(keep)
+            return text
+
+        situation = msgspec.structs.asdict(self._situation(actor, now_us))
+        context = Context(
+            **situation,
+            ids=itertools.chain((main,), ids),
+            number=number,
+            sealed=(seal.sealed,) if seal else (),
+            where_known=lambda event: self._where(known, event),
+            last_known=self._last_known(command, file),
+        )
+        events = decide(file, command, context)
+        if not events:
+            return Recorded(self._reader.head().pos, file.case if file else None, (), repeated=True)
+        if seal is not None:
+            statements += keep_parts(events[0].stream, events[0].version, [seal.part])
+        grants = self._sealer.grants(events, seal, file, actor, now_us)
         with self._journal.turn() as turn:
-            now_us = turn.now_us
-            ids = fresh(now_us)
-            main = EventId(next(ids))
-            seal = self._sealer.seal(command, file, main)
-            statements = list(beside)
-
-            def number(tag: str) -> str:
-                text, keep = self._numbers.draw(tag, now_us)
-                statements.append(keep)
-                return text
-
-            situation = msgspec.structs.asdict(self._situation(actor, now_us))
-            context = Context(
-                **situation,
-                ids=itertools.chain((main,), ids),
-                number=number,
-                sealed=(seal.sealed,) if seal else (),
-                where_known=lambda event: self._where(known, event),
-                last_known=self._last_known(command, file),
-            )
-            events = decide(file, command, context)
-            if not events:
-                return Recorded(self._reader.head().pos, file.case if file else None, (), repeated=True)
-            if seal is not None:
-                statements += keep_parts(events[0].stream, events[0].version, [seal.part])
-            grants = self._sealer.grants(events, seal, file, actor, now_us)
+            events, grants = _stamped(events, grants, turn.now_us)
             future = _append(turn, events, grants, command_id, digest, statements)
         appended = future.result(WAIT_S)
         if appended.repeated:
@@ -209,6 +211,12 @@ class Desk:
         rows = self._reader.read(positions.start - 1, len(positions)) if positions else []
         events = tuple(decode(row.body) for row in rows)
         return Recorded(positions.stop - 1, events[0].case if events else None, events, repeated=True)
+
+
+def _stamped(events: list[AnyEvent], grants: list[Granted], now_us: int) -> tuple[list[AnyEvent], list[Granted]]:
+    """The same, recorded at the moment of its turn: what was decided may have waited for keys, and for other turns."""
+    stamped = [msgspec.structs.replace(event, recorded_us=now_us) for event in events]
+    return stamped, [(msgspec.structs.replace(grant, recorded_us=now_us), parts) for grant, parts in grants]
 
 
 def _append(

@@ -249,3 +249,26 @@ def test_a_repeat_gets_its_first_answer_after_a_restart_and_from_a_backup(
         assert filed_by_visitor(node, key)["case"] == first["case"]
         with node.pool.connection() as conn:
             assert conn.execute("select count(*) from command").fetchone() == acts
+
+
+def test_a_case_whose_keys_are_slow_to_come_holds_up_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(folder) as node:
+        reached, gate, seal = threading.Event(), threading.Event(), node.desk._sealer.seal
+
+        def slow(command: AnyCommand, *given: Any) -> Any:
+            if threading.current_thread() is waiting:
+                reached.set()
+                gate.wait(20)
+            return seal(command, *given)
+
+        monkeypatch.setattr(node.desk._sealer, "seal", slow)
+        filing = registration(issue_region=COUNTY, received_on="2026-11-20")
+        waiting = threading.Thread(target=lambda: do(node, "clerk", **filing))
+        waiting.start()
+        assert reached.wait(20)
+        do(node, "clerk", **filing)
+        gate.set()
+        waiting.join(20)
+        recorded = [event.recorded_us for row in node.reader.read(0, 100) if (event := read(row.body))]
+    assert recorded == sorted(recorded)
+    assert len(recorded) == 2 + 2 * 3
