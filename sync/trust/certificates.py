@@ -5,6 +5,7 @@ it with its log key, the root signs its own and is pinned by hash in every node.
 kind, signed by the key it asks for.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Annotated, TypeVar
@@ -12,7 +13,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from domain.divisions import Division, Tier, Topology, division
+from domain.divisions import Division, Tier, Topology, division, is_below
 from domain.errors import DomainError
 from sync.proofs.note import (
     KeyInvalid,
@@ -30,6 +31,12 @@ from sync.sealed.sealing import RECIPIENT_KEY_BYTES, Recipient, is_usable, recip
 
 MAX_SKEW_US = 10 * 60 * 1_000_000
 """How far two nodes' clocks may differ before a certificate counts as not yet or no longer valid."""
+
+MAX_CHILDREN = 1_000
+"""So many divisions a node below the root may certify: every certificate travels to every node."""
+
+MAX_SERIAL = 100
+"""So many certificates one division may have, for the same reason."""
 
 _CERTIFICATE = "huiyin-certificate/v0"
 _REQUEST = "huiyin-request/v0"
@@ -132,6 +139,7 @@ class Directory:
         self._by_division: dict[Division, tuple[Known, ...]] = {}
         self._by_origin: dict[str, tuple[Known, ...]] = {}
         self._parents: dict[Division, Division] = {}
+        self._children: Counter[Division] = Counter()
         self._topology: Topology | None = None
 
     @property
@@ -158,6 +166,7 @@ class Directory:
         grown._by_division = dict(self._by_division)
         grown._by_origin = dict(self._by_origin)
         grown._parents = dict(self._parents)
+        grown._children = self._children.copy()
         while waiting:
             ready = [text for text in waiting if grown._knows_issuer(read[text])] or waiting[:1]  # which says why not
             for text in ready:
@@ -239,12 +248,14 @@ class Directory:
         _verify(text, self._issuers(certificate, text))
         older = self._by_division.get(certificate.division, ())
         self._check_place(certificate, older)
+        self._check_reach(certificate, is_new=not older)
         _check_escrow(certificate)
         known = Known(certificate, text, log, witness)
         self._by_division[certificate.division] = (*older, known)
         self._by_origin[certificate.origin] = (*self._by_origin.get(certificate.origin, ()), known)
         if certificate.parent is not None:
             self._parents[certificate.division] = certificate.parent
+            self._children[certificate.parent] += not older
 
     def _issuers(self, certificate: Certificate, text: str) -> list[Verifier]:
         if certificate.parent is None:
@@ -274,6 +285,19 @@ class Directory:
             if step == certificate.division:
                 raise CertificateRefused("parent", "层级成环", "its division would be its own superior")
             step = self._parents.get(step)
+
+    def _check_reach(self, certificate: Certificate, *, is_new: bool) -> None:
+        """Only the root may place a division wherever it belongs; every other superior keeps to its own digits.
+
+        So nobody can take the place of a division elsewhere before its true superior enrols it.
+        """
+        issuer = certificate.parent
+        if issuer is None or issuer not in self._parents:
+            return
+        if not is_below(certificate.division, issuer):
+            raise CertificateRefused("area", "该区划不在签发机关的辖区内", "its division is outside its issuer's area")
+        if certificate.serial > MAX_SERIAL or (is_new and self._children[issuer] >= MAX_CHILDREN):
+            raise CertificateRefused("too_many", "签发的证书过多", "its issuer has certified too many")
 
 
 class Enrolment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,9 +4,11 @@ import pytest
 from domain.divisions import Division, Tier
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64, sign_note
 from sync.sealed.sealing import recipient_key_id
+from sync.trust import certificates
 from sync.trust.certificates import (
     MAX_SKEW_US,
     AlreadyEnrolled,
+    Certificate,
     CertificateRefused,
     Directory,
     Keys,
@@ -201,9 +203,8 @@ def test_a_certificate_counts_in_its_time_only_clocks_differing_a_little(
 def test_no_superior_can_take_a_division_from_another(
     root: Directory, city: Applicant, county: Applicant, township: Applicant
 ) -> None:
-    other = Applicant(OTHER_COUNTY, "county")
-    directory = below(below(root, city, county), city, other)
-    taken = below(directory, other, township)
+    directory = below(root, city, county)
+    taken = below(directory, city, township)
 
     assert refusal(below(directory, county, township), taken.chain(TOWNSHIP)[-1]) == "parent"
 
@@ -221,3 +222,49 @@ def test_no_division_becomes_its_own_superior(root: Directory, city: Applicant, 
 def test_a_text_that_is_no_certificate_is_refused_by_name(root: Directory, spoil: object) -> None:
     assert callable(spoil)
     assert refusal(root, spoil(root.chain(CITY)[0])) in ("malformed", "signature")
+
+
+def test_only_the_root_places_a_division_outside_its_own_digits(
+    root: Directory, city: Applicant, county: Applicant, township: Applicant
+) -> None:
+    directory = below(below(root, city, county), county, township)
+    zone = Applicant(Division("410371000000"), "county")
+    assert below(directory, city, zone).topology.path_up(zone.division) == (zone.division, CITY)
+    for squatter, code in ((township, OTHER_COUNTY), (county, zone.division), (township, "410221101000")):
+        squatted = Applicant(Division(code), "township")
+        with pytest.raises(CertificateRefused) as caught:
+            below(directory, squatter, squatted)
+        assert caught.value.reason == "area"
+
+
+def test_what_a_stranger_squatted_does_not_stand_in_the_way_of_the_true_superior(
+    root: Directory, city: Applicant, county: Applicant
+) -> None:
+    directory = below(root, city, county)
+    true, squatted = Applicant(OTHER_COUNTY, "county"), Applicant(OTHER_COUNTY, "county", seed=1)
+    forged = Certificate(
+        **msgspec.structs.asdict(squatted.wish),
+        parent=COUNTY,
+        escrow=None,
+        serial=1,
+        valid_from_us=FROM_US,
+        valid_to_us=TO_US,
+    )
+    assert refusal(directory, signed("certificate", forged, county)) == "area"
+    assert below(directory, city, true).topology.path_up(OTHER_COUNTY) == (OTHER_COUNTY, CITY)
+
+
+def test_nobody_below_the_root_certifies_without_end(
+    root: Directory, city: Applicant, county: Applicant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "MAX_CHILDREN", 2)
+    monkeypatch.setattr(certificates, "MAX_SERIAL", 2)
+    directory = below(root, city, county)
+    for number in (1, 2):
+        directory = below(directory, county, Applicant(Division(f"41022110{number}000"), "township"))
+    again = Applicant(Division("410221101000"), "township", seed=1, shard=2)
+    directory = below(directory, county, again)
+    for one_more in (Applicant(TOWNSHIP, "township"), Applicant(again.division, "township", seed=2, shard=3)):
+        with pytest.raises(CertificateRefused) as caught:
+            below(directory, county, one_more)
+        assert caught.value.reason == "too_many"
