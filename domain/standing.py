@@ -15,6 +15,7 @@ from domain.events import (
     Extended,
     HandedOver,
     LegId,
+    LegOpened,
     Objected,
     ObjectionLapsed,
     ObjectionRuled,
@@ -29,6 +30,9 @@ from domain.parts import node_of
 
 Act = HandedOver | Accepted | Declined | Extended | OpinionIssued | Replied | Closed | Objected | ObjectionLapsed
 """What only the unit that has the matter does, and what a directive that had not seen it leaves without effect."""
+
+Stake = tuple[LegId, int] | EventId
+"""A leg and the version of it that must have been seen, or an objection that must not have ended before."""
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -135,17 +139,26 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the petitioner deals with this node: the case was registered there, or given to it."""
         return self.registrar in {None, node} or any(leg.node == node for leg in self.legs.values())
 
-    def is_overtaken(self, event: AnyEvent) -> bool:
-        """Whether a directive took away the leg that `event` was written on, not having seen it; of a ruling, whether
-        silence had ended the objection before."""
+    def stake(self, event: AnyEvent) -> Stake | None:
+        """What the effect of `event` hangs on, which has happened here; null where nothing can take it away."""
         match event:
             case ObjectionRuled():
-                return self._is_ruled_too_late(event.objection)
+                return event.objection
             case Served():
-                paper = self.papers.get(event.paper)
-                return paper is not None and self._was_taken_before(*paper)
+                return self.papers.get(event.paper)
+            case LegOpened() if event.from_leg is not None:
+                return event.leg, event.version
             case _:
-                return isinstance(event, Act) and self._was_taken_before(event.leg, event.version)
+                return (event.leg, event.version) if isinstance(event, Act) else None
+
+    def is_lost(self, stake: Stake) -> bool:
+        """Whether a directive took away the leg, not having seen so much; or silence came before the ruling."""
+        return self._was_taken_before(*stake) if isinstance(stake, tuple) else self._is_ruled_too_late(stake)
+
+    def is_overtaken(self, event: AnyEvent) -> bool:
+        """Whether `event`, which its author had the right to write, has lost its effect by what is known now."""
+        stake = self.stake(event)
+        return stake is not None and self.is_lost(stake)
 
     def _was_taken_before(self, leg: LegId, version: int) -> bool:
         if self.registrar is None or leg not in self.legs or not any(one.directed_by for one in self.legs.values()):

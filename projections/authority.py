@@ -8,7 +8,8 @@ import msgspec
 import psycopg
 
 from domain.authority import AUTHORITY, judged
-from domain.standing import Standing
+from domain.events import AnyEvent, HandedOver, LegOpened, ObjectionLapsed, ObjectionRuled, SealedRead, TakenOver
+from domain.standing import Stake, Standing
 from projections.projection import Fact, LedgerRow, Projection, decode, topics_of
 from projections.store import LIVE, Row, Rows, Store, Table
 
@@ -20,25 +21,49 @@ class StandingRow(Row, gc=False, eq=False):
 
 
 class WithoutEffectRow(Row, gc=False, eq=False):
-    """An event without effect. node: its author's division."""
+    """See `projections/sql/without_effect.sql`."""
 
     pos: int
     topic: str
     node: str
+    overtaken: bool | None
+    decided_pos: int
 
 
 STANDING: Final = Table("standing", StandingRow, key=("case_id",))
-WITHOUT_EFFECT: Final = Table("without_effect", WithoutEffectRow, key=("pos",), live="false")
+WITHOUT_EFFECT: Final = Table("without_effect", WithoutEffectRow, key=("pos",), live="overtaken is not null")
+
+_MOVING: Final = (LegOpened, HandedOver, ObjectionRuled, ObjectionLapsed, TakenOver)
+"""After these, what was done before may have lost its effect, or have it again."""
+
+
+class Losable(msgspec.Struct):
+    """An event that may lose its effect by what comes later. is_lost: as it stands now."""
+
+    pos: int
+    topic: str
+    node: str
+    stake: Stake
+    is_lost: bool = False
+
+
+class Judged(msgspec.Struct):
+    """What is kept of a case. told: the positions of its events that their authors had the right to write."""
+
+    standing: Standing = Standing()
+    losable: list[Losable] = []
+    told: list[int] = []
+
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Standing)
+_decoder = msgspec.json.Decoder(Judged)
 
 
 class Authority:
     """See Projection. It comes before the others: they are handed what it leaves in effect."""
 
     name = "authority"
-    edition = 2
+    edition = 3
     tables = (STANDING, WITHOUT_EFFECT)
     other_tables = ()
     topics = topics_of(AUTHORITY)
@@ -47,20 +72,15 @@ class Authority:
         """What cannot be read has no effect on who stands where."""
         store.load(fact.case_id for fact in batch)
         rows, void = store.rows(STANDING), store.rows(WITHOUT_EFFECT)
-        before: dict[UUID, Standing] = {}
-        after: dict[UUID, Standing] = {}
+        cases: dict[UUID, Judged] = {}
         for fact in batch:
-            event, case_id = fact.event, fact.case_id
-            if event is None or case_id is None or type(event) not in AUTHORITY:
+            if fact.event is None or fact.case_id is None or type(fact.event) not in AUTHORITY:
                 continue
-            if case_id not in after:
-                before[case_id] = after[case_id] = _stored(rows, case_id)
-            after[case_id], is_lawful = judged(after[case_id], event, fact.seq)
-            if not is_lawful or after[case_id].is_overtaken(event):
-                void.append(WithoutEffectRow(case_id, fact.pos, fact.topic, event.node))
-        for case_id, standing in after.items():
-            if standing is not before[case_id]:
-                _keep(rows, case_id, standing)
+            if fact.case_id not in cases:
+                cases[fact.case_id] = _stored(rows, fact.case_id)
+            _judge(cases[fact.case_id], void, fact, fact.event)
+        for case_id, case in cases.items():
+            _keep(rows, case_id, case)
 
     def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
         """None."""
@@ -87,7 +107,8 @@ def in_effect(conn: psycopg.Connection, facts: Sequence[Fact]) -> list[Fact]:
 def _void_and_waiting(conn: psycopg.Connection, first_pos: int, last_pos: int) -> tuple[set[int], dict[int, UUID]]:
     """Positions without effect, and positions not judged yet with the key that they wait under."""
     found = conn.execute(
-        f"""select pos, null::uuid from {LIVE}.without_effect where pos between %(first)s and %(last)s union all
+        f"""select pos, null::uuid from {LIVE}.without_effect
+            where pos between %(first)s and %(last)s and overtaken is distinct from false union all
             select pos, null::uuid from {LIVE}.skipped
             where projection = %(name)s and pos between %(first)s and %(last)s union all
             select pos, key from {LIVE}.parked where projection = %(name)s and pos between %(first)s and %(last)s""",
@@ -102,15 +123,53 @@ def _as_judged(fact: Fact, void: set[int], waiting: dict[int, UUID]) -> Fact:
     return msgspec.structs.replace(fact, event=None) if fact.pos in void else fact
 
 
-def _stored(rows: Rows[StandingRow], case_id: UUID) -> Standing:
+def decided_late(conn: psycopg.Connection, first: int, last: int) -> dict[UUID, list[int]]:
+    """By case: the positions of its events, where one of these positions decided about an event before it."""
+    found = conn.execute(
+        f"""select case_id, body from {LIVE}.standing where case_id in (
+                select case_id from {LIVE}.without_effect where decided_pos between %s and %s and pos < decided_pos
+            ) order by case_id""",
+        (first, last),
+    )
+    return {case_id: _decoder.decode(body).told for case_id, body in found}
+
+
+def _judge(case: Judged, void: Rows[WithoutEffectRow], fact: Fact, event: AnyEvent) -> None:
+    case.standing, is_lawful = judged(case.standing, event, fact.seq)
+    if not is_lawful:
+        void.append(WithoutEffectRow(fact.key, fact.pos, fact.topic, event.node, None, fact.pos))
+        return
+    if not isinstance(event, SealedRead):
+        case.told.append(fact.pos)
+    stake = case.standing.stake(event)
+    if stake is not None:
+        case.losable.append(Losable(fact.pos, fact.topic, event.node, stake))
+    concerned = case.losable if isinstance(event, _MOVING) else case.losable[-1:] if stake is not None else []
+    for one in concerned:
+        if (is_lost := case.standing.is_lost(one.stake)) != one.is_lost:
+            one.is_lost = is_lost
+            _decide(void, fact, one)
+
+
+def _decide(void: Rows[WithoutEffectRow], fact: Fact, one: Losable) -> None:
+    known = next((row for row in void.of(fact.case_id) if row.pos == one.pos), None)
+    if known is None:
+        void.add(WithoutEffectRow(fact.key, one.pos, one.topic, one.node, one.is_lost, fact.pos))
+        return
+    known.overtaken, known.decided_pos = one.is_lost, fact.pos
+    void.touch(known)
+
+
+def _stored(rows: Rows[StandingRow], case_id: UUID) -> Judged:
     known = rows.of(case_id)
-    return _decoder.decode(known[0].body) if known else Standing()
+    return _decoder.decode(known[0].body) if known else Judged()
 
 
-def _keep(rows: Rows[StandingRow], case_id: UUID, standing: Standing) -> None:
-    body = _encoder.encode(standing).decode()
-    if known := rows.of(case_id):
+def _keep(rows: Rows[StandingRow], case_id: UUID, case: Judged) -> None:
+    body = _encoder.encode(case).decode()
+    known = rows.of(case_id)
+    if not known:
+        rows.add(StandingRow(case_id, body))
+    elif known[0].body != body:
         known[0].body = body
         rows.touch(known[0])
-    else:
-        rows.add(StandingRow(case_id, body))

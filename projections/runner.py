@@ -13,6 +13,7 @@ from domain.events import TAGS
 from projections.authority import WITHOUT_EFFECT, Authority, in_effect
 from projections.parking import fold_or_park
 from projections.projection import LedgerRow, Projection, ReadAfter, decode
+from projections.refold import refold
 from projections.store import LIVE, create, table_script
 
 BATCH_EVENTS = 500
@@ -137,6 +138,8 @@ class Runner:
                     fold_or_park(conn, LIVE, projection, due)
                 if projection.name == Authority.name:
                     batch = in_effect(conn, batch)
+                elif due:
+                    refold(conn, self._read_after, projection, first, last)
             conn.execute(
                 f"update {LIVE}.position set pos = %s where projection = any(%s) and pos < %s",
                 (last, list(reached), last),

@@ -1,4 +1,4 @@
--- Who stands where in each case, by which an event is judged: the JSON text of a `domain.authority.Standing`.
+-- Who stands where in each case, by which an event is judged: the JSON text of a `projections.authority.Judged`.
 create table standing (
     case_id uuid not null,
     body text not null

@@ -185,6 +185,21 @@ def test_what_a_holder_did_beyond_what_a_take_over_had_seen_is_without_effect_on
     city.at(office(CITY)).accepts(case)
 
 
+def test_the_petitioners_words_count_on_every_node_where_a_take_over_crossed_with_the_hand_over_there() -> None:
+    city, case = handed_down()
+    city.cut = {GAOYANG}
+    city.at(office(GAOYANG)).hands_over(case, office(LIUZHUANG))
+    city.syncs()
+    claim = ClaimId(city.fresh())
+    city.at(office(LIUZHUANG), "citizen").does(AmendClaim(case=case, claim=claim, change="added", text="还有"))
+    city.at(office(CITY), "leader").takes_over(case)
+    city.cut = set()
+    city.syncs()
+    for node in (CITY, QI, GAOYANG, LIUZHUANG):
+        assert claim in city.file(case, node).claims, node
+        assert city.holder(case, node) == office(CITY)
+
+
 @pytest.mark.parametrize("last_log", ["city.example/410223000000/1", "city.example/410221000000/1", "?", ""])
 def test_a_take_over_that_names_another_log_than_the_holders_takes_nothing(last_log: str) -> None:
     city, case = handed_down()

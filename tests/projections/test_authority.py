@@ -8,6 +8,8 @@ import pytest
 
 from domain import events
 from projections.rebuild import check
+from projections.runner import Runner
+from projections.store import FOREVER
 from projections.timeline import timeline
 from tests.projections.conftest import ALL, DUTIES, Follow
 from tests.projections.stories import COUNTY, OFFICE, WATER, Ledger, Story, an_id
@@ -117,6 +119,84 @@ def test_what_a_holder_wrote_after_a_take_over_stops_no_clock(follow: Follow, co
     before = views(conn)
     follow(story.closed(2, WATER, (0, 1)))
     assert views(conn) == before
+
+
+def taken_over(story: Story, seen: int) -> events.AnyEvent:
+    """The bureau takes the second leg over, having seen so many of its events."""
+    taken, bureau = an_id(story.name, "taken"), "410200000000.bureau"
+    fields = {"leg_version": seen, "last_log": f"x/{COUNTY}/1", "last_size": 0}
+    told = story.tell(events.TakenOver, bureau, taken, leg=story.leg(2), next_leg=taken, unit=bureau, **fields)
+    assert isinstance(told, events.TakenOver)
+    return told
+
+
+def shown(conn: psycopg.Connection) -> dict[str, list[tuple[object, ...]]]:
+    """What stands in the views, whichever position it came by."""
+    queries = {
+        "case_file": "select status, ending, holder_unit, closed_us, leg_count from views.case_file",
+        "claim": f"select claim, gone_pos = {FOREVER} from views.claim",
+        "custody": f"select leg, unit from views.custody where gone_pos = {FOREVER}",
+        "duty": f"select subject, rule, due_on, extra_days from views.duty where gone_pos = {FOREVER}",
+        "dispute": "select kind, leg from views.dispute",
+        "without_effect": "select topic, node from views.without_effect where overtaken is distinct from false",
+    }
+    return {name: conn.execute(f"{query} order by 1, 2").fetchall() for name, query in queries.items()}
+
+
+Learn = Callable[[list[events.AnyEvent]], dict[str, list[tuple[object, ...]]]]
+
+
+@pytest.fixture(params=["at once", "one by one"])
+def learn(request: pytest.FixtureRequest, runner: Runner, ledger: Ledger, conn: psycopg.Connection) -> Learn:
+    """What the views of an empty node show after it learned these events, which is what a rebuild would show."""
+
+    def views_after(told: list[events.AnyEvent]) -> dict[str, list[tuple[object, ...]]]:
+        runner.close()
+        conn.execute("drop schema views cascade; truncate ledger")
+        for event in told:
+            ledger.append([event])
+            if request.param == "one by one":
+                runner.step()
+        runner.step()
+        for projection in ALL:
+            assert check(conn, ledger.read, projection).difference is None
+        return shown(conn)
+
+    return views_after
+
+
+@pytest.mark.parametrize("has_notice", [True, False])
+def test_what_a_take_over_had_not_seen_is_undone_in_every_view_whichever_was_learned_first(
+    learn: Learn, has_notice: bool
+) -> None:
+    story = ordered_and_accepted()
+    if has_notice:
+        fields = {"year": 2026, "off": (date(2026, 5, 11),), "working": (), "source": "通知", "edition": 9}
+        story.tell(events.HolidaysNoticed, "410200000000.bureau", an_id("notice"), case=None, **fields)
+    before, seen = story.take(), story.version_of(story.leg(2)) - 1
+    late = story.handed_over(2, WATER, OFFICE).opened(3, OFFICE, mode="transfer").accepted(3, OFFICE).take()
+    taken = taken_over(story, seen)
+    views = learn([*before, *late, taken])
+    assert views == learn([*before, taken, *late])
+    assert [topic for topic, _ in views["without_effect"]].count("leg.accepted.v0") == 2
+    assert all(is_open for _, is_open in views["claim"])
+
+
+def test_what_a_take_over_from_below_cannot_take_back_has_its_effect_again(learn: Learn) -> None:
+    story = Story("up").registered()
+    before = story.take()
+    bureau = "410200000000.bureau"
+    late = story.accepted(1, OFFICE, kind="procedural").handed_over(1, OFFICE, bureau).take()
+    late += story.opened(2, bureau, mode="transfer").take()
+    taken, fields = an_id("taken"), {"leg_version": 1, "last_log": f"x/{OFFICE[:12]}/1", "last_size": 0}
+    story.tell(events.TakenOver, WATER, taken, leg=story.leg(1), next_leg=taken, unit=WATER, **fields)
+    (told,) = story.take()
+    views = learn([*before, *late, told])
+    assert views["without_effect"] == []
+    crossed = learn([*before, told, *late])
+    assert crossed["without_effect"] == []
+    assert crossed["duty"] == views["duty"]
+    assert crossed["claim"] == views["claim"]
 
 
 @pytest.mark.parametrize(("log_id", "counts"), [(1, True), (2, False)])
