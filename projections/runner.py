@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import accumulate
+from uuid import UUID
 
 import msgspec
 import psycopg
 
 from domain.events import TAGS
-from projections.authority import WITHOUT_EFFECT, Authority, in_effect
+from projections.authority import WITHOUT_EFFECT, Authority, decided_late, in_effect
 from projections.parking import fold_or_park
 from projections.projection import LedgerRow, Projection, ReadAfter, decode
 from projections.refold import refold
@@ -128,6 +129,7 @@ class Runner:
             raise RuntimeError("prepare() comes first")
         batch = decode(rows, self._topics)
         first, last = batch[0].pos, batch[-1].pos
+        anew: dict[UUID, list[int]] = {}
         with conn.transaction():
             reached = positions(conn, self._projections, lock=True)
             if min(reached.values()) != first - 1:
@@ -137,9 +139,9 @@ class Runner:
                 if due:
                     fold_or_park(conn, LIVE, projection, due)
                 if projection.name == Authority.name:
-                    batch = in_effect(conn, batch)
+                    batch, anew = in_effect(conn, batch), decided_late(conn, first, last)
                 elif due:
-                    refold(conn, self._read_after, projection, first, last)
+                    refold(conn, self._read_after, projection, anew, last)
             conn.execute(
                 f"update {LIVE}.position set pos = %s where projection = any(%s) and pos < %s",
                 (last, list(reached), last),
