@@ -26,8 +26,10 @@ def refold(
     for case_id, told in cases.items():
         for table in projection.tables:
             conn.execute(f"delete from {LIVE}.{table.name} where case_id = %s", (case_id,))
-        conn.execute(f"delete from {LIVE}.parked where projection = %s and key = %s", (projection.name, case_id))
+        waiting = conn.execute(
+            f"delete from {LIVE}.parked where projection = %s and key = %s returning pos", (projection.name, case_id)
+        )
         shared = projection.shared_after(conn, LIVE, told[0])
-        wanted = sorted({*told, *shared} - skipped(conn, projection))
+        wanted = sorted({*told, *shared, *(pos for (pos,) in waiting)} - skipped(conn, projection))
         rows = [read_after(pos - 1, 1)[0] for pos in wanted if pos <= upto_pos]
         fold_or_park(conn, LIVE, projection, facts_for(conn, projection, rows), only=case_id)
