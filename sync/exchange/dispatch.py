@@ -1,6 +1,6 @@
 """Who below is sent which event: case files with their openings, directives, later material, milestones."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
@@ -23,7 +23,10 @@ from sync.trust.certificates import Directory
 DISPATCHED: Final = "exchange.dispatched"
 """Ledger position up to which everything is on its way down that should be."""
 
-CASES_HELD: Final = 2_000
+EVENTS_HELD: Final = 50_000
+"""Case files are held as long as they were folded from no more events than this together, some 100 MB."""
+
+_CASES_AT_ONCE: Final = 20
 SEALED_ITEM: Final = str(SealedItem.__struct_config__.tag)
 _PAGE: Final = 500
 
@@ -90,10 +93,12 @@ class Dispatch:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._cases: OrderedDict[UUID, CaseFile] = OrderedDict()
+        self._folded: Counter[UUID] = Counter()  # events, by case held
 
     def forget(self) -> None:
         """After a transaction that did not commit: what was folded in it is not to be relied on."""
         self._cases.clear()
+        self._folded.clear()
 
     def step(self, store: DispatchStore, directory: Directory, now_us: int) -> bool:
         """Take the next page of the ledger; whether there was any row to take."""
@@ -107,8 +112,7 @@ class Dispatch:
             if row.case_id is not None:
                 self._decide(page, row, row.case_id)
         page.send_onward([row for row in rows if row.topic == SEALED_ITEM and row.via == OWN])
-        while len(self._cases) > CASES_HELD:
-            self._cases.popitem(last=False)
+        self._let_go()
         for child, items in sorted(page.items().items()):
             for letter in pack(items, directory):
                 store.enqueue(child, letter, now_us)
@@ -119,9 +123,18 @@ class Dispatch:
 
     def _load(self, cases: set[UUID], store: DispatchStore, upto_pos: int, page: "_Page") -> None:
         """Fold what the ledger holds of these cases up to a position, as far as it is not held here."""
-        for row in store.read_cases(sorted(cases - self._cases.keys()), upto_pos):
-            if row.case_id is not None:
-                self._fold(page, row, row.case_id)
+        missing = sorted(cases - self._cases.keys())
+        for at in range(0, len(missing), _CASES_AT_ONCE):
+            for row in store.read_cases(missing[at : at + _CASES_AT_ONCE], upto_pos):
+                if row.case_id is not None:
+                    self._fold(page, row, row.case_id)
+
+    def _let_go(self) -> None:
+        """Of the cases not heard of for longest, until no more is held than may be; they are read again."""
+        held = self._folded.total()
+        while held > EVENTS_HELD and self._cases:
+            case_id, _ = self._cases.popitem(last=False)
+            held -= self._folded.pop(case_id)
 
     def _fold(self, page: "_Page", row: Row, case_id: UUID) -> AnyEvent | Unknown | None:
         """Bring the case file up to `row`; its event, or None where it cannot be folded or has no effect."""
@@ -129,6 +142,7 @@ class Dispatch:
         try:
             event = read(row.body)
             self._cases[case_id] = evolve(file, event, row.seq)
+            self._folded[case_id] += 1
             is_heard = has_effect(file, event, row.seq)
         except Exception as error:  # whatever one event holds must not stop all the others
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))

@@ -28,6 +28,7 @@ from domain.events import (
 )
 from domain.keys import new_subject
 from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange import dispatch
 from sync.exchange.channel import down_lane
 from sync.exchange.wire import Letter, decode_record
 from tests.sync.hierarchy import (
@@ -149,6 +150,19 @@ def test_a_hand_over_without_effect_sends_the_file_to_nobody(nodes: Hierarchy) -
 
     assert topics(nodes[OTHER_VILLAGE]) == topics(nodes[NEIGHBOUR]) == []
     assert encode(said) in [row.body for row in nodes[COUNTY].ledger()]
+
+
+def test_no_more_events_are_held_than_may_be_and_what_is_sent_does_not_depend_on_it(
+    nodes: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "EVENTS_HELD", 2)
+    register(nodes[VILLAGE])
+    nodes.settle()
+    hand_over(nodes[VILLAGE], FIRST, OTHER_TOWNSHIP, SECOND)
+    nodes.settle()
+
+    assert len(topics(nodes[OTHER_TOWNSHIP])) == 4
+    assert all(node.exchange._dispatch._folded.total() <= 2 for node in nodes.nodes.values())
 
 
 def test_a_file_that_came_from_above_goes_further_down_with_its_first_proofs(nodes: Hierarchy) -> None:
