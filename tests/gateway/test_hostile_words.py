@@ -12,7 +12,6 @@ import httpx2
 import pytest
 import structlog
 
-from gateway.casework.denunciations import tag_of_item
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.web import logs
 from sync.ledger.append import LedgerUnavailable
@@ -111,7 +110,7 @@ def test_24_asking_by_receipt_whether_somebody_complained(town: Town) -> None:
     letter = {"accused_unit": f"{VILLAGE}.office", "text": "截留"}
     assert client.post("/api/denunciations", json=letter, headers=fresh_key()).status_code == 201
     leaves = {row.topic: row.leaf.hex() for row in office.node.reader.read(0, 10_000)}
-    codes = ["ab" * 32, *(leaves[topic] for topic in ("leg.accepted.v0", "leg.opened.v0", tag_of_item()))]
+    codes = ["ab" * 32, *(leaves[topic] for topic in ("leg.accepted.v0", "leg.opened.v0", "sealed.item.v0"))]
     before = office.node.reader.head().own_size
     answers = [client.post("/api/public/follow", json={"code": code}) for code in codes]
     for answer in answers:
