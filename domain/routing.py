@@ -80,7 +80,11 @@ def _receiver(event: AnyEvent) -> Division | None:
 
 def _concerned(file: CaseFile, event: AnyEvent) -> Iterator[Division]:
     match event:
-        case Registered() | RegistrationCorrected() | ClaimAmended() | MaterialAdded() | Withdrawn() | Rated():
+        case ClaimAmended(change="dropped") | Withdrawn():
+            # Whoever had the matter must see it end: a custodian destroys nothing of what looks open to it.
+            yield from (leg.node for leg in file.legs.values())
+            yield from _filer(file)
+        case Registered() | RegistrationCorrected() | ClaimAmended() | MaterialAdded() | Rated():
             yield from (leg.node for leg in (file.present_leg, file.pending_leg) if leg is not None)
             yield from _filer(file)
         case LegOpened() | HandedOver() | Objected() | ObjectionLapsed() | ObjectionRuled() | TakenOver() | LegEnded():

@@ -8,10 +8,11 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from projections.authority import WITHOUT_EFFECT, Authority, facts_for
+from projections.authority import WITHOUT_EFFECT, Authority, decided_late, facts_for
 from projections.catalogue import PROJECTIONS
 from projections.parking import Gate, fold_or_park, is_poison, skipped
 from projections.projection import LedgerRow, Projection, ReadAfter
+from projections.refold import refold
 from projections.runner import LedgerGap, batch_after, make_anew, positions, prepare, table_names
 from projections.store import LIVE, Store, add_indexes, create
 
@@ -56,11 +57,13 @@ def check(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
     """
     with _alone(conn):
         prepare(conn, [projection])
+        judged_pos = _judged_pos(conn, projection)
         build(conn, read_after, projection, positions(conn, [projection])[projection.name])
         with conn.transaction():
             conn.execute("set transaction isolation level repeatable read")
             pos = positions(conn, [projection])[projection.name]
             _catch_up(conn, read_after, projection, pos)
+            _undo(conn, read_after, projection, judged_pos)
             tables = (*table_names(projection), "parked")
             found = (_difference(conn, table, projection.name) for table in tables)
             difference = next((each for each in found if each is not None), None)
@@ -77,11 +80,13 @@ def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projecti
     """
     with _alone(conn):
         prepare(conn, [projection])
-        build(conn, read_after, projection, _judged_pos(conn, projection))
+        judged_pos = _judged_pos(conn, projection)
+        build(conn, read_after, projection, judged_pos)
         with conn.transaction():
             conn.execute(f"set local lock_timeout = '{_SWITCH_LIMIT}'")
             live_pos = positions(conn, [projection], lock=True)[projection.name]
             _catch_up(conn, read_after, projection, live_pos)
+            _undo(conn, read_after, projection, judged_pos)
             pos = max(_position(conn), live_pos)
             is_otherwise = projection.name == Authority.name and _judges_otherwise(conn, live_pos)
             for table in table_names(projection):
@@ -213,6 +218,16 @@ def _make_others_anew(conn: psycopg.Connection) -> None:
     for projection in PROJECTIONS:
         if projection.name in followed and projection.name != Authority.name:
             make_anew(conn, projection)
+
+
+def _undo(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, judged_pos: int | None) -> None:
+    """Fold anew, beside, the cases in which an event lost its effect while the build went on.
+
+    judged_pos: how far was judged when it began; null for the projection that judges.
+    """
+    if judged_pos is not None:
+        pos = _position(conn)
+        refold(conn, read_after, projection, decided_late(conn, judged_pos + 1, pos), pos, BESIDE)
 
 
 def _position(conn: psycopg.Connection) -> int:

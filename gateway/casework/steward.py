@@ -114,7 +114,8 @@ class Steward:
         self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, hands.connect, hands.now_us)
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = threading.Event()
-        self._put_off_before: list[int] | None = None
+        self._put_off_before: list[int] = []
+        self._again_us = 0
 
     def stop(self) -> None:
         """Let `run` return after what it is doing."""
@@ -147,7 +148,7 @@ class Steward:
             self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
     def _attend(self, row: Row) -> bool:
-        """Do what the event asks for; False where it must be tried again once the node has been started anew."""
+        """Do what the event asks for; False where it must be tried again later."""
         if row.topic == UNREADABLE:
             return True  # proven, a fault on the board, and without effect
         subject = f"{self._hands.origin(row.log_id)}#{row.seq}"
@@ -297,13 +298,14 @@ class Steward:
     # What could not be attended to
 
     def _put_off(self, pos: int) -> None:
-        _log.warning("put off until the node is started anew", pos=pos)
+        _log.warning("put off", pos=pos)
         with self._hands.connect() as conn:
             conn.execute("insert into web.steward_later values (%s) on conflict do nothing", (pos,))
 
     def _try_again(self) -> None:
-        """Once in the life of a process, which is one version: attend to what an earlier one put off."""
-        if self._put_off_before is None:
+        """At the start of a process, which may be of a newer version, and every hour: attend to what was put off."""
+        if self._hands.now_us() >= self._again_us:
+            self._again_us = self._hands.now_us() + _LATER_US
             self._look_at_all_objections()
             with self._hands.connect() as conn:
                 found = conn.execute("select pos from web.steward_later order by pos desc").fetchall()

@@ -1,6 +1,6 @@
 """Who below is sent what: holders, filers and everybody between them, and nobody else."""
 
-from domain.commands import AddMaterial, IssueOrder
+from domain.commands import AddMaterial, AmendClaim, IssueOrder
 from domain.events import CaseId, DirectiveAnswered, KeyGranted, OrderReplied, SealedItem, SealedRead
 from domain.routing import addressees, file_receivers
 from tests.domain.examples import examples
@@ -63,6 +63,32 @@ def test_later_material_reaches_the_holder() -> None:
     (material,) = city.at(office(LIUZHUANG), "citizen").does(AddMaterial(case=case, note="照片"))
     city.syncs()
     assert material.id in city.node(YUWANG).known
+
+
+def test_whoever_once_had_the_matter_learns_that_the_last_claims_are_settled_or_dropped() -> None:
+    city = City.of()
+    case = city.at(office(QI), "clerk").registers(claims=2)
+    city.at(office(QI)).hands_over(case, office(GAOYANG))
+    city.syncs()
+    city.at(office(GAOYANG)).objects(case)
+    city.syncs()
+    city.at(office(QI)).rules(case, agreed=True)
+    city.syncs()
+    city.at(office(QI)).hands_over(case, office(YUWANG))
+    city.syncs()
+    town, (first, second) = city.at(office(YUWANG)), city.file(case).claims
+    town.accepts(case)
+    city.at(office(YUWANG), "citizen").does(AmendClaim(case=case, claim=second, change="dropped", text="不再主张"))
+    (opinion,) = town.answers(case, first)
+    town.serves(case, opinion.id)
+    town.closes(case)
+    city.syncs()
+    assert {node for node in (CITY, QI, GAOYANG, YUWANG) if city.file(case, node).is_ended} == {
+        CITY,
+        QI,
+        GAOYANG,
+        YUWANG,
+    }
 
 
 def test_keys_go_to_their_custodians_alone() -> None:

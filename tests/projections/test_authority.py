@@ -1,15 +1,17 @@
 """A liar among the nodes: what it had no right to sign stands in the ledger and the time line, and moves no view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import psycopg
 import pytest
 
 from domain import events
-from projections.rebuild import check
+from projections.case_fold import Cases
+from projections.projection import Fact
+from projections.rebuild import Rebuilt, check, switch
 from projections.runner import Runner
-from projections.store import FOREVER
+from projections.store import FOREVER, Store
 from projections.timeline import timeline
 from tests.projections.conftest import ALL, DUTIES, Follow
 from tests.projections.stories import COUNTY, OFFICE, WATER, Ledger, Story, an_id
@@ -180,6 +182,39 @@ def test_what_a_take_over_had_not_seen_is_undone_in_every_view_whichever_was_lea
     assert views == learn([*before, taken, *late])
     assert [topic for topic, _ in views["without_effect"]].count("leg.accepted.v0") == 2
     assert all(is_open for _, is_open in views["claim"])
+
+
+class Interrupted(Cases):
+    """Once it has folded its first batch beside, a take-over comes in and the live views fold it."""
+
+    def __init__(self, comes_in: Callable[[], None]) -> None:
+        super().__init__()
+        self._comes_in: list[Callable[[], None]] = [comes_in]
+
+    def fold(self, batch: Sequence[Fact], store: Store) -> None:
+        super().fold(batch, store)
+        if self._comes_in:
+            self._comes_in.pop()()
+
+
+@pytest.mark.parametrize("rebuild", [check, switch])
+def test_what_loses_its_effect_while_a_view_is_built_anew_is_undone_in_what_is_built(
+    runner: Runner, ledger: Ledger, conn: psycopg.Connection, rebuild: Callable[..., Rebuilt]
+) -> None:
+    story = ordered_and_accepted()
+    seen = story.version_of(story.leg(2))
+    follow_all(ledger, runner, story.closed(2, WATER).take())
+    taken = taken_over(story, seen)
+    interrupted = Interrupted(lambda: follow_all(ledger, runner, [taken]))
+    assert rebuild(conn, ledger.read, interrupted).difference is None
+    assert check(conn, ledger.read, Cases()).difference is None
+    assert conn.execute("select pos from views.without_effect").fetchall() != []
+
+
+def follow_all(ledger: Ledger, runner: Runner, told: list[events.AnyEvent]) -> None:
+    ledger.append(told)
+    while runner.step():
+        pass
 
 
 def test_what_a_take_over_from_below_cannot_take_back_has_its_effect_again(learn: Learn) -> None:
