@@ -55,7 +55,7 @@ def measure(server: PostgresServer) -> Iterator[Line]:
         pages = count / _seconds(partial(read_pages, reader), 3)
         yield Line("reading pages of 5,000, nothing folded", limit, stock, pages)
         live = count / _seconds(partial(follow, dsn, reader), 1)
-        yield Line("following, all three, 500 a transaction", limit, stock, live)
+        yield Line("following with all views, 500 a transaction", limit, stock, live)
         for projection in PROJECTIONS:
             rate = count / _seconds(partial(build, conn, reader.read, projection, count), 3)
             yield Line(f"rebuild of {projection.name}", limit, stock, rate)
