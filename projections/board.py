@@ -180,11 +180,19 @@ def cases_of(
 
 
 def lateness(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Lateness]:
-    """Who held a case on each of its late days, clock by clock."""
-    query = f"""select * from ({_late("d.case_id = %(case_id)s", "true")}) late
-        where to_us > from_us order by subject, rule, from_us"""
+    """Who held a case on each of its late days, clock by clock; one without a unit is cut where custody passed on."""
+    stands = f"d.case_id = %(case_id)s and {MUST} and {began('d')} and d.due_us < %(as_of_us)s and ({_STANDS})"
+    query = f"""select * from (
+            select d.case_id, d.subject, d.rule, d.unit, d.due_us as from_us, {_end("d")} as to_us
+            from {LIVE}.duty d where d.unit is not null and {stands}
+            union all
+            select d.case_id, d.subject, d.rule, c.unit,
+                greatest(d.due_us, c.opened_us), least({_end("d")}, {_end("c")})
+            from {LIVE}.duty d join {LIVE}.custody c on c.case_id = d.case_id and {began("c", "opened")}
+            where d.unit is null and {stands}
+        ) late where to_us > from_us order by subject, rule, from_us"""
     with conn.cursor(row_factory=class_row(Lateness)) as cursor:
-        return cursor.execute(query, {"case_id": case_id, "since_us": 0} | at.values()).fetchall()
+        return cursor.execute(query, {"case_id": case_id} | at.values()).fetchall()
 
 
 def total(lines: Iterable[UnitLine]) -> dict[str, int]:
@@ -251,21 +259,8 @@ def _heard(nodes: str) -> str:
     )"""
 
 
-def _late(of_duty: str, of_custody: str) -> str:
-    """SQL: the late pieces of clocks; those of whoever holds the case are cut where custody passed on."""
-    stands = f"{MUST} and {began('d')} and d.due_us < %(as_of_us)s and (d.is_stopped or {_RUNS})"
-    null_duty = of_duty.replace("d.node = any(%(nodes)s)", "d.node is null")
-    return f"""select d.case_id, d.subject, d.rule, d.unit,
-            greatest(d.due_us, %(since_us)s) as from_us, {_end("d")} as to_us
-        from {LIVE}.duty d where d.unit is not null and {of_duty} and {stands}
-        union all
-        select d.case_id, d.subject, d.rule, c.unit,
-            greatest(d.due_us, c.opened_us, %(since_us)s), least({_end("d")}, {_end("c")})
-        from {LIVE}.duty d join {LIVE}.custody c on c.case_id = d.case_id and {began("c", "opened")}
-        where d.unit is null and {null_duty} and {stands} and {of_custody}"""
-
-
-_RUNS: Final = "d.gone_pos > %(pos)s or d.gone_us > %(as_of_us)s"
+# It was stopped, and not only replaced by a newer version; or it still ran at the moment.
+_STANDS: Final = "d.is_stopped or d.gone_pos > %(pos)s or d.gone_us > %(as_of_us)s"
 
 
 def _end(table: str) -> str:
