@@ -312,13 +312,13 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
             taken = Hold(event.unit, event.leg, is_named=True, directed_by=(event.node, event.id))
             seen = change(taken, seen_version=event.leg_version, seen_size=event.last_size)
             return _named(standing, event.next_leg, seen)
-        case Accepted() | Declined() | Extended() | OpinionIssued() | Replied():
-            return change(standing, papers={**standing.papers, event.id: (event.leg, event.version)})
         case OrderIssued():
             parties = (event.node, node_of(event.unit))
             return change(standing, orders={**standing.orders, event.order: parties})
         case ErasureOrdered():
             return change(standing, erasures={StreamId(event.erasure): event.node, **standing.erasures})
+        case _ if isinstance(event, Paper):
+            return change(standing, papers={**standing.papers, event.id: (event.leg, event.version)})
         case _:
             return standing
 

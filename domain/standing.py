@@ -7,28 +7,23 @@ import msgspec
 
 from domain.divisions import Division
 from domain.events import (
-    Accepted,
     AnyEvent,
     Closed,
-    Declined,
     EventId,
-    Extended,
     HandedOver,
     LegId,
     LegOpened,
     Objected,
     ObjectionLapsed,
     ObjectionRuled,
-    OpinionIssued,
     OrderId,
-    Replied,
     Served,
     StreamId,
     Unit,
 )
-from domain.parts import node_of
+from domain.parts import Paper, node_of
 
-Act = HandedOver | Accepted | Declined | Extended | OpinionIssued | Replied | Closed | Objected | ObjectionLapsed
+Act = HandedOver | Paper | Closed | Objected | ObjectionLapsed
 """What only the unit that has the matter does, and what a directive that had not seen it leaves without effect."""
 
 Stake = tuple[LegId, int] | EventId
