@@ -70,21 +70,24 @@ class SharedClock:
                 )
             offset = start_us - SystemClock().now_us()
             draft = path.with_suffix(".new")
-            draft.write_bytes(struct.pack("<q", offset))
+            draft.write_bytes(struct.pack("=q", offset))
             draft.replace(path)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 8)
+        # Not struct.pack_into: it clears the bytes before it writes them, and a reader in between would see the
+        # machine's own time.
+        self._offset_us = memoryview(self._memory).cast("q")
 
     def now_us(self) -> int:
         """UTC microseconds since 1970, simulated."""
-        # One aligned 8-byte load: a reader sees the offset before or after a jump, never half of it.
-        return time.time_ns() // 1000 + int(struct.unpack_from("<q", self._memory)[0])
+        # One aligned load and store of 8 bytes: a reader sees the offset before or after a jump, never half of it.
+        return time.time_ns() // 1000 + self._offset_us[0]
 
     def advance_to(self, moment_us: int) -> None:
         """Jump forward to `moment_us`; never back. Only the demo's own process may call it."""
         offset = moment_us - time.time_ns() // 1000
-        if offset > struct.unpack_from("<q", self._memory)[0]:
-            struct.pack_into("<q", self._memory, 0, offset)
+        if offset > self._offset_us[0]:
+            self._offset_us[0] = offset
 
     def save(self) -> None:
         """Return once the offset is on disk."""

@@ -1,6 +1,8 @@
 """What a node records bears moments that never run backwards, whatever the machine's clock does."""
 
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +41,29 @@ def test_a_held_clock_stands_where_the_one_below_runs_back_and_goes_on_once_it_i
     assert [clock.now_us() for _ in range(5)] == [10, 12, 12, 12, 13]
     clock.hold(20)
     assert clock.now_us() == 20
+
+
+def test_a_process_that_reads_the_shared_clock_while_it_jumps_sees_it_before_or_after_the_jump(tmp_path: Path) -> None:
+    clock = SharedClock(tmp_path / "clock", start_us=1_000_000_000_000_000)
+    reading = (
+        "import sys, time; from pathlib import Path; from gateway.hosting.clock import SharedClock\n"
+        "clock = SharedClock(Path(sys.argv[1])); print(flush=True); end = time.monotonic() + 2; seen = []\n"
+        "while time.monotonic() < end: seen.append(clock.now_us())\n"
+        "print(len(seen), min(seen), max(seen))"
+    )
+    jumps = 0
+    with subprocess.Popen([sys.executable, "-c", reading, str(tmp_path / "clock")], stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        reader.stdout.readline()
+        while reader.poll() is None:
+            for _ in range(1_000):
+                jumps += 1
+                clock.advance_to(clock.now_us() + 1_000)
+        count, earliest, latest = map(int, reader.stdout.read().split())
+    assert count > 10_000
+    assert jumps > 10_000
+    assert earliest >= 1_000_000_000_000_000
+    assert latest <= clock.now_us()
 
 
 def test_whoever_takes_the_later_moment_comes_later_in_the_queue() -> None:
