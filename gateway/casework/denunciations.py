@@ -21,8 +21,8 @@ from sync.exchange.postgres_links import onward_statement
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import Statement, keep_parts
 from sync.sealed.sealed_item import INNER_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
-from sync.sealed.sealing import Recipient, SealBroken, digest_text
-from sync.trust.keys import CommandId, RecipientKey
+from sync.sealed.sealing import Recipient, RecipientKey, SealBroken, digest_text
+from sync.trust.keys import CommandId
 
 _WAIT_S: Final = 60.0
 

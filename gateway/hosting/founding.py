@@ -15,7 +15,6 @@ import msgspec
 from gateway.hosting.config import ConfigInvalid, NodeConfig, load, write
 from sync.proofs.note import parse_vkey
 from sync.proofs.policy import Policy, Witness, format_policy
-from sync.sealed.escrow import new_escrow, write_share
 from sync.trust.certificates import (
     CertificateRefused,
     Directory,
@@ -27,6 +26,7 @@ from sync.trust.certificates import (
     make_root,
 )
 from sync.trust.enrolment import read_enrolment, verify_enrolment
+from sync.trust.escrow import new_escrow, write_share
 from sync.trust.keys import NodeKeys, generate_keys, load_keys, replace_private
 
 VALIDITY_US = 20 * 366 * 24 * 3_600_000_000

@@ -8,10 +8,11 @@ import httpx2
 from gateway.hosting.config import OutsideWitness
 from sync.exchange.channel import ChannelDown
 from sync.exchange.exchange import Standing
+from sync.exchange.faults import contradiction
 from sync.exchange.store_postgres import PostgresStore
 from sync.proofs.note import NoteInvalid, parse_vkey
 from sync.proofs.tree import OWN_LOG
-from sync.proofs.witness import Question, contradiction, question, take_answer
+from sync.proofs.witness import Question, question, take_answer
 
 TIMEOUT_S: Final = 10.0
 _CONTRADICTIONS: Final = ("behind", "differs_above")

@@ -10,6 +10,7 @@ from domain.divisions import Division
 from domain.events import AnyEvent, KeyGranted, NotCanonical, SealedItem, Unknown, read
 from domain.parts import CustodyEvent
 from domain.routing import addressees, file_receivers, key_receivers
+from sync.exchange.checkpoints import SEALED
 from sync.exchange.downlink import pack
 from sync.exchange.faults import Fault
 from sync.exchange.inbox_store import Part
@@ -17,7 +18,7 @@ from sync.exchange.station import Station
 from sync.exchange.wire import MAX_EVENT_BYTES, Beside, Enclosure, Item
 from sync.ledger.reader import FROM_ABOVE, OWN, Row
 from sync.proofs.merkle import Prover
-from sync.proofs.tree import SEALED, SignedHead, TreeReader
+from sync.proofs.tree import SignedHead, TreeReader
 from sync.trust.certificates import Directory
 
 DISPATCHED: Final = "exchange.dispatched"

@@ -10,10 +10,12 @@ from domain.divisions import Division
 from domain.keys import LAST_COPY_US
 from sync.exchange.arrivals import receive_down
 from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
+from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
 from sync.exchange.faults import Fault
 from sync.exchange.inbox import receive
+from sync.exchange.introducing import introduce
 from sync.exchange.opening import Opened, OpenFrame, open_record
 from sync.exchange.outbox import Outbox
 from sync.exchange.postgres_links import certificate_statement
@@ -21,10 +23,9 @@ from sync.exchange.pump import Bell
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Up
-from sync.proofs.tree import OWN_LOG, Proof, proof_for, seal
+from sync.proofs.tree import OWN_LOG, Proof, proof_for
 from sync.sealed.custody_postgres import Statement
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, read_certificate
-from sync.trust.introducing import introduce
 
 FETCH_BYTES: Final = 4 << 20
 BATCH_RECORDS: Final = 256

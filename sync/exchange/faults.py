@@ -6,6 +6,7 @@ import msgspec
 
 from sync.proofs.merkle import HashReader, Prover
 from sync.proofs.tree import SignedHead, Tree, frontier_at
+from sync.proofs.witness import Question, size_held
 
 EVIDENCE_BYTES: Final = 1 << 20
 
@@ -66,3 +67,22 @@ def fork_beyond(
     if continued.root() != theirs.root:
         return None
     return Fork(ours.note, theirs.note, b"", [], first, edge.to_bytes(), record)
+
+
+def contradiction(asked: Question, status: int, body: bytes) -> Fault | None:
+    """What the answer says against the own log, in the words a parent's would have: `behind` or `differs_above`.
+
+    differs_above: the witness holds this very size under another root (409), or a smaller tree that this one does not
+    continue (422). behind: it has cosigned more than is signed here. Evidence: the question, with the own signed
+    checkpoint and the proof that failed, and the answer. None for every other answer. Raises NoteInvalid.
+    """
+    origin, size = asked.checkpoint.origin, asked.checkpoint.size
+    if status == 422:
+        kind, detail = "differs_above", f"the witness holds another tree of {asked.old_size} leaves"
+    elif status == 409 and (held := size_held(body)) > size:
+        kind, detail = "behind", f"{held} leaves are cosigned by the witness, {size} are signed here"
+    elif status == 409 and held == size == asked.old_size:
+        kind, detail = "differs_above", f"the witness has cosigned another root at {size} leaves"
+    else:
+        return None
+    return Fault(kind, origin, "", detail, asked.body + f"\n{status}\n".encode() + body)

@@ -10,7 +10,7 @@ from domain.divisions import Division
 from sync.exchange.faults import Fault
 from sync.exchange.wire import Item
 from sync.ledger.append import Learned
-from sync.proofs.tree import Growth, SignedHead, Tree, TreeReader
+from sync.proofs.tree import Growth, LastCosigned, SignedHead, Tree, TreeReader
 
 
 class Part(NamedTuple):
@@ -32,14 +32,6 @@ class Parked(msgspec.Struct, frozen=True):
     wants_log: str
     wants_size: int
     record: bytes
-
-
-class LastCosigned(NamedTuple):
-    """The newest cosignature that a witness gave for a log."""
-
-    size: int
-    root: bytes
-    line: str
 
 
 class LearningStore(TreeReader, Protocol):

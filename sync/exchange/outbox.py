@@ -52,7 +52,7 @@ class OutboxStore(Protocol):
         """Rows beyond a position that the parent does not hold, in order.
 
         Own ones and those from below, of logs that the parent has not refused, up to the position to which every
-        own event is sealed (tree.SEALED): beyond it an own event could be passed over.
+        own event is sealed (checkpoints.SEALED): beyond it an own event could be passed over.
         """
 
     def leaves(self, log_id: int, first: int, end: int) -> list[bytes]:

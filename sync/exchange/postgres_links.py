@@ -9,11 +9,11 @@ from sync.exchange.channel import up_lane
 from sync.exchange.downlink import ChildState, Numbered
 from sync.exchange.faults import EVIDENCE_BYTES, Fault
 from sync.exchange.inbox_store import Parked
+from sync.exchange.introducing import Learned
 from sync.exchange.outbox import RELAYED, REWOUND
 from sync.exchange.wire import Enclosure, Held, Item, encode
 from sync.proofs.postgres_trees import Statements, columns
 from sync.trust.certificates import read_certificate
-from sync.trust.introducing import Learned
 
 _FAULTS: LiteralString = """
 insert into fault (kind, subject, child, detail, evidence, count, first_us, last_us)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 
+from sync.exchange.checkpoints import SEALED, Outline
 from sync.exchange.dispatch import Enclosed
 from sync.exchange.inbox_store import Part
 from sync.exchange.outbox import Sendable
@@ -18,7 +19,6 @@ from sync.ledger.reader import Row
 from sync.ledger.writer import Intake, Writer
 from sync.proofs.merkle import HASH_BYTES
 from sync.proofs.postgres_trees import PostgresTrees, columns
-from sync.proofs.tree import SEALED, Outline
 
 T = TypeVar("T")
 

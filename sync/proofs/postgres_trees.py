@@ -7,10 +7,9 @@ from typing import Any, LiteralString
 import psycopg
 
 from domain.divisions import Division
-from sync.exchange.inbox_store import LastCosigned
 from sync.ledger.reader import register_log
 from sync.proofs.merkle import Frontier
-from sync.proofs.tree import Growth, SignedHead, Tree, TreeMoved
+from sync.proofs.tree import Growth, LastCosigned, SignedHead, Tree, TreeMoved
 
 _TREE: LiteralString = """
 select tree.log_id, log.origin, tree.frontier, tree.frozen, tree.acked_size, tree.refused

@@ -5,7 +5,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from sync.exchange.faults import Fault
 from sync.proofs.merkle import EMPTY_ROOT, HASH_BYTES, ProofInvalid, Prover, verify_consistency
 from sync.proofs.note import (
     Checkpoint,
@@ -133,25 +132,6 @@ def question(
     return Question(checkpoint, old_size, _request(old_size, proof, note))
 
 
-def contradiction(asked: Question, status: int, body: bytes) -> Fault | None:
-    """What the answer says against the own log, in the words a parent's would have: `behind` or `differs_above`.
-
-    differs_above: the witness holds this very size under another root (409), or a smaller tree that this one does not
-    continue (422). behind: it has cosigned more than is signed here. Evidence: the question, with the own signed
-    checkpoint and the proof that failed, and the answer. None for every other answer. Raises NoteInvalid.
-    """
-    origin, size = asked.checkpoint.origin, asked.checkpoint.size
-    if status == 422:
-        kind, detail = "differs_above", f"the witness holds another tree of {asked.old_size} leaves"
-    elif status == 409 and (held := _size(body)) > size:
-        kind, detail = "behind", f"{held} leaves are cosigned by the witness, {size} are signed here"
-    elif status == 409 and held == size == asked.old_size:
-        kind, detail = "differs_above", f"the witness has cosigned another root at {size} leaves"
-    else:
-        return None
-    return Fault(kind, origin, "", detail, asked.body + f"\n{status}\n".encode() + body)
-
-
 def take_answer(
     store: AskingStore, asked: Question, status: int, body: bytes, witness: Verifier, now_us: int
 ) -> int | None:
@@ -160,7 +140,7 @@ def take_answer(
     Raises NoteInvalid for an answer that is none, and for every other status: show it to the operator.
     """
     if status == 409:
-        return _size(body)
+        return size_held(body)
     if status != 200:
         raise NoteInvalid(
             f"见证方答复{status}", f"the witness answered {status}: {body[:200].decode(errors='replace')}"
@@ -172,7 +152,8 @@ def take_answer(
     return None
 
 
-def _size(body: bytes) -> int:
+def size_held(body: bytes) -> int:
+    """What the body of a 409 says that the witness holds. Raises NoteInvalid."""
     return parse_decimal(body.decode("ascii", "replace").removesuffix("\n"))
 
 

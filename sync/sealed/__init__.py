@@ -1,1 +1,1 @@
-"""What people wrote, sealed: commitments, ciphertexts, who holds the keys, and the escrow above."""
+"""What people wrote, sealed: commitments, ciphertexts and who holds the keys."""

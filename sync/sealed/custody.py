@@ -23,12 +23,12 @@ from sync.sealed.sealing import (
     Purpose,
     Random,
     Recipient,
+    RecipientKey,
     SealBroken,
     Wrapped,
     grant_key,
     open_texts,
 )
-from sync.trust.keys import RecipientKey
 
 CACHED_KEYS: Final = 1_024
 

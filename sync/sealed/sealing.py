@@ -116,6 +116,23 @@ class Recipient(msgspec.Struct, frozen=True):
         return recipient_key_id(self.key)
 
 
+class RecipientKey(msgspec.Struct, frozen=True):
+    """One private key that data keys are wrapped to. number: 1, 2, ... in order of rotation."""
+
+    number: int
+    private: X25519PrivateKey
+
+    @property
+    def public(self) -> bytes:
+        """What the node advertises: 32 raw bytes."""
+        return self.private.public_key().public_bytes_raw()
+
+    @property
+    def key_id(self) -> str:
+        """The id that grants name."""
+        return recipient_key_id(self.public)
+
+
 class DataKey:
     """The secret of one subject in one case. It is never printed, compared, encoded or pickled."""
 

@@ -1,1 +1,1 @@
-"""Who speaks for which division, by which keys: certificates from the pinned root down, and enrolment."""
+"""Who speaks for which division, by which keys: certificates from the pinned root down, enrolment, the escrow."""

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from sync.proofs.note import COSIGNATURE_V1, ED25519, KEY_BYTES, Ed25519Signer, KeyInvalid, Signer, parse_skey
-from sync.sealed.sealing import recipient_key_id
+from sync.sealed.sealing import RecipientKey
 
 SigningUse = Literal["log", "witness", "intake"]
 
@@ -88,23 +88,6 @@ class KeyFileReused(KeyFileRefused):
         super().__init__(
             path, "与另一用途的密钥相同，请恢复正确的文件", "the key serves another use too; restore the right file"
         )
-
-
-class RecipientKey(msgspec.Struct, frozen=True):
-    """One private key that data keys are wrapped to. number: 1, 2, ... in order of rotation."""
-
-    number: int
-    private: X25519PrivateKey
-
-    @property
-    def public(self) -> bytes:
-        """What the node advertises: 32 raw bytes."""
-        return self.private.public_key().public_bytes_raw()
-
-    @property
-    def key_id(self) -> str:
-        """The id that grants name."""
-        return recipient_key_id(self.public)
 
 
 CommandId = NewType("CommandId", UUID)

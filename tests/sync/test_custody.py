@@ -32,9 +32,8 @@ from sync.sealed.custody import (
     Told,
     subject_custody,
 )
-from sync.sealed.escrow import join_shares, new_escrow
-from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, seal_texts
-from sync.trust.keys import RecipientKey
+from sync.sealed.sealing import DataKey, Recipient, RecipientKey, SealBroken, Wrapped, seal_texts
+from sync.trust.escrow import join_shares, new_escrow
 from tests.sync.chance import Chance
 from tests.sync.sealed_case import CASE, CITY, CLERK, COUNTY, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values
 

@@ -35,8 +35,8 @@ from sync.sealed.custody import (
     Placed,
 )
 from sync.sealed.custody_postgres import PostgresCases, Statement, destruction, keep_parts
-from sync.sealed.escrow import new_escrow
 from sync.sealed.sealing import Recipient, SealBroken, seal_texts
+from sync.trust.escrow import new_escrow
 from sync.trust.keys import NodeKeys, generate_keys, load_keys, rotate_recipient
 from tests.sync.chance import Chance
 from tests.sync.sealed_case import CASE, CLERK, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values

@@ -4,8 +4,8 @@ import pytest
 
 from domain.divisions import Division
 from domain.events import CaseId, EventId
-from sync.sealed.escrow import EscrowShare, SharesDoNotFit, join_shares, new_escrow, read_share, write_share
 from sync.sealed.sealing import DataKey, Recipient, SealBroken, grant_key, open_texts, seal_texts
+from sync.trust.escrow import EscrowShare, SharesDoNotFit, join_shares, new_escrow, read_share, write_share
 from sync.trust.keys import KeyFileExists, KeyFileExposed, KeyFileMalformed, KeyFileMissing
 from tests.sync.chance import Chance
 

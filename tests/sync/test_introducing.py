@@ -8,9 +8,9 @@ import pytest
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import down_lane
 from sync.exchange.downlink import sign_letter
+from sync.exchange.introducing import INTRODUCED
 from sync.exchange.wire import Down, Introduction
 from sync.trust.certificates import Directory
-from sync.trust.introducing import INTRODUCED
 from tests.sync.hierarchy import (
     CITY,
     COUNTY,
