@@ -11,7 +11,7 @@ from gateway.hosting.config import ChannelEnd, NodeConfig
 from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
 from sync.exchange.channel_postgres import PostgresChannel
-from sync.exchange.exchange import Exchange, Standing, found
+from sync.exchange.exchange import Exchange, Standing, believed, found
 from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
@@ -46,8 +46,8 @@ class Links:
         self._store = PostgresStore(dsn, writer)
         station = Station(config.node.division, config.origin, keys.log, keys.witness)
         with self._store.transaction() as tx:
-            found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
-            directory = Directory(enrolment.root_fingerprint).adding_all(tx.certificates())
+            own = found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
+            directory = believed(tx, own, clock.now_us())
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
         self.exchange = Exchange(station, directory, self._store, self._above, self._below, clock.now_us)
         self._witness = WitnessClient(config.witness, self._store, clock.now_us) if config.witness else None

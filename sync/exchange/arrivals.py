@@ -31,7 +31,7 @@ from sync.ledger.reader import FROM_ABOVE
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
 from sync.proofs.tree import SignedHead, Tree, frontier_at
-from sync.trust.certificates import CertificateRefused, Directory, read_certificate
+from sync.trust.certificates import Directory, read_certificate
 
 
 class ArrivalsStore(LearningStore, Protocol):
@@ -262,20 +262,11 @@ class _Batch:
     # --- enclosures ---------------------------------------------------------------------------------------------
 
     def _introduced(self, item: Introduction) -> None:
-        try:
-            self._trust(item.certificates)
-        except CertificateRefused:
-            for text in item.certificates:  # one that does not hold must not keep the others out
-                try:
-                    self._trust([text])
-                except CertificateRefused as error:
-                    self._fault("certificate_refused", "down", str(error), text.encode())
-
-    def _trust(self, texts: list[str]) -> None:
-        before = self.directory
-        self.directory = before.adding_all(texts)
-        if self.directory is not before:
-            for text in texts:
+        self.directory, refused = self.directory.adding_what_holds(item.certificates)
+        for text in item.certificates:
+            if text in refused:
+                self._fault("certificate_refused", "down", str(refused[text]), text.encode())
+            else:
                 certificate = read_certificate(text)
                 self._store.keep_certificate(certificate.division, certificate.serial, text)
 

@@ -35,6 +35,10 @@ BATCH_EVENTS: Final = 1_000
 KEEP_DOWN_US: Final = LAST_COPY_US
 """So long a child that was restored from a backup can have its downward sequence again."""
 
+SET_ASIDE: Final = "certificate_set_aside"
+"""The kind of the fault that names a division with a stored certificate that is not believed."""
+
+_UNREADABLE: Final = "certificate"
 _TRIM_EVERY_S: Final = 10.0
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
@@ -389,6 +393,26 @@ def found(tx: PostgresTx, origin: str, certificates: Sequence[str], root_fingerp
         certificate = read_certificate(text)
         tx.keep_certificate(certificate.division, certificate.serial, text)
     return directory
+
+
+def believed(tx: PostgresTx, directory: Directory, now_us: int) -> Directory:
+    """The directory with every stored certificate that holds by the rules of this program.
+
+    One that an earlier program stored and this one refuses stays in its row, is not believed, and is the fault
+    `certificate_set_aside` of its division until the node starts with one that holds.
+    """
+    grown, refused = directory.adding_what_holds(tx.certificates())
+    parents = grown.topology.parents
+    tx.heal([SET_ASIDE], sorted({_UNREADABLE, *parents, *parents.values()}), now_us)
+    tx.fault([Fault(SET_ASIDE, _whose(text), "", str(error), text.encode()) for text, error in refused.items()], now_us)
+    return grown
+
+
+def _whose(text: str) -> str:
+    try:
+        return read_certificate(text).division
+    except CertificateRefused:
+        return _UNREADABLE
 
 
 def _nothing() -> None:

@@ -47,22 +47,25 @@ def introduce(store: IntroducingStore, station: Station, directory: Directory, n
     """Tell every child of the next certificates that became known here; whether there were any.
 
     A child that was just enrolled is told of all that were known before it. What stands below a child came from it.
+    What is stored but not believed any more (see `exchange.believed`) goes to nobody.
     """
     done = store.claim(INTRODUCED)
     new = store.certificates_between(done, None, LETTER_CERTIFICATES)
     if not new:
         return False
-    topology = directory.adding_all(learned.text for learned in new).topology
-    enrolled = {read_certificate(learned.text).division for learned in new}
-    for child in sorted(code for code, parent in topology.parents.items() if parent == station.here):
+    known, _ = directory.adding_what_holds(learned.text for learned in new)
+    believed = frozenset(known.texts())
+    enrolled = {read_certificate(text).division for _, text in new if text in believed}
+    for child in sorted(code for code, parent in known.topology.parents.items() if parent == station.here):
         before = store.certificates_between(0, done, None) if child in enrolled else []
-        for letter in _letters([*before, *new], child, topology):
+        texts = [text for _, text in [*before, *new] if text in believed]
+        for letter in _letters(texts, child, known.topology):
             store.enqueue(child, [Introduction(letter)], now_us)
     store.move(INTRODUCED, new[-1].num)
     return True
 
 
-def _letters(known: Sequence[Learned], child: Division, topology: Topology) -> Iterator[list[str]]:
-    texts = [text for _, text in known if child not in topology.path_up(read_certificate(text).division)]
+def _letters(known: Sequence[str], child: Division, topology: Topology) -> Iterator[list[str]]:
+    texts = [text for text in known if child not in topology.path_up(read_certificate(text).division)]
     for at in range(0, len(texts), LETTER_CERTIFICATES):
         yield texts[at : at + LETTER_CERTIFICATES]

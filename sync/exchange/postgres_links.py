@@ -48,7 +48,8 @@ on conflict (application_name) do update set notification_id = tracking.notifica
 _CERTIFICATE: LiteralString = (
     "insert into certificate (division, serial, body, num)"
     " select %s::text, %s::int, %s::text, coalesce(max(num), 0) + 1 from certificate"
-    " on conflict (division, serial) do nothing"
+    " on conflict (division, serial) do update set body = excluded.body, num = excluded.num"
+    " where certificate.body <> excluded.body"
 )
 _DOWN_SEQ = "exchange.down"
 
@@ -238,7 +239,7 @@ class PostgresLinks(Statements):
         return frozenset(kind for (kind,) in rows)
 
     def keep_certificate(self, division: Division, serial: int, text: str) -> None:
-        """One that is there already stays."""
+        """One that holds, in place of one with its number that did not."""
         self.do(_CERTIFICATE, (division, serial, text))
 
     def certificates(self) -> list[str]:

@@ -158,22 +158,24 @@ class Directory:
 
     def adding_all(self, texts: Iterable[str]) -> "Directory":
         """All of `texts` in any order, superiors found among them. Raises CertificateRefused for one that cannot."""
-        read = {text: _read(text, _CERTIFICATE, Certificate) for text in texts}
-        waiting = [text for text in sorted(read, key=lambda text: read[text].serial) if not self._has(read[text], text)]
-        if not waiting:
-            return self
+        grown, refused = self.adding_what_holds(texts)
+        for error in refused.values():
+            raise error
+        return grown
+
+    def adding_what_holds(self, texts: Iterable[str]) -> tuple["Directory", dict[str, CertificateRefused]]:
+        """The directory with those of `texts` that hold, and why each of the others does not, by its text."""
+        read, refused = _all_read(texts)
+        new = {text: said for text, said in read.items() if not self._has(said, text)}
+        if not new:
+            return self, refused
         grown = Directory(self.root_fingerprint)
         grown._by_division = dict(self._by_division)
         grown._by_origin = dict(self._by_origin)
         grown._parents = dict(self._parents)
         grown._children = self._children.copy()
-        while waiting:
-            ready = [text for text in waiting if grown._knows_issuer(read[text])] or waiting[:1]  # which says why not
-            for text in ready:
-                grown._add(read[text], text)
-            taken = set(ready)
-            waiting = [text for text in waiting if text not in taken]
-        return grown
+        failed = grown._add_all(new)
+        return self if len(failed) == len(new) else grown, refused | failed
 
     @property
     def escrow(self) -> Recipient | None:
@@ -242,6 +244,21 @@ class Directory:
 
     def _knows_issuer(self, certificate: Certificate) -> bool:
         return certificate.parent is None or certificate.parent in self._by_division
+
+    def _add_all(self, new: dict[str, Certificate]) -> dict[str, CertificateRefused]:
+        """Add those that hold; why the others do not, by text."""
+        failed: dict[str, CertificateRefused] = {}
+        waiting = sorted(new, key=lambda text: new[text].serial)
+        while waiting:
+            ready = [text for text in waiting if self._knows_issuer(new[text])] or waiting[:1]  # which says why not
+            for text in ready:
+                try:
+                    self._add(new[text], text)
+                except CertificateRefused as error:
+                    failed[text] = error
+            taken = set(ready)
+            waiting = [text for text in waiting if text not in taken]
+        return failed
 
     def _add(self, certificate: Certificate, text: str) -> None:
         log, witness = _checked_keys(certificate.division, certificate.origin, certificate.keys)
@@ -408,6 +425,18 @@ def _read(text: str, kind: str, shape: type[_S]) -> _S:
     except (NoteInvalid, msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise CertificateRefused("malformed", "格式不对", f"it is no {kind}: {error}") from error
     return content
+
+
+def _all_read(texts: Iterable[str]) -> tuple[dict[str, Certificate], dict[str, CertificateRefused]]:
+    """What each says, and why it says nothing, by text."""
+    read: dict[str, Certificate] = {}
+    refused: dict[str, CertificateRefused] = {}
+    for text in texts:
+        try:
+            read[text] = read_certificate(text)
+        except CertificateRefused as error:
+            refused[text] = error
+    return read, refused
 
 
 def _verify(text: str, keys: list[Verifier]) -> None:

@@ -272,3 +272,14 @@ def test_a_case_whose_keys_are_slow_to_come_holds_up_no_other(folder: Path, monk
         recorded = [event.recorded_us for row in node.reader.read(0, 100) if (event := read(row.body))]
     assert recorded == sorted(recorded)
     assert len(recorded) == 2 + 2 * 3
+
+
+def test_a_stored_certificate_that_does_not_hold_is_a_fault_and_stops_no_start(folder: Path) -> None:
+    with opened(folder) as node, node.pool.connection() as conn:
+        conn.execute("insert into certificate (division, serial, body, num) values ('410222000000', 1, 'spoilt', 99)")
+
+    with opened(folder) as node:
+        assert [(fault.kind, fault.subject) for fault in node.links.faults()] == [
+            ("certificate_set_aside", "certificate")
+        ]
+        assert do(node, "clerk", **registration(issue_region=COUNTY, received_on="2026-11-20")).case

@@ -28,7 +28,7 @@ from domain.events import (
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import Channel, Delivered
 from sync.exchange.channel_postgres import PostgresChannel
-from sync.exchange.exchange import Exchange, found
+from sync.exchange.exchange import Exchange, believed, found
 from sync.exchange.station import Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.ledger.append import Append, Appended, NewEvent
@@ -37,7 +37,7 @@ from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
 from sync.sealed.custody_postgres import Statement, keep_parts
 from sync.sealed.sealing import recipient_key_id
-from sync.trust.certificates import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
+from sync.trust.certificates import Keys, Request, fingerprint, make_request, make_root, read_request
 from tests.sync.chance import Chance
 
 ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
@@ -223,9 +223,8 @@ class Node:
         self.writer.start()
         self.store = FragileStore(self.dsn, self.writer)
         with self.store.transaction() as tx:
-            kept = tx.certificates()
-            found(tx, self.origin, kept or self.certificates, self.pin)
-        directory = Directory(self.pin).adding_all(kept or self.certificates)
+            own = found(tx, self.origin, self.certificates, self.pin)
+            directory = believed(tx, own, self.clock.now_us())
         self.exchange = Exchange(
             self.station,
             directory,

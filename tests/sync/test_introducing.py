@@ -8,9 +8,11 @@ import pytest
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import down_lane
 from sync.exchange.downlink import sign_letter
+from sync.exchange.exchange import SET_ASIDE
 from sync.exchange.introducing import INTRODUCED
 from sync.exchange.wire import Down, Introduction
-from sync.trust.certificates import Directory
+from sync.proofs.note import sign_note
+from sync.trust.certificates import Certificate, Directory, read_certificate
 from tests.sync.hierarchy import (
     CITY,
     COUNTY,
@@ -89,3 +91,62 @@ def test_a_certificate_that_does_not_hold_is_named_and_keeps_no_other_out(nodes:
     assert known(township).division(OTHER_TOWNSHIP)
     assert not known(township).division("410221109000")
     assert township.faults() == {"certificate_refused": "down"}
+
+
+def stored_by_an_earlier_program(node: Node, division: str, like: str) -> str:
+    """In the node's database: a certificate like `like` of a division outside the node's digits, signed by the node."""
+    model = read_certificate(like)
+    origin = model.origin.replace(model.division, division)
+    keys = msgspec.json.decode(msgspec.json.encode(model.keys).replace(model.origin.encode(), origin.encode()))
+    said = msgspec.structs.replace(model, division=division, origin=origin, keys=keys, parent=node.division)
+    said = msgspec.convert(msgspec.to_builtins(said), Certificate)
+    text = f"huiyin-certificate/v0\n{msgspec.json.encode(said).decode()}\n"
+    body = sign_note(text, node.signer).to_bytes().decode()
+    with node.store.transaction() as tx:
+        tx.keep_certificate(said.division, 1, body)
+    return body
+
+
+def test_a_stored_certificate_that_a_later_rule_refuses_is_set_aside_by_name_and_the_node_starts(
+    nodes: Hierarchy,
+) -> None:
+    nodes.settle()
+    county = nodes[COUNTY]
+    refused = stored_by_an_earlier_program(county, "419001000000", nodes[TOWNSHIP].certificates[-1])
+    with county.store.transaction() as tx:
+        tx.keep_certificate(NEIGHBOUR, 7, "no certificate at all")
+
+    for _ in range(2):
+        county.crash()
+        county.start()
+    nodes.settle()
+
+    assert {code for code in ALL if known(county).division(code)} == set(ALL)
+    assert refused not in known(county).texts()
+    assert county.query("select kind, subject, healed_us from fault order by subject") == [
+        (SET_ASIDE, "419001000000", None),
+        (SET_ASIDE, "certificate", None),
+    ]
+    assert nodes[TOWNSHIP].faults() == {}, "nobody is told of it"
+
+
+def test_the_certificate_of_the_true_superior_takes_the_place_of_one_set_aside(nodes: Hierarchy) -> None:
+    nodes.settle()
+    township = nodes[TOWNSHIP]
+    genuine = known(township).division(NEIGHBOUR)
+    assert genuine is not None
+    township.query("delete from certificate where division = %s returning 1", (NEIGHBOUR,))
+    stored_by_an_earlier_program(township, NEIGHBOUR, nodes[VILLAGE].certificates[-1])
+    township.crash()
+    township.start()
+    assert known(township).division(NEIGHBOUR) is None
+    assert township.faults() == {SET_ASIDE: NEIGHBOUR}
+
+    with nodes[COUNTY].store.transaction() as tx:
+        tx.enqueue(TOWNSHIP, [Introduction([genuine.text])], nodes.clock.now_us())
+    nodes.settle()
+    township.crash()
+    township.start()
+
+    assert known(township).division(NEIGHBOUR) == genuine
+    assert township.faults() == {}
