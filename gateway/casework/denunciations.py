@@ -61,6 +61,22 @@ class ItemUnreadable(DomainError):
         )
 
 
+class OfficeUnknown(DomainError):
+    """The office is of no node that is known here, so nobody knows who manages its officials. Nothing is kept."""
+
+    code = "office_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "没有找到您填写的被反映单位，本次未发出、未保存；请在名单中重新选择，"
+            "名单中没有的，请直接向纪检监察机关反映（接待窗口、来信或12388举报电话）",
+            "the office you named was not found, so nothing was sent or kept; choose it from the list again, or where "
+            "it is not on it turn to the discipline inspection and supervision organ: its window, by letter or "
+            "telephone 12388",
+            field="accused_unit",
+        )
+
+
 class ItemUnknown(DomainError):
     """No sealed letter of this desk has this id. Open the list again."""
 
@@ -115,11 +131,15 @@ class Denunciations:
     def file(self, form: Denunciation, key: UUID) -> UUID:
         """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for one sent again.
 
-        key: the visitor's. Raises ManagedAbove, DivisionUnknown; CommandReused where another letter was sent under it.
+        key: the visitor's. Raises ManagedAbove, OfficeUnknown, OrganKeyInvalid, ItemTooLong; CommandReused where
+        another letter was sent under it.
         """
         topology, payload = self._topology(), msgspec.json.encode(_Letter(form))
-        organ = managing_organ(node_of(form.accused_unit), topology)
-        stop = first_stop(organ, self._here, topology)
+        try:
+            organ = managing_organ(node_of(form.accused_unit), topology)
+            stop = first_stop(organ, self._here, topology)
+        except DivisionUnknown:
+            raise OfficeUnknown from None
 
         def seal(item: UUID) -> bytes:
             if stop in (organ, self._here):
@@ -134,7 +154,7 @@ class Denunciations:
         """Told of every sealed item that reaches this node: keeps the letters that are for its own organ.
 
         What is for an organ below is passed on to it, unread: each leaf once, however often it is offered. Raises
-        OrganKeyInvalid, ItemTooLong, LookupError where that cannot be done.
+        OrganKeyInvalid, ItemTooLong, RecipientUnknown where that cannot be done.
         """
         payload = self._opened(item, ciphertext)
         if payload is None or isinstance(_content(payload), _ReadNote):

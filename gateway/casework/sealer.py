@@ -26,7 +26,7 @@ from domain.events import (
 from domain.parts import node_of
 from gateway.hosting.ids import uuid7
 from sync.sealed.custody import Custody, Erased, NotCustodian, OpeningMissing, RecipientKeyMissing
-from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, grant_key, seal_texts
+from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, grant_key, is_usable, seal_texts
 
 _log = structlog.get_logger("sealer")
 
@@ -76,7 +76,10 @@ class Sealer:
     def grants(
         self, events: list[AnyEvent], seal: Seal | None, file: CaseFile | None, actor: Actor, now_us: int
     ) -> list[Granted]:
-        """The custody that these events found: of a new key, and of whatever the next holder has a duty to read."""
+        """The custody that these events found: of a new key, and of whatever the next holder has a duty to read.
+
+        Raises RecipientUnknown, RecipientKeyInvalid for a next holder who cannot be given it.
+        """
         case = events[0].case
         if case is None:
             return []
@@ -108,7 +111,11 @@ class Sealer:
         """Who would have read it under the case's first key: who holds the case, and where it was filed."""
         leg = file.present_leg if file else None
         nodes = {leg.node if leg else None, file.filed_at if file else None}
-        return {node for node in nodes if node is not None and node != self._here and self._is_known(node)}
+        return {node for node in nodes if node is not None and node != self._here and self._can_read(node)}
+
+    def _can_read(self, node: Division) -> bool:
+        """Whoever cannot be given a key reads nothing anyway, and holds up nobody else's work."""
+        return self._is_known(node) and is_usable(self._recipient(node).key)
 
     def _wrapped_for(self, reader: Division, key: DataKey) -> Wrapped:
         return grant_key(key, [(self._recipient(reader), "handle")])

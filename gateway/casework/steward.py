@@ -7,7 +7,7 @@ and until then stands among the faults.
 """
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
@@ -48,13 +48,13 @@ from sync.exchange.pump import TROUBLE
 from sync.ledger.append import BodyTooLarge, CommandReused, StaleVersion
 from sync.ledger.reader import Reader, Row
 from sync.sealed.custody import Custody
-from sync.sealed.sealed_item import OrganKeyInvalid
-from sync.sealed.sealing import RecipientKeyInvalid, SealBroken
+from sync.sealed.sealing import SealBroken
 from sync.trust.certificates import CertificateRefused, Enrolment
 from sync.trust.keys import CommandId
 
 _PAGE: Final = 500
 _LOOK_AGAIN_S: Final = 1.0
+_STALE_TRIES: Final = 3
 _LATER_US: Final = 3_600_000_000
 
 _PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError)
@@ -64,8 +64,6 @@ _CONTAINED: Final = (
     StaleVersion,
     CommandReused,
     BodyTooLarge,
-    OrganKeyInvalid,
-    RecipientKeyInvalid,
     SealBroken,
     ValueError,
     LookupError,
@@ -84,8 +82,8 @@ class Faults(Protocol):
     def fault(self, fault: Fault) -> None:
         """Let it stand."""
 
-    def heal(self, kind: str, subject: str) -> None:
-        """It is over, if it stood."""
+    def heal(self, kind: str, subjects: Sequence[str]) -> None:
+        """They are over, those that stood."""
 
 
 class Hands(NamedTuple):
@@ -138,7 +136,7 @@ class Steward:
             if not self._attend(row):
                 self._put_off(row.pos)
         if rows:
-            self._destroy_again({row.case_id for row in rows if row.case_id is not None})
+            self._destroy_again({row.case_id: row.pos for row in rows if row.case_id is not None})
             pos = rows[-1].pos
             self._move(pos)
         self._end_silent_objections()
@@ -157,7 +155,7 @@ class Steward:
     def _contained(self, subject: str, act: Callable[[], None]) -> bool:
         """Whether `act` could be done. Why not stands on the board of faults, but for a version still to come."""
         try:
-            act()
+            self._in_turn(act)
         except UpgradeNeeded:
             return False
         except _CONTAINED as error:
@@ -166,6 +164,17 @@ class Steward:
             self._hands.faults.fault(Fault(UNATTENDED, subject, "", type(error).__name__))
             return False
         return True
+
+    def _in_turn(self, act: Callable[[], None]) -> None:
+        """Somebody else's write in between passes by itself: once more, on what stands there then."""
+        for _ in range(_STALE_TRIES - 1):
+            try:
+                act()
+            except StaleVersion:
+                self._stopping.wait(_LOOK_AGAIN_S)
+            else:
+                return
+        act()
 
     def _answer_row(self, row: Row) -> None:
         event = read(row.body)
@@ -179,12 +188,21 @@ class Steward:
         elif event.case is not None:
             self._act_on(event, event.case, row)
 
-    def _destroy_again(self, cases: Collection[UUID]) -> None:
+    def _destroy_again(self, cases: Mapping[UUID, int]) -> bool:
+        """cases: each with the position of an event of it, by which it is tried again. Whether all could be done."""
+        if not cases:
+            return True
         try:
             self._erasing.learned(cases)
+            failed = set[UUID]()
         except _CONTAINED:
-            for case in cases:
-                self._contained(f"case {case}", partial(self._erasing.learned, {case}))
+            failed = {
+                case for case in cases if not self._contained(_case(case), partial(self._erasing.learned, {case}))
+            }
+        for case in failed:
+            self._put_off(cases[case])
+        self._hands.faults.heal(UNATTENDED, [_case(case) for case in cases if case not in failed])
+        return not failed
 
     def _act_on(self, event: AnyEvent, case: CaseId, row: Row) -> None:
         match event:
@@ -262,7 +280,10 @@ class Steward:
                 "select objection, case_id from web.objection_watch where look_us <= %s", (self._hands.now_us(),)
             ).fetchall()
         for objection, case in due:
-            if not self._contained(f"case {case}", partial(self._end_if_silent, CaseId(case), EventId(objection))):
+            subject = f"objection {objection}"
+            if self._contained(subject, partial(self._end_if_silent, CaseId(case), EventId(objection))):
+                self._hands.faults.heal(UNATTENDED, [subject])
+            else:
                 self._look_at(EventId(objection), self._hands.now_us() + _LATER_US)
 
     def _end_if_silent(self, case: CaseId, objection: EventId) -> None:
@@ -313,8 +334,10 @@ class Steward:
         while self._put_off_before:
             pos = self._put_off_before[-1]
             (row,) = self._hands.reader.read(pos - 1, 1)
-            if self._attend(row):
-                self._hands.faults.heal(UNATTENDED, f"{self._hands.origin(row.log_id)}#{row.seq}")
+            is_attended = self._attend(row)
+            if is_attended:
+                self._hands.faults.heal(UNATTENDED, [f"{self._hands.origin(row.log_id)}#{row.seq}"])
+            if self._destroy_again({row.case_id: pos} if row.case_id else {}) and is_attended:
                 with self._hands.connect() as conn:
                     conn.execute("delete from web.steward_later where pos = %s", (pos,))
             self._put_off_before.pop()
@@ -342,3 +365,7 @@ class Steward:
     def _move(self, pos: int) -> None:
         with self._hands.connect() as conn:
             conn.execute("update web.steward set pos = greatest(pos, %s)", (pos,))
+
+
+def _case(case: UUID) -> str:
+    return f"case {case}"

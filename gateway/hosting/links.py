@@ -1,7 +1,7 @@
 """A node's links: the exchange with its parent and its children, and with the outside witness where it is the root."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -151,10 +151,10 @@ class Links:
         with self._store.transaction() as tx:
             tx.fault([fault], self._clock.now_us())
 
-    def heal(self, kind: str, subject: str) -> None:
-        """Such a one is over, if it stood."""
+    def heal(self, kind: str, subjects: Sequence[str]) -> None:
+        """Such ones are over, those that stood."""
         with self._store.transaction() as tx:
-            tx.heal([kind], [subject], self._clock.now_us())
+            tx.heal([kind], subjects, self._clock.now_us())
 
     def standing(self) -> Standing:
         """Whether the next one up holds what this node holds; asked by a node from a backup.

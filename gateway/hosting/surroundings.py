@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from domain.calendar import Calendar, Notice, seed_calendar
 from domain.divisions import Division, Topology
+from domain.errors import DomainError
 from domain.events import AnyEvent, HolidaysNoticed, Unit, decode
 from sync.ledger.reader import Reader
 from sync.sealed.sealing import Recipient
@@ -14,6 +15,19 @@ from sync.trust.certificates import Directory
 
 OFFICE = "office"
 """The short name of the unit that every node has from its first day."""
+
+
+class RecipientUnknown(DomainError):
+    """No certificate of this node is believed here, so nothing can be sealed to it. Have its superior enrol it."""
+
+    code = "recipient_unknown"
+
+    def __init__(self, code: Division) -> None:
+        super().__init__(
+            f"本节点没有{code}的有效证书，无法向其移交密封内容，本次操作未记录；请联系其上级机关登记该节点后再办理",
+            f"no certificate of {code} is known here, so the sealed texts cannot be given to it and nothing was "
+            "recorded; have its superior enrol that node, then repeat this",
+        )
 
 
 class Surroundings:
@@ -49,10 +63,10 @@ class Surroundings:
             self._calendar = None
 
     def recipient(self, division: Division) -> Recipient:
-        """Whom to wrap a key for. Raises LookupError where the division has no certificate here."""
+        """Whom to wrap a key for. Raises RecipientUnknown where the division has no certificate here."""
         known = self.directory().division(division)
         if known is None:
-            raise LookupError(f"no certificate of {division} is known here")
+            raise RecipientUnknown(division)
         return Recipient(division, base64.b64decode(known.certificate.keys.recipient))
 
     def is_known(self, division: Division) -> bool:

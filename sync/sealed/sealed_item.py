@@ -44,12 +44,17 @@ class ItemTooLong(DomainError):
         )
 
 
-class OrganKeyInvalid(Exception):
-    """The organ's published key is no X25519 key. Seal nothing, and correct the directory of organs."""
+class OrganKeyInvalid(DomainError):
+    """The organ's certified key is no X25519 key, so nothing can be sealed to it. Take the letter there on paper."""
+
+    code = "organ_key_invalid"
 
     def __init__(self) -> None:
         super().__init__(
-            "机关公钥无效，请更正机关名录 / the organ's public key is invalid; correct the directory of organs"
+            "管理该单位干部的机关目前无法接收密封来信，本次未发出、未保存；"
+            "请直接向该机关反映（接待窗口、来信或12388举报电话）",
+            "the organ that manages this office cannot receive sealed letters now, so nothing was sent or kept; turn "
+            "to it directly: its window, by letter or telephone 12388",
         )
 
 

@@ -94,12 +94,19 @@ class RandomBroken(Exception):
         )
 
 
-class RecipientKeyInvalid(Exception):
-    """The public key of a custodian is no X25519 key. Grant nothing; refuse the certificate that carries it."""
+class RecipientKeyInvalid(DomainError):
+    """The public key of a custodian is no X25519 key, so it cannot be given the texts. Enrol it again with a good one.
+
+    Refused at enrolment; a superior's own word for a node below it is all that others have.
+    """
+
+    code = "recipient_key_invalid"
 
     def __init__(self, custodian: Division) -> None:
         super().__init__(
-            f"{custodian}的收件公钥无效，请重新登记该节点 / the recipient key of {custodian} is invalid; enrol it again"
+            f"{custodian}的收件公钥无效，无法向其移交密封内容，本次操作未记录；请联系其上级机关重新登记该节点后再办理",
+            f"the recipient key of {custodian} is invalid, so the sealed texts cannot be given to it and nothing was "
+            "recorded; have its superior enrol that node again, then repeat this",
         )
         self.custodian = custodian
 

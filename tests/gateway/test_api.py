@@ -4,8 +4,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from domain.divisions import Division
 from domain.events import AnyEvent
+from gateway.hosting.surroundings import RecipientUnknown
 from gateway.web.gate import BODY_LIMIT_BYTES
+from sync.sealed.sealing import Recipient
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, VILLAGE, Api, Office, Town, wait_until
 
 
@@ -362,3 +365,25 @@ def test_every_operation_that_names_a_token_refuses_without_one(village: Office)
         address = address.replace("{unit}", f"{VILLAGE}.office").replace("{about}", "cases")
         refused = http.request(method, address, headers={"Idempotency-Key": str(uuid4())}, json={})
         assert (refused.status_code, refused.json()["code"]) == (401, "not_signed_in"), (method, path)
+
+
+def test_a_case_is_not_handed_to_a_node_that_cannot_be_given_its_texts(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = town.county.api("handler")
+    answer = town.county.api("clerk").give(registration(issue_region=COUNTY)).json()
+    case, leg = answer["case"], answer["events"][1]["leg"]
+    to = {"to": f"{VILLAGE}.office", "mode": "transfer", "reason": "属地办理"}
+    hand_over = {"command": "hand_over", "case": case, "leg": leg} | to
+    with monkeypatch.context() as dishonest:  # as a superior that certified a key to which nothing can be wrapped
+        sealer = town.county.node.desk._sealer
+        dishonest.setattr(sealer, "_recipient", lambda code: Recipient(code, bytes(32)))
+        refusal = handler.give(hand_over)
+    assert (refusal.status_code, refusal.json()["code"]) == (422, "recipient_key_invalid")
+    assert VILLAGE in refusal.json()["zh"]
+    assert handler.give(hand_over).status_code == 201
+
+
+def test_nothing_is_sealed_to_a_node_without_a_certificate(town: Town) -> None:
+    with pytest.raises(RecipientUnknown):
+        town.county.node.around.recipient(Division("419001000000"))

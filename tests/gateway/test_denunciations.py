@@ -242,6 +242,30 @@ def test_the_refusal_tells_the_denouncer_where_to_go(lone: Office) -> None:
         refused(lone.client().post("/api/denunciations", json=body, headers=fresh_key()), 422, "managed_above")
 
 
+def test_an_office_that_nobody_knows_is_refused_in_the_words_of_the_denouncer(town: Town) -> None:
+    unknown = "419001000000.office"
+    body = {"accused_unit": unknown, "text": TEXT}
+    refused(town.village.client().post("/api/denunciations", json=body, headers=fresh_key()), 422, "office_unknown")
+    browser = citizen(town.village)
+    filled = form(browser.get("/denounce"), "/denounce") | {"accused_unit": unknown, "text": TEXT}
+    told = browser.post("/denounce", filled)
+    assert told.status_code == 422
+    assert "没有找到您填写的被反映单位" in told.text
+    assert "12388" in told.text
+    assert "登记该节点" not in told.text
+
+
+def test_an_organ_to_which_nothing_can_be_sealed_is_a_refusal_and_keeps_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(town.village.node.denunciations, "_recipient", lambda code: Recipient(code, bytes(32)))
+    body = {"accused_unit": f"{VILLAGE}.office", "text": TEXT}
+    before = sealed(town.village.node)
+    answer = town.village.client().post("/api/denunciations", json=body, headers=fresh_key())
+    refused(answer, 422, "organ_key_invalid")
+    assert sealed(town.village.node) == before
+
+
 def test_the_page_tells_it_too_and_keeps_what_was_typed(town: Town) -> None:
     browser = citizen(town.village)
     filled = form(browser.get("/denounce"), "/denounce") | {"accused_unit": f"{COUNTY}.office", "text": TEXT}

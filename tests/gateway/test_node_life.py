@@ -30,7 +30,7 @@ from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
 from gateway.reading.health import health
 from gateway.web.app import build_app
-from sync.ledger.append import LedgerUnavailable
+from sync.ledger.append import LedgerUnavailable, StaleVersion
 from sync.ledger.writer import Writer
 from tests.gateway.conftest import COUNTY, PASSWORD, Office, wait_until
 from tests.gateway.hostile import petition
@@ -40,6 +40,7 @@ from tests.gateway.test_erasure import quiet
 OFFICE = f"{COUNTY}.office"
 ROADS = f"{COUNTY}.roads"
 NOON_US = 1_795_406_400_000_000
+HOUR_US = 3_600_000_000
 
 
 def founded(folder: Path, database: config.Database) -> Path:
@@ -140,6 +141,70 @@ def test_what_an_older_version_could_not_read_is_attended_to_after_the_upgrade(f
     with opened(folder) as node, tended(node):
         wait_until(lambda: openings(node, leg) == 1)
         wait_until(lambda: put_off(node) == 0)
+
+
+def test_what_was_put_off_is_tried_again_every_hour_without_a_restart(folder: Path) -> None:
+    with opened(folder) as node:
+        _, leg = handed_to_roads(node)
+        rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
+        node.steward._step()
+        assert put_off(node) == 1
+        rename(node, b"leg.handed_over.v9", b"leg.handed_over.v0")
+        node.steward._step()
+        assert openings(node, leg) == 0
+
+        SharedClock(folder.parent / "clock").advance_to(node.clock.now_us() + HOUR_US)
+        node.steward._step()
+
+        assert openings(node, leg) == 1
+        assert put_off(node) == 0
+
+
+def test_a_stream_that_somebody_else_wrote_to_first_is_tried_again_and_is_no_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(folder) as node:
+        _, leg = handed_to_roads(node)
+        do_truly, stale = node.desk.do, [StaleVersion(uuid4(), 1, 2)]
+
+        def late(*given: Any) -> Recorded:
+            if stale:
+                raise stale.pop()
+            return do_truly(*given)
+
+        monkeypatch.setattr(node.desk, "do", late)
+        node.steward._step()
+
+        assert openings(node, leg) == 1
+        assert unattended(node) == []
+        assert put_off(node) == 0
+
+
+def test_a_fault_of_a_case_is_over_once_the_case_can_be_attended_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(folder) as node:
+        case, _ = handed_to_roads(node)
+        with node.pool.connection() as conn:
+            conn.execute("insert into web.erased_case values (%s)", (case,))
+
+        def spoilt(_case: UUID) -> None:
+            raise LookupError
+
+        with monkeypatch.context() as broken:
+            broken.setattr(node.steward._erasing, "_file", spoilt)
+            node.steward._step()
+        assert unattended(node) == [f"case {case}"]
+
+        SharedClock(folder.parent / "clock").advance_to(node.clock.now_us() + HOUR_US)
+        node.steward._step()
+
+        assert unattended(node) == []
+        assert put_off(node) == 0
+
+
+def unattended(node: Node) -> list[str]:
+    return [fault.subject for fault in node.links.faults() if fault.kind == "unattended"]
 
 
 def test_a_silent_objection_is_looked_at_when_it_can_end_and_not_before(folder: Path) -> None:
