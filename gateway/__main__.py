@@ -137,7 +137,8 @@ def node_enrol(
     bundle: Annotated[Path | None, typer.Option(help="上级给的登记结果 / what the superior gave back")] = None,
 ) -> None:
     """上级：签发下级证书；下级：装入登记结果 / sign a child's request, or install what the superior gave back."""
-    from gateway.hosting import enrolling, founding
+    from gateway import enrolling
+    from gateway.hosting import founding
 
     if (request is None) == (bundle is None):
         raise typer.BadParameter("--request 与 --bundle 二者必居其一 / give either --request or --bundle")
@@ -153,7 +154,7 @@ def node_enrol(
 @node.command("run")
 def node_run(folder: Folder) -> None:
     """运行节点 / run the node until it is told to stop."""
-    from gateway.hosting.serving import run_node
+    from gateway.serving import run_node
 
     sys.exit(run_node(folder))
 
@@ -164,7 +165,7 @@ def node_status(
 ) -> None:
     """查看节点状态 / ask a running node how it is."""
     from gateway.hosting import config
-    from gateway.hosting.serving import ask_status, shown
+    from gateway.serving import ask_status, shown
 
     status = ask_status(config.load(folder).url)
     typer.echo(msgspec.json.encode(status).decode() if as_json else shown([status]))
@@ -196,7 +197,7 @@ def account_add(
     discipline: Annotated[bool, typer.Option("--discipline", help="保密岗位 / confidential desk")] = False,
 ) -> None:
     """添加账户；口令从标准输入读取 / add an account; the password is read from standard input."""
-    from gateway.hosting.serving import add_account
+    from gateway.serving import add_account
 
     add_account(folder, login, role, unit, _secret("口令 / password"), discipline=discipline)
     typer.echo(f"{login}：已添加 / added")
@@ -227,7 +228,7 @@ def witness_watch(folder: Folder, key: Annotated[str, typer.Argument(help="日�
 @witness.command("run")
 def witness_run(folder: Folder) -> None:
     """运行外部见证 / run the witness until it is told to stop."""
-    from gateway.hosting.serving import run_witness
+    from gateway.serving import run_witness
 
     sys.exit(run_witness(folder))
 
@@ -270,7 +271,7 @@ def demo_status(
 ) -> None:
     """各节点的状态 / how every node of the city is."""
     from gateway.demo.performance import city_status
-    from gateway.hosting.serving import shown
+    from gateway.serving import shown
 
     nodes = city_status(folder or context.obj or Path("demo-city"))
     typer.echo(msgspec.json.encode({"nodes": nodes}).decode() if as_json else shown(nodes))

@@ -5,13 +5,13 @@ import psycopg
 from domain.errors import DomainError
 from gateway.demo.messages import InputInvalid
 from gateway.demo.player import DemoFailed
+from gateway.enrolling import EnrolmentUnanswered, RequestRefused
 from gateway.hosting.config import ConfigInvalid
-from gateway.hosting.enrolling import EnrolmentUnanswered, RequestRefused
 from gateway.hosting.founding import BundleInvalid, FolderTaken, NotEnrolled
 from gateway.hosting.postgres_server import PostgresServerError
-from gateway.hosting.serving import NodeUnreachable, PortUnusable
 from gateway.node import FolderInUse
 from gateway.rebuilding import ViewUnknown
+from gateway.serving import NodeUnreachable, PortUnusable
 from projections.rebuild import RebuildBusy
 from sync.ledger.append import LedgerError
 from sync.ledger.migrations import MigrationRefused

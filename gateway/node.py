@@ -27,8 +27,8 @@ from domain.events import (
     encode,
     tag_of,
 )
+from gateway import accounts
 from gateway.backup.probation import Probation
-from gateway.backup.restore import NODE_DATABASE, SERVER_FOLDER
 from gateway.casework.case_files import CaseFiles
 from gateway.casework.denunciations import Denunciations
 from gateway.casework.desk import Desk
@@ -39,15 +39,15 @@ from gateway.casework.readings import Readings
 from gateway.casework.receipts import Receipts
 from gateway.casework.sealer import Sealer
 from gateway.casework.steward import Hands, Steward
-from gateway.hosting import config, founding
+from gateway.hosting import config, founding, logs
 from gateway.hosting.clock import HeldClock, SharedClock, SystemClock
 from gateway.hosting.config import NodeConfig
+from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.ids import uuid7
 from gateway.hosting.links import Links
 from gateway.hosting.postgres_server import PostgresServer, PostgresServerError
 from gateway.hosting.status import NodeStatus
 from gateway.hosting.surroundings import OFFICE, Surroundings
-from gateway.web import accounts, logs
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent

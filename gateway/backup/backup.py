@@ -23,9 +23,9 @@ from psycopg import sql
 
 from domain.divisions import Division
 from gateway.backup.backup_file import COST, BackupRefused, Cost, SealedWriter
-from gateway.backup.restored import flush_folder
 from gateway.hosting.config import FILE_NAME, NodeConfig, load
 from sync.proofs.tree import OWN_LOG
+from sync.trust.keys import flush_folder
 
 FORMAT: Final = 1
 

@@ -30,16 +30,15 @@ from gateway.backup.backup import (
     Progress,
 )
 from gateway.backup.backup_file import BackupDamaged, BackupNewer, BackupRefused, SealedReader
-from gateway.backup.restored import RESTORED, Restored, flush_folder
+from gateway.backup.restored import RESTORED, Restored
 from gateway.casework.numbers import skip_numbers
 from gateway.hosting.config import FILE_NAME, Channels, Database, Http, NodeConfig, write
+from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.store_postgres import PostgresTx
 from sync.ledger.migrations import migrate
-from sync.trust.keys import write_private
+from sync.trust.keys import flush_folder, write_private
 
-SERVER_FOLDER: Final = Path("postgres")
-NODE_DATABASE: Final = "node"
 """Where a node without a database of its own has the embedded one, and what it is called there."""
 
 NUMBERS_SKIPPED: Final = 1 << 32

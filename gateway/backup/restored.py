@@ -1,9 +1,10 @@
 """The mark of a node that was restored from a backup: while it stands, the node writes nothing of its own."""
 
-import os
 from pathlib import Path
 
 import msgspec
+
+from sync.trust.keys import flush_folder
 
 RESTORED = Path("trust/restored.json")
 
@@ -35,12 +36,3 @@ def take_mark_away(folder: Path) -> None:
     """The superior has answered with what allows writing. On the disk on return, so before the first write."""
     (folder / RESTORED).unlink(missing_ok=True)
     flush_folder(folder / RESTORED.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Return once the names in `folder` are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,8 +5,8 @@ from typing import Final
 from domain.case import CaseFile
 from domain.divisions import Division
 from domain.parts import node_of
-from gateway.web.accounts import Account, AccountRole
-from gateway.web.refusals import RoleForbidden
+from gateway.accounts import Account, AccountRole
+from gateway.refusals import RoleForbidden
 
 STAFF: Final[tuple[AccountRole, ...]] = ("clerk", "handler", "leader", "supervisor", "auditor")
 OVERSEERS: Final[tuple[AccountRole, ...]] = ("leader", "supervisor", "auditor")

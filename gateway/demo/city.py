@@ -12,13 +12,13 @@ import msgspec
 
 from domain.divisions import Division, tier_of
 from domain.divisions import division as valid_division
+from gateway.accounts import AccountRole
+from gateway.enrolling import enrol_child
 from gateway.hosting import config, founding
 from gateway.hosting.clock import SharedClock
-from gateway.hosting.enrolling import enrol_child
 from gateway.hosting.outside_witness import WitnessConfig, found_witness, write_config
 from gateway.hosting.postgres_server import PostgresServer
-from gateway.hosting.serving import NodeUnreachable, open_accounts
-from gateway.web.accounts import AccountRole
+from gateway.serving import NodeUnreachable, open_accounts
 from sync.trust.keys import load_keys, replace_private
 
 TRUST_DOMAIN = "demo.huiyin.example"

@@ -19,7 +19,7 @@ from gateway.demo.ending import Ending
 from gateway.demo.player import DemoFailed
 from gateway.demo.retries import Retries
 from gateway.hosting.postgres_server import PostgresServerError
-from gateway.hosting.serving import run_node, run_witness
+from gateway.serving import run_node, run_witness
 
 READY_S: Final = 90.0
 _LOOK_S: Final = 0.25
@@ -31,7 +31,7 @@ _WITNESS: Final = "witness"
 
 # One process loads the program and every node is forked from it: eight times three seconds of loading are saved.
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["gateway.hosting.serving"])
+_forks.set_forkserver_preload(["gateway.serving"])
 
 
 class Keeper:

@@ -17,9 +17,9 @@ from gateway.demo.messages import Way
 from gateway.demo.player import DemoFailed, Desks, Place, play
 from gateway.demo.story import DAY_US, Story, moment_us
 from gateway.hosting.clock import SharedClock
-from gateway.hosting.serving import NodeUnreachable, ask_status
 from gateway.hosting.status import NodeStatus
 from gateway.node import held
+from gateway.serving import NodeUnreachable, ask_status
 from projections.store import LIVE
 
 SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")

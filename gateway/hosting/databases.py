@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from gateway.backup.restore import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting import config
 from gateway.hosting.postgres_server import PostgresServer
+
+SERVER_FOLDER: Final = Path("postgres")
+NODE_DATABASE: Final = "node"
 
 
 @contextmanager

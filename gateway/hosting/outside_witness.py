@@ -16,12 +16,11 @@ from typing import Annotated
 import msgspec
 from fastapi import FastAPI, Request, Response
 
-from gateway.backup.restored import flush_folder
 from gateway.hosting.clock import Clock, SharedClock, SystemClock
 from gateway.hosting.config import ClockChoice, ConfigInvalid, Strict
 from sync.proofs.note import COSIGNATURE_V1, Ed25519Signer, Verifier, parse_skey, parse_vkey
 from sync.proofs.witness import MAX_REQUEST_BYTES, Witnessed, add_checkpoint
-from sync.trust.keys import read_private, replace_private, write_private
+from sync.trust.keys import flush_folder, read_private, replace_private, write_private
 
 _KEY = "witness.skey"
 _CONFIG = "witness.toml"

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from domain.errors import DomainError
-from gateway.casework.units import NewUnit, open_unit, own_units
+from gateway.accounts import Accounts, Duties, NewAccount, Visitor
 from gateway.node import Node
 from gateway.pages.forms import Form, Given, Problems, SentForm, visitor_of
 from gateway.pages.registering import key_of
 from gateway.pages.render import page
-from gateway.web.accounts import Accounts, Duties, NewAccount, Visitor
-from gateway.web.refusals import NotSignedIn, RoleForbidden
+from gateway.reading.units import own_units
+from gateway.refusals import NotSignedIn, RoleForbidden
 from gateway.web.strict import convert
+from gateway.web.units import NewUnit, open_unit
 from gateway.web.visits import visitor_or_none
 
 router = APIRouter()

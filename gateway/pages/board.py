@@ -6,17 +6,17 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from gateway.accounts import Visitor
 from gateway.casework.remit import OVERSEERS
-from gateway.casework.units import Names
+from gateway.languages import N_
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import Problems
 from gateway.pages.render import page, rule_name, translator
 from gateway.reading.moments import point_of_view
 from gateway.reading.supervising import PAGE_SIZE, board_view, unit_cases
-from gateway.web.accounts import Visitor
-from gateway.web.languages import N_
-from gateway.web.refusals import InputInvalid, NotFound
+from gateway.reading.units import Names
+from gateway.refusals import InputInvalid, NotFound
 from gateway.web.visits import require_role, visitor_or_none
 from projections.board import About
 from projections.moment import Moment

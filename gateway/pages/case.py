@@ -12,9 +12,10 @@ from domain.clocks import DAY_US, shanghai_date
 from domain.errors import DomainError
 from domain.events import CaseId, ReadingPurpose
 from domain.steps import Step
+from gateway.accounts import Account
 from gateway.casework.readings import WITHHELD, Opened
 from gateway.casework.remit import OVERSEERS
-from gateway.casework.units import known_units
+from gateway.languages import chosen
 from gateway.node import Node
 from gateway.pages.command_forms import CLAIM_FIELDS, FORMS, command_of
 from gateway.pages.desk import staff
@@ -27,9 +28,8 @@ from gateway.reading import labels
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.case_view import ErasureView, targets
 from gateway.reading.moments import point_of_view
-from gateway.web.accounts import Account
+from gateway.reading.units import known_units
 from gateway.web.api import carry_out
-from gateway.web.languages import chosen
 from gateway.web.visits import visitor_or_none
 from projections.board import Lateness
 from projections.timeline import Entry

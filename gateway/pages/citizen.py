@@ -13,14 +13,14 @@ from domain.errors import DomainError
 from domain.events import CaseId
 from gateway.casework.denunciations import Denunciation
 from gateway.casework.receipts import Receipt
-from gateway.casework.receiving import act_for_petitioner, leaf_of_file, registered_case
 from gateway.node import Node
 from gateway.pages.forms import Form, FormInvalid, Given, Problems, SentForm
 from gateway.pages.registering import key_of, register_command
 from gateway.pages.render import page
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.following import code_of_leaf, leaf_of_code
-from gateway.web.refusals import InputInvalid
+from gateway.refusals import InputInvalid
+from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case
 from gateway.web.strict import convert
 from gateway.web.visits import visitor_or_none
 

@@ -8,10 +8,10 @@ import msgspec
 
 from domain.case import CaseFile
 from domain.commands import AnyCommand
+from gateway.languages import N_
 from gateway.pages.forms import Form, in_page_words, renamed, require
 from gateway.reading import labels
-from gateway.web.languages import N_
-from gateway.web.refusals import InputInvalid
+from gateway.refusals import InputInvalid
 from gateway.web.strict import convert
 
 Kind = Literal["line", "area", "date", "number", "choice", "unit", "claim", "paper"]

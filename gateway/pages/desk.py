@@ -10,9 +10,9 @@ from fastapi.responses import Response
 
 from domain.clocks import shanghai_date
 from domain.errors import DomainError
-from gateway.casework.receiving import registered_case
+from gateway.accounts import Visitor
 from gateway.casework.remit import OVERSEERS, require_staff
-from gateway.casework.units import Names
+from gateway.languages import N_
 from gateway.node import Node
 from gateway.pages.citizen import receipt_page
 from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_of
@@ -20,10 +20,10 @@ from gateway.pages.registering import key_of, register_command
 from gateway.pages.render import page, translator
 from gateway.reading import labels
 from gateway.reading.duty_list import duties_of
-from gateway.web.accounts import Visitor
+from gateway.reading.units import Names
+from gateway.refusals import InputInvalid, NotSignedIn
 from gateway.web.api import carry_out, case_filter
-from gateway.web.languages import N_
-from gateway.web.refusals import InputInvalid, NotSignedIn
+from gateway.web.receiving import registered_case
 from gateway.web.strict import convert
 from gateway.web.visits import require_role, visitor_or_none
 from projections import cases

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from gateway.pages.render import page
 from gateway.reading.health import health
-from gateway.web.refusals import NotSignedIn
+from gateway.refusals import NotSignedIn
 from gateway.web.visits import visitor_or_none
 
 router = APIRouter()

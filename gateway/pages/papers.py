@@ -27,7 +27,7 @@ from gateway.pages.render import page
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.case_view import deadline_of
 from gateway.reading.papers import Desk, Printable, name_of, paper
-from gateway.web.refusals import NotFound
+from gateway.refusals import NotFound
 
 router = APIRouter()
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from domain.commands import Register
+from gateway.languages import N_
 from gateway.pages.forms import Form, in_page_words, renamed, require
-from gateway.web.languages import N_
-from gateway.web.refusals import InputInvalid
+from gateway.refusals import InputInvalid
 from gateway.web.strict import convert
 
 CLAIMS_MAX: Final = 20

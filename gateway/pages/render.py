@@ -14,8 +14,8 @@ from markupsafe import Markup
 from domain.clocks import SHANGHAI, Language, shanghai_date
 from domain.errors import DomainError
 from domain.limits import RuleId, rule_on
+from gateway.languages import COOKIE, chosen, words
 from gateway.reading import labels
-from gateway.web.languages import COOKIE, chosen, words
 from gateway.web.visits import visitor_or_none
 
 

@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from gateway.accounts import Visitor
 from gateway.casework.denunciations import Leaf
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import SentForm, visitor_of
 from gateway.pages.render import page
-from gateway.web.accounts import Visitor
-from gateway.web.refusals import NotFound
+from gateway.refusals import NotFound
 from gateway.web.visits import visitor_or_none
 
 router = APIRouter()

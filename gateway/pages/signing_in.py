@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from gateway.pages.forms import Problems, SentForm
 from gateway.pages.render import page
-from gateway.web.refusals import TooManyAttempts, WrongPassword
+from gateway.refusals import TooManyAttempts, WrongPassword
 from gateway.web.visits import (
     clear_session,
     cookie_token,

@@ -21,8 +21,8 @@ from domain.events import (
     Served,
     TakenOver,
 )
+from gateway.languages import N_
 from gateway.reading import labels
-from gateway.web.languages import N_
 
 Words = Callable[[str], str]
 

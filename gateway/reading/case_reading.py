@@ -6,16 +6,16 @@ from uuid import UUID
 from domain.case import CaseFile
 from domain.events import AnyEvent, CaseId, EventId, ReadingPurpose
 from domain.steps import Step
+from gateway.accounts import Account
 from gateway.casework.case_files import CaseInHand, Place
 from gateway.casework.readings import Opened
 from gateway.casework.remit import may_see
-from gateway.casework.units import Names
 from gateway.node import Node
 from gateway.reading.case_view import CaseView, ClockView, case_view, running_clocks
 from gateway.reading.following import Followed, followed
 from gateway.reading.supervising import whole_view
-from gateway.web.accounts import Account
-from gateway.web.refusals import NotFound
+from gateway.reading.units import Names
+from gateway.refusals import NotFound
 from projections.board import Lateness, lateness
 from projections.moment import Moment
 from projections.timeline import Entry, timeline

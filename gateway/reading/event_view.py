@@ -6,7 +6,7 @@ import msgspec
 
 from domain.events import AnyEvent, EventId, encode
 from gateway.reading.case_reading import CaseReading
-from gateway.web.refusals import NotFound
+from gateway.refusals import NotFound
 from sync.proofs.merkle import leaf_hash
 
 

@@ -32,7 +32,7 @@ from domain.events import (
 )
 from domain.standing import Standing
 from gateway.reading.case_view import ClockView
-from gateway.web.refusals import InputInvalid
+from gateway.refusals import InputInvalid
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SPACES = re.compile(r"[\s-]+")

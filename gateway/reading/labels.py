@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.web.languages import N_
+from gateway.languages import N_
 
 EVENTS: Final = {
     "case.registered.v0": N_("登记"),

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from domain.clocks import SHANGHAI
 from domain.plausible import EARLIEST_US, LATEST_US
 from gateway.node import Node
-from gateway.web.refusals import InputInvalid
+from gateway.refusals import InputInvalid
 from projections.moment import Moment, moment
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

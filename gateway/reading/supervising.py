@@ -6,7 +6,7 @@ import msgspec
 
 from domain.divisions import Division, DivisionUnknown, division
 from gateway.node import Node
-from gateway.web.refusals import NotFound
+from gateway.refusals import NotFound
 from projections import board
 from projections.board import About, CaseLine, NodeLine, UnitLine
 from projections.moment import Moment, moment

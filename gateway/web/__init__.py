@@ -1,1 +1,1 @@
-"""The HTTP side: what every request meets first, accounts and sessions, and the JSON API."""
+"""The HTTP side: what every request meets first, sessions, and the JSON API."""

@@ -7,12 +7,13 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from gateway.casework.units import NewUnit, UnitName, known_units, open_unit
+from gateway.accounts import Account, Accounts, Duties, NewAccount, SessionRow
 from gateway.node import Node
 from gateway.reading.health import Health, health
-from gateway.web.accounts import Account, Accounts, Duties, NewAccount, SessionRow
+from gateway.reading.units import UnitName, known_units
 from gateway.web.api import BEARER, CommandKey
 from gateway.web.model import REFUSALS, answer, body, gives, takes
+from gateway.web.units import NewUnit, open_unit
 from gateway.web.visits import SignedInVisitor, require_role
 
 router = APIRouter(prefix="/api/admin", responses=REFUSALS)

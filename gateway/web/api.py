@@ -13,6 +13,7 @@ from domain.divisions import Division
 from domain.errors import DomainError
 from domain.events import AnyEvent, CaseId, EventId, ReadingPurpose
 from domain.steps import Step
+from gateway.accounts import Account, AccountRole
 from gateway.casework.readings import WITHHELD, Withheld
 from gateway.casework.remit import OVERSEERS, require_staff
 from gateway.node import Node
@@ -22,9 +23,8 @@ from gateway.reading.duty_list import DutyList, duties_of
 from gateway.reading.event_view import EventView, event_view
 from gateway.reading.moments import Day, When, point_of_view
 from gateway.reading.supervising import BoardView, UnitCases, board_view, unit_cases
-from gateway.web.accounts import Account, AccountRole
+from gateway.refusals import InputInvalid, RoleForbidden
 from gateway.web.model import REFUSALS, answer, body, gives, takes
-from gateway.web.refusals import InputInvalid, RoleForbidden
 from gateway.web.visits import (
     SignedInVisitor,
     bearer_token,

@@ -13,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.web import logs
-from gateway.web.refusals import BodyTooLarge, BodyTooSlow, ContentTypeWrong, Refusal, TextUnsafe
+from gateway.hosting import logs
+from gateway.refusals import BodyTooLarge, BodyTooSlow, ContentTypeWrong, Refusal, TextUnsafe
 
 BODY_LIMIT_BYTES: Final = 1_048_576
 BODY_WAIT_S: Final = 20.0

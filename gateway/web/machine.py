@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 
 from gateway.hosting.status import NodeStatus
 from gateway.node import Node
+from gateway.refusals import Refusal
 from gateway.web.model import REFUSALS
-from gateway.web.refusals import Refusal
 
 READY_WAIT_S: Final = 2
 

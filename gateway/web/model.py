@@ -7,7 +7,7 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from gateway.web.refusals import ContentTypeWrong
+from gateway.refusals import ContentTypeWrong
 from gateway.web.strict import read_json
 
 _TEMPLATE: Final = "#/components/schemas/{name}"

@@ -12,14 +12,14 @@ from domain.commands import Claim, Line, Petitioner, Rate, Register, Text
 from domain.events import CaseId, MatterClass, Rating
 from gateway.casework.denunciations import Denunciation
 from gateway.casework.receipts import Receipt
-from gateway.casework.receiving import act_for_petitioner, leaf_of_file, registered_case
 from gateway.hosting.status import NodeStatus
 from gateway.node import Node
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.following import Followed, leaf_of_code
+from gateway.refusals import InputInvalid
 from gateway.web.api import CommandKey
 from gateway.web.model import REFUSALS, answer, body, gives, takes
-from gateway.web.refusals import InputInvalid
+from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case
 from gateway.web.visits import check_origin
 
 router = APIRouter(prefix="/api", responses=REFUSALS)

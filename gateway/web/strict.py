@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from gateway.web.refusals import BodyInvalid, InputInvalid, TextUnsafe
+from gateway.refusals import BodyInvalid, InputInvalid, TextUnsafe
 
 DEPTH_MAX: Final = 16
 """A command nests four levels deep; what goes beyond this is no command."""

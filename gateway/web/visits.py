@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from gateway.web.accounts import ABSOLUTE_US, AccountRole, Visitor
-from gateway.web.refusals import CrossSite, InsecureConnection, NotSignedIn, RoleForbidden
+from gateway.accounts import ABSOLUTE_US, AccountRole, Visitor
+from gateway.refusals import CrossSite, InsecureConnection, NotSignedIn, RoleForbidden
 
 SECURE_COOKIE: Final = "__Host-huiyin"
 LOOPBACK_COOKIE: Final = "huiyin"

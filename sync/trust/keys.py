@@ -199,7 +199,7 @@ def write_private(path: Path, content: bytes) -> None:
         raise KeyFileExists(path) from error
     finally:
         os.unlink(name)
-    _flush(path.parent)
+    flush_folder(path.parent)
 
 
 def replace_private(path: Path, content: bytes) -> None:
@@ -214,7 +214,7 @@ def replace_private(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
-    _flush(path.parent)
+    flush_folder(path.parent)
 
 
 def read_private(path: Path) -> bytes:
@@ -233,6 +233,15 @@ def read_private(path: Path) -> bytes:
     if len(content) > MAX_KEY_FILE_BYTES:
         raise KeyFileMalformed(path)
     return content
+
+
+def flush_folder(folder: Path) -> None:
+    """Return once the names in `folder` are on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _check_folder(folder: Path) -> None:
@@ -257,7 +266,7 @@ def _put_in_place(staging: Path, folder: Path) -> None:
         if folder.exists():
             raise KeyFileExists(folder) from error
         raise
-    _flush(folder.parent)
+    flush_folder(folder.parent)
 
 
 def _recipient_file(number: int) -> str:
@@ -303,11 +312,3 @@ def _private_pem(key: X25519PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,14 +18,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from domain.divisions import Division, tier_of
+from gateway.accounts import AccountRole
+from gateway.app import build_app
+from gateway.enrolling import enrol_child
 from gateway.hosting import config, founding
-from gateway.hosting.enrolling import enrol_child
 from gateway.hosting.outside_witness import WitnessConfig, build_witness, found_witness, write_config
 from gateway.hosting.postgres_server import PostgresServer
-from gateway.hosting.serving import open_accounts
 from gateway.node import Node
-from gateway.web.accounts import AccountRole
-from gateway.web.app import build_app
+from gateway.serving import open_accounts
 from sync.trust.keys import load_keys
 
 COUNTY = Division("410221000000")

@@ -8,7 +8,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from domain.divisions import Division
-from gateway.web.accounts import (
+from gateway.accounts import (
     ABSOLUTE_US,
     ATTEMPTS_PER_PAIR,
     IDLE_US,
@@ -23,7 +23,7 @@ from gateway.web.accounts import (
     PasswordWeak,
     prepare,
 )
-from gateway.web.refusals import InputInvalid, NotFound, NotSignedIn, TooManyAttempts, WrongPassword
+from gateway.refusals import InputInvalid, NotFound, NotSignedIn, TooManyAttempts, WrongPassword
 
 VILLAGE = Division("410221100201")
 UNIT = f"{VILLAGE}.office"

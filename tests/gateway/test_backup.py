@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from domain.divisions import Division
+from gateway.accounts import prepare
 from gateway.backup.backup import (
     LENGTH,
     FolderTooLarge,
@@ -37,8 +38,6 @@ from gateway.backup.backup_file import (
     SealedWriter,
 )
 from gateway.backup.restore import (
-    NODE_DATABASE,
-    SERVER_FOLDER,
     Changes,
     DatabaseNotEmpty,
     FolderNotEmpty,
@@ -47,8 +46,8 @@ from gateway.backup.restore import (
 from gateway.backup.restored import Restored, mark_of
 from gateway.casework.numbers import Numbers
 from gateway.hosting.config import Database, Http, Identity, NodeConfig, load, write
+from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.postgres_server import PostgresServer
-from gateway.web.accounts import prepare
 from sync.ledger.append import Append, NewEvent
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import register_log

@@ -13,12 +13,12 @@ import pytest
 
 from domain.events import Actor, decode
 from gateway.casework.journal import Journal
-from gateway.casework.units import NewUnit, open_unit
 from gateway.hosting import config, founding
 from gateway.hosting.clock import HeldClock, SharedClock
 from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
+from gateway.web.units import NewUnit, open_unit
 from sync.ledger.append import Append
 from sync.trust.keys import CommandSecret
 from tests.gateway.conftest import COUNTY, changed, free_port, settings

@@ -13,8 +13,8 @@ from domain.divisions import Division
 from domain.events import Actor, EventId, SealedItem, StreamId, decode, encode
 from domain.managing import ManagedAbove
 from gateway.casework.denunciations import Denunciation, ItemUnknown, Leaf
+from gateway.enrolling import enrol_child
 from gateway.hosting import config, founding
-from gateway.hosting.enrolling import enrol_child
 from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node

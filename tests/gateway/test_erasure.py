@@ -18,6 +18,7 @@ from domain.events import (
     encode,
     tag_of,
 )
+from gateway.app import build_app
 from gateway.backup.backup import make_backup
 from gateway.backup.backup_file import Cost
 from gateway.backup.restore import Changes, restore_backup
@@ -25,7 +26,6 @@ from gateway.hosting.config import Database
 from gateway.hosting.ids import uuid7
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
-from gateway.web.app import build_app
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import keep_parts
 from sync.sealed.sealing import DataKey, grant_key

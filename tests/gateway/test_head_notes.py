@@ -6,10 +6,10 @@ import pytest
 
 from domain.context import Envelope
 from domain.events import Actor, EventId, HeadsNoted, StreamId, decode
+from gateway import accounts
 from gateway.casework.head_notes import EVERY_S, HeadNotes
 from gateway.casework.journal import Journal
 from gateway.hosting.postgres_server import PostgresServer
-from gateway.web import accounts
 from sync.ledger.reader import Reader
 from sync.trust.keys import CommandSecret
 from tests.sync.hierarchy import CITY, COUNTY, NEIGHBOUR, TOWNSHIP, VILLAGE, Hierarchy, Node, hierarchy

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from gateway.web.accounts import ATTEMPTS_PER_PAIR
+from gateway.accounts import ATTEMPTS_PER_PAIR
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office
 from tests.gateway.hostile import (
     FOREIGN,

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 import structlog
 
+from gateway.hosting import logs
 from gateway.hosting.postgres_server import PostgresServer
-from gateway.web import logs
 from sync.ledger.append import LedgerUnavailable
 from sync.ledger.connections import ANSWER_S
 from tests.gateway.conftest import BASE, PASSWORD, VILLAGE, Office, Town

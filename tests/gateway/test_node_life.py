@@ -19,6 +19,7 @@ from domain.commands import AnyCommand
 from domain.divisions import tier_of
 from domain.events import Actor, HandedOver, LegOpened, Objected, ObjectionLapsed, Role, read
 from domain.limits import rule_on
+from gateway.app import build_app
 from gateway.backup.backup import make_backup
 from gateway.backup.backup_file import Cost
 from gateway.backup.restore import Changes, restore_backup
@@ -29,7 +30,6 @@ from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
 from gateway.reading.health import health
-from gateway.web.app import build_app
 from sync.ledger.append import LedgerUnavailable, StaleVersion
 from sync.ledger.writer import Writer
 from tests.gateway.conftest import COUNTY, PASSWORD, Office, wait_until

@@ -1,7 +1,7 @@
 import pytest
 
 from domain.commands import AnyCommand, Petitioner, Register, Withdraw
-from gateway.web.refusals import BodyInvalid, InputInvalid, TextUnsafe
+from gateway.refusals import BodyInvalid, InputInvalid, TextUnsafe
 from gateway.web.strict import convert, read_json, tidy
 
 CASE = "018f3f3e-7b1a-7c00-8000-000000000001"

@@ -15,16 +15,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from domain.divisions import Division
-from gateway.hosting import config
+from gateway import accounts
+from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
+from gateway.app import build_app
+from gateway.hosting import config, logs
 from gateway.hosting.clock import SystemClock
 from gateway.hosting.databases import database_of
 from gateway.hosting.outside_witness import build_witness, load_config
 from gateway.hosting.status import NodeStatus, Statuses
 from gateway.hosting.surroundings import OFFICE
 from gateway.node import Node, held
-from gateway.web import accounts, logs
-from gateway.web.accounts import AccountRole, Accounts, LoginTaken, NewAccount
-from gateway.web.app import build_app
 from gateway.web.strict import convert
 from sync.ledger.connections import open_pool
 from sync.ledger.migrations import migrate

@@ -18,7 +18,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from domain.divisions import Division
 from domain.events import Actor, Unit
-from gateway.web.refusals import InputInvalid, NotFound, NotSignedIn, Refusal, TooManyAttempts, WrongPassword
+from gateway.refusals import InputInvalid, NotFound, NotSignedIn, Refusal, TooManyAttempts, WrongPassword
 from sync.ledger.migrations import migrate
 
 AccountRole = Literal["citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator"]

@@ -7,7 +7,7 @@ from domain.commands import AnyCommand
 from domain.events import Actor, AnyEvent, CaseId, Registered
 from gateway.casework.desk import Recorded
 from gateway.node import Node
-from gateway.web.refusals import InputInvalid
+from gateway.refusals import InputInvalid
 from sync.proofs.policy import PolicyInvalid
 from sync.proofs.receipt import ReceiptInvalid, verify_receipt
 

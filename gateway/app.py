@@ -20,15 +20,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from domain.errors import DomainError
+from gateway.accounts import Accounts
+from gateway.hosting import logs
+from gateway.languages import chosen
 from gateway.node import Node
 from gateway.pages import administration, board, case, citizen, desk, events, health, papers, sealed, signing_in
 from gateway.pages.render import refusal_page
-from gateway.web import admin_api, api, logs, machine, public_api
-from gateway.web.accounts import Accounts
+from gateway.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Refusal, status_by_code, status_of
+from gateway.web import admin_api, api, machine, public_api
 from gateway.web.gate import Gate
-from gateway.web.languages import chosen
 from gateway.web.model import Error, answer, components
-from gateway.web.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Refusal, status_by_code, status_of
 from sync.ledger.append import Busy, LedgerError, LedgerUnavailable
 
 _MACHINE_PATHS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/policy", "/certificate", "/static/")
