@@ -1,15 +1,15 @@
 """What a node answers its children in the transaction that takes in what they sent: cosignatures, wishes, refusals."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from domain.divisions import Division
 from sync.exchange.downlink import pack
 from sync.exchange.inbox_store import InboxStore
-from sync.exchange.opening import OpenLetter
+from sync.exchange.opening import OpenFrame, OpenLetter, open_frame
 from sync.exchange.station import Station
-from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Cosigned, Held, Item
-from sync.proofs.note import Checkpoint, cosign
-from sync.proofs.tree import Tree
+from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Cosigned, Frame, Held, Item, decode_record
+from sync.proofs.note import Checkpoint, NoteInvalid, cosign
+from sync.proofs.tree import SignedHead, Tree
 from sync.trust.certificates import Directory
 
 
@@ -50,7 +50,7 @@ class Answers:
                 self.say(child, Cosigned(tree.origin, last.size, last.root, last.line))
 
     def answer_held(self, directory: Directory) -> None:
-        """Tell every child that asked how much of its log is held here now."""
+        """Tell every child that asked how much of its log is known here now, stored or waiting behind a gap."""
         for letter in self._letters:
             if isinstance(letter.up, AskHeld):
                 self.say(letter.child, self._held(letter.child, letter.up.nonce, directory))
@@ -79,5 +79,20 @@ class Answers:
         known = directory.division(child)
         log = "" if known is None else known.certificate.origin
         tree = self._store.trees([log]).get(log)
-        head = None if tree is None else self._store.head_at(tree.log_id, tree.size)
-        return Held(nonce, log, 0, "") if head is None else Held(nonce, log, head.size, head.note)
+        stored = None if tree is None else self._store.head_at(tree.log_id, tree.size)
+        heads = [*self._waiting(child, log, directory), *([] if stored is None else [stored])]
+        newest = max(heads, key=lambda head: head.size, default=None)
+        return Held(nonce, log, 0, "") if newest is None else Held(nonce, log, newest.size, newest.note)
+
+    def _waiting(self, child: Division, log: str, directory: Directory) -> Iterator[SignedHead]:
+        """What the child has signed beyond a gap: not stored yet, and yet nothing else may take its place."""
+        for record in self._store.parked_records(log):
+            frame = decode_record(record)
+            if not isinstance(frame, Frame):
+                raise TypeError("only frames are parked")
+            try:
+                opened = open_frame(frame, record, child, directory, self._now_us, frame.first + len(frame.entries))
+            except NoteInvalid:
+                continue
+            if isinstance(opened, OpenFrame) and opened.trouble is None:
+                yield opened.head

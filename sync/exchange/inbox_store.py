@@ -110,3 +110,6 @@ class InboxStore(LearningStore, Protocol):
 
     def is_parked(self, log: str, upto: int) -> bool:
         """Whether a frame of this log that starts at or before `upto` waits."""
+
+    def parked_records(self, log: str) -> list[bytes]:
+        """The frames of this log that wait."""

@@ -213,6 +213,11 @@ class PostgresLinks(Statements):
         """Whether one that starts at or before `upto` waits."""
         return bool(self.rows("select 1 from parked where log = %b and first <= %b limit 1", (log, upto)))
 
+    def parked_records(self, log: str) -> list[bytes]:
+        """In order of first."""
+        rows = self.rows("select record from parked where log = %b order by first", (log,))
+        return [bytes(record) for (record,) in rows]
+
     def fault(self, faults: Sequence[Fault], now_us: int) -> None:
         """One row per kind and subject, in an order in which two transactions cannot block each other."""
         found: dict[tuple[str, str], tuple[Fault, int]] = {}

@@ -134,7 +134,10 @@ class Refused(msgspec.Struct, frozen=True, tag="refused.v0", tag_field="type"):
 
 
 class Held(msgspec.Struct, frozen=True, tag="held.v0", tag_field="type"):
-    """The answer to AskHeld: how much of the asker's log the parent holds; checkpoint is empty for size 0."""
+    """The answer to AskHeld: the largest signed size of the asker's log that the parent knows, stored or waiting.
+
+    checkpoint: as the asker signed it; empty for size 0.
+    """
 
     nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
     log: Origin

@@ -24,7 +24,7 @@ from sync.proofs.note import (
 )
 from sync.proofs.witness import add_checkpoint, question, take_answer
 from sync.trust.certificates import Directory
-from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Weather, hierarchy
+from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, Weather, hierarchy
 from tests.sync.test_witness import Memory
 
 ABOVE = (TOWNSHIP, COUNTY, CITY)
@@ -169,19 +169,58 @@ def test_a_node_that_asks_first_learns_that_it_agrees(pair: Hierarchy) -> None:
     assert village.exchange.standing() == "agrees"
 
 
+def back_up(node: Node, postgres: PostgresServer) -> str:
+    """The database that a restore of this moment gives."""
+    node.crash()
+    name = f"{psycopg.conninfo.conninfo_to_dict(node.dsn)['dbname']}"
+    postgres.create_database(f"{name}_backup", template=name)
+    node.start()
+    return postgres.dsn(f"{name}_backup")
+
+
+def restore(node: Node, backup: str) -> None:
+    node.crash()
+    node.dsn = backup
+    node.start()
+
+
 def test_a_node_from_an_old_backup_learns_that_it_is_behind(pair: Hierarchy, postgres: PostgresServer) -> None:
     village = pair[VILLAGE]
-    village.crash()
-    name = f"{psycopg.conninfo.conninfo_to_dict(village.dsn)['dbname']}"
-    postgres.create_database(f"{name}_backup", template=str(name))
-    village.start()
+    backup = back_up(village, postgres)
     village.chat(5)
     pair.settle()
-    village.crash()
-    village.dsn = postgres.dsn(f"{name}_backup")
-    village.start()
+    restore(village, backup)
 
     village.exchange.ask_parent()
+    pair.clock.pass_s(3)
+    pair.settle()
+
+    assert village.exchange.standing() == "behind"
+
+
+def test_a_restored_node_is_behind_what_its_parent_only_keeps_waiting_after_a_lost_record(
+    pair: Hierarchy, postgres: PostgresServer
+) -> None:
+    village, township = pair[VILLAGE], pair[TOWNSHIP]
+    backup = back_up(village, postgres)
+    lost: list[bytes] = []
+    village.above = Tampering(village.channel, lambda _, record: [record] if lost else lost.append(record) or [])
+    restore(village, village.dsn)
+    for _ in range(3):
+        village.chat(1)
+        village.exchange.pump_seal()
+        village.exchange.pump_up()
+    township.exchange.pump_inbox()
+    assert township.query("select count(*) from parked") == [(2,)]
+    restore(village, backup)
+
+    village.exchange.ask_parent()
+    pair.clock.pass_s(3)
+    village.exchange.pump_arrivals()
+    township.exchange.pump_inbox()
+    township.exchange.pump_down()
+    village.exchange.pump_arrivals()
+
     pair.clock.pass_s(3)
     pair.settle()
 
