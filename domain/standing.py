@@ -56,6 +56,20 @@ class Hold(msgspec.Struct, frozen=True):
         return node_of(self.unit)
 
 
+Precedence = tuple[str, bool, str]
+
+
+def precedence(node: str, directive: tuple[str, str] | None) -> Precedence:
+    """Of two legs that were given from one leg, at least one of them by a directive, the smaller one holds.
+
+    node: the division of the leg; directive: division and id of the one that gave it, null for a hand-over. A
+    directive comes before a hand-over, whichever was learned first, unless the matter was handed to somebody above
+    who gave the directive. Of two directives that crossed, the one of the smaller code holds: a superior's code is
+    smaller than those below it (GB/T 2260), and where codes do not tell, all nodes still choose alike.
+    """
+    return (node, True, "") if directive is None else (directive[0], False, directive[1])
+
+
 class Dispute(msgspec.Struct, frozen=True):
     """An objection: against which leg, at which version of it, when recorded, and who has to rule.
 
@@ -103,23 +117,21 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(path)
 
     def successor(self, leg: LegId) -> LegId | None:
-        """The leg that took custody from `leg`, or null while `leg` itself has it.
-
-        A directive comes before a hand-over, whichever was learned first, unless the matter was handed to somebody
-        above who gave the directive. Of two directives that crossed, the one of the smaller code holds: a superior's
-        code is smaller than those below it (GB/T 2260), and where codes do not tell, all nodes still choose alike.
+        """The leg that took custody from `leg`, or null while `leg` itself has it: of hand-overs the first, and of
+        that and the directives the one that `precedence` puts first.
         """
-        directed = handed = None
+        followers: list[tuple[Precedence, LegId]] = []
+        is_handed = False
         for id_, hold in self.legs.items():
             if not hold.is_named or hold.from_leg != leg or self._is_ruled_too_late(hold.objection):
                 continue
             if hold.directed_by is not None:
-                directed = min(directed or (hold.directed_by, id_), (hold.directed_by, id_))
-            elif hold.is_opened and handed is None:
-                handed = (hold.node, id_)
-        if directed is None or (handed is not None and handed[0] < directed[0][0]):
-            return handed[1] if handed else None
-        return directed[1]
+                division, directive = hold.directed_by
+                followers.append((precedence(hold.node, (division, str(directive))), id_))
+            elif hold.is_opened and not is_handed:
+                is_handed = True
+                followers.append((precedence(hold.node, None), id_))
+        return min(followers)[1] if followers else None
 
     def version_of(self, stream: UUID) -> int:
         """How many events of the stream are known here."""

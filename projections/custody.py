@@ -1,14 +1,14 @@
 """Which unit answers for a case, and since when: the intervals that lateness is charged to.
 
-The same law as `domain.case` (ADR-0003), kept as one row per interval so that a case need not be read again:
-a leg is written by its holder's node alone, a directive comes before a hand-over, and of two directives
-that crossed the one of the smaller division code holds.
+The same law as `domain.case` (ADR-0003), kept as one row per interval so that a case need not be read again: a leg
+is written by its holder's node alone, and of two that follow one leg `domain.standing.precedence` says which holds.
 """
 
 from typing import Final
 from uuid import UUID
 
 from domain import events
+from domain.standing import Precedence, precedence
 from projections.projection import Fact
 from projections.store import FOREVER, Row, Rows, Table
 
@@ -142,12 +142,14 @@ def _displaces(row: CustodyRow, followers: list[CustodyRow]) -> bool:
     """Whether a leg comes before those that already follow the leg it was opened from: see `Standing.successor`."""
     if not followers:
         return True
-    standing = followers[0]
-    if row.directed_by is None:
-        return standing.directed_by is not None and row.node < standing.directed_by[: len(row.node)]
-    if standing.directed_by is None:
-        return standing.node >= row.directed_by[: len(standing.node)]
-    return row.directed_by < standing.directed_by
+    if row.directed_by is None and followers[0].directed_by is None:
+        return False
+    return _precedence(row) < _precedence(followers[0])
+
+
+def _precedence(row: CustodyRow) -> Precedence:
+    division, _, directive = (row.directed_by or "").partition("/")
+    return precedence(row.node, (division, directive) if division else None)
 
 
 def _path(legs: list[CustodyRow]) -> list[CustodyRow]:
