@@ -19,6 +19,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from domain.divisions import Division
 from domain.events import Actor, Unit
 from gateway.refusals import InputInvalid, NotFound, NotSignedIn, Refusal, TooManyAttempts, WrongPassword
+from sync.ledger.connections import connect
 from sync.ledger.migrations import migrate
 
 AccountRole = Literal["citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator"]
@@ -153,7 +154,7 @@ _ACCOUNT = "id, login, name, role, unit, discipline, created_us, closed_us"
 
 def prepare(dsn: str) -> None:
     """Bring the tables of `web`, a schema of its own, up to date. Raises sync.ledger.migrations.MigrationRefused."""
-    with psycopg.connect(dsn) as conn:
+    with connect(dsn) as conn:
         conn.execute("create schema if not exists web")
     migrate(make_conninfo(dsn, options="-c search_path=web"), files("gateway") / "sql")
 

@@ -3,10 +3,9 @@
 import time
 from pathlib import Path
 
-import psycopg
-
 from gateway.hosting.databases import database_of
 from gateway.node import FolderInUse, Node
+from sync.ledger.connections import connect
 from sync.trust.certificates import Enrolment, read_request
 from sync.trust.enrolment import read_enrolment
 
@@ -47,7 +46,7 @@ def _ask_running(folder: Path, request: str) -> Enrolment:
 
 
 def _wait_for_answer(dsn: str, request: str) -> Enrolment:
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with connect(dsn, autocommit=True) as conn:
         conn.execute("insert into web.enrolling (request) values (%s) on conflict do nothing", (request,))
         give_up = time.monotonic() + WAIT_S
         while time.monotonic() < give_up:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -51,7 +52,7 @@ from gateway.hosting.surroundings import OFFICE, Surroundings
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent
-from sync.ledger.connections import open_pool
+from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader, Tip, register_log
 from sync.ledger.writer import Writer
@@ -211,9 +212,10 @@ class Node:
             connect,
         )
         self.steward = Steward(self.here, hands)
-        self.views = Runner(
-            lambda: psycopg.connect(self.dsn, autocommit=True), self.reader.read, self.reader.wait_beyond, PROJECTIONS
-        )
+        self.views = Runner(self._connected, self.reader.read, self.reader.wait_beyond, PROJECTIONS)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return connect(self.dsn, autocommit=True)
 
     def _database(self) -> str:
         if self.config.database.dsn:

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
-
 from gateway.hosting.databases import database_of
 from projections import rebuild as build
 from projections.catalogue import PROJECTIONS
+from sync.ledger.connections import connect
 from sync.ledger.reader import Reader
 
 
@@ -25,7 +24,7 @@ def rebuild(folder: Path, name: str | None, *, check_only: bool, tell: Callable[
     if not chosen:
         raise ViewUnknown(str(name))
     is_equal = True
-    with database_of(folder) as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+    with database_of(folder) as dsn, connect(dsn, autocommit=True) as conn:
         reader = Reader(dsn)
         try:
             for projection in chosen:

@@ -24,6 +24,7 @@ from psycopg import sql
 from domain.divisions import Division
 from gateway.backup.backup_file import COST, BackupRefused, Cost, SealedWriter
 from gateway.hosting.config import FILE_NAME, NodeConfig, load
+from sync.ledger.connections import connect
 from sync.proofs.tree import OWN_LOG
 from sync.trust.keys import flush_folder
 
@@ -169,7 +170,7 @@ def make_backup(
 
 def _save(folder: Path, dsn: str, sealed: SealedWriter, progress: Progress, made_us: int) -> Manifest:
     config = load(folder)
-    with psycopg.connect(dsn) as conn:
+    with connect(dsn) as conn:
         # A large table takes as long as it takes.
         conn.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0")
         conn.commit()

@@ -36,6 +36,7 @@ from gateway.hosting.config import FILE_NAME, Channels, Database, Http, NodeConf
 from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.store_postgres import PostgresTx
+from sync.ledger.connections import connect
 from sync.ledger.migrations import migrate
 from sync.trust.keys import flush_folder, write_private
 
@@ -113,7 +114,7 @@ def restore_backup(
         with _staging(folder) as staging:
             with _database(staging, config) as dsn:
                 _prepare(dsn, contents, staging)
-                with psycopg.connect(dsn) as conn:
+                with connect(dsn) as conn:
                     _fill(conn, contents, blocks, progress)
                     _renew(conn, manifest)
                     _write_files(staging, contents, manifest, config if changes != AS_SAVED else None)
@@ -194,7 +195,7 @@ def _database(staging: Path, config: NodeConfig) -> Iterator[str]:
 
 def _prepare(dsn: str, contents: Contents, no_scripts: Path) -> None:
     """Refuse a database that holds anything, and give it the empty tables in which migrations are kept."""
-    with psycopg.connect(dsn) as conn:
+    with connect(dsn) as conn:
         # Lanes may be made by whoever comes first to a database that carries a channel too.
         known = conn.execute(
             "select schemaname, tablename from pg_tables"

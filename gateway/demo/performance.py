@@ -6,8 +6,6 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
-import psycopg
-
 from domain.divisions import Division
 from gateway.demo import messages, scripted_day
 from gateway.demo.city import PASSWORD, ROLES, City, Member, Tell, found_city
@@ -21,6 +19,7 @@ from gateway.hosting.status import NodeStatus
 from gateway.node import held
 from gateway.serving import NodeUnreachable, ask_status
 from projections.store import LIVE
+from sync.ledger.connections import connect
 
 SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")
 SETTLE_S: Final = 600.0
@@ -158,7 +157,7 @@ def _is_calm(city: City, ending: Ending) -> bool:
 
 def _summary(city: City, seconds: float) -> str:
     root = city.plan.members[0]
-    with psycopg.connect(city.dsn(root)) as conn:
+    with connect(city.dsn(root)) as conn:
         events = conn.execute("select pos from head").fetchone()
         rows = conn.execute(f"select registered_us, closed_us from {LIVE}.case_file").fetchall()
     count = events[0] if events else 0

@@ -18,6 +18,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from sync.ledger.connections import connect
+
 START_LIMIT_S: Final = 600
 """Crash recovery after a power cut may take minutes; giving up early would leave the folder unusable."""
 
@@ -115,7 +117,7 @@ class PostgresServer:
         make = sql.SQL("create database {} template {} strategy file_copy").format(
             sql.Identifier(name), sql.Identifier(template)
         )
-        with psycopg.connect(self.dsn(), autocommit=True) as conn:
+        with connect(self.dsn(), autocommit=True) as conn:
             known = conn.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
             if known is None:
                 # Two processes may both have seen it missing.
@@ -188,7 +190,7 @@ class PostgresServer:
     def answers(self) -> bool:
         """Whether it takes a connection now."""
         try:
-            psycopg.connect(self.dsn(), connect_timeout=5).close()
+            connect(self.dsn(), connect_s=5).close()
         except psycopg.OperationalError:
             return False
         return True

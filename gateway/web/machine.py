@@ -14,6 +14,7 @@ from gateway.hosting.status import NodeStatus
 from gateway.node import Node
 from gateway.refusals import Refusal
 from gateway.web.model import REFUSALS
+from sync.ledger.connections import connect
 
 READY_WAIT_S: Final = 2
 
@@ -64,7 +65,7 @@ def readyz(request: Request) -> str:
     if node.failure is not None:
         raise NodeStopped(node.failure)
     try:
-        psycopg.connect(node.dsn, connect_timeout=READY_WAIT_S).close()
+        connect(node.dsn, connect_s=READY_WAIT_S).close()
     except psycopg.OperationalError as error:
         raise NotReady from error
     return "ready\n"

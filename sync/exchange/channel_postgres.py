@@ -11,6 +11,7 @@ import psycopg
 
 from sync.exchange.channel import ChannelDown, Delivered, LaneReset, check_sizes
 from sync.exchange.wire import MAX_RECORD_BYTES
+from sync.ledger.connections import connect
 
 POLL_S = 1.0
 """A wake-up can be lost with its connection, never a record: a waiting reader looks again after so long."""
@@ -134,7 +135,7 @@ class PostgresChannel:
 def _open(dsn: str, conn: psycopg.Connection[Any] | None) -> psycopg.Connection[Any]:
     if conn is not None and not conn.closed:
         return conn
-    fresh: psycopg.Connection[Any] = psycopg.connect(dsn, autocommit=True, connect_timeout=5)
+    fresh: psycopg.Connection[Any] = connect(dsn, autocommit=True, connect_s=5)
     exists = fresh.execute("select to_regclass('channel.record')").fetchone()
     if exists == (None,):
         with fresh.transaction():

@@ -4,7 +4,7 @@ import hashlib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-import psycopg
+from sync.ledger.connections import connect
 
 _LOCK_KEY = 0x4875_6979_696E  # "Huiyin"; one migration at a time in a database
 
@@ -26,7 +26,7 @@ def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:
     Raises: MigrationRefused if an applied file was edited or is missing.
     """
     scripts = _scripts(files("sync") / "sql" if folder is None else folder)
-    with psycopg.connect(dsn) as conn:
+    with connect(dsn) as conn:
         conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
         conn.execute(_KEPT)
         kept: dict[str, bytes] = dict(conn.execute("select name, sha256 from migration").fetchall())

@@ -12,7 +12,7 @@ import psycopg
 
 from sync.ledger.append import Append, Appended, Fenced, Learned, LedgerUnavailable
 from sync.ledger.batch import ABSENT, Batch, KnownCommand, LastVersions
-from sync.ledger.connections import ANSWER_S
+from sync.ledger.connections import ANSWER_S, connect
 from sync.ledger.reader import Head, Tip
 from sync.ledger.waiting import Item, Waiting, settle
 
@@ -370,9 +370,7 @@ class Writer:
     # Connection
 
     def _connect(self) -> psycopg.Connection:
-        conn = psycopg.connect(
-            self._dsn, autocommit=True, application_name="huiyin-writer", connect_timeout=int(ANSWER_S)
-        )
+        conn = connect(self._dsn, autocommit=True, connect_s=int(ANSWER_S), name="huiyin-writer")
         conn.execute("set synchronous_commit = on; set plan_cache_mode = force_generic_plan")
         return conn
 
