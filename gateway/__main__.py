@@ -171,6 +171,23 @@ def node_status(
     typer.echo(msgspec.json.encode(status).decode() if as_json else shown([status]))
 
 
+@node.command("clock")
+def node_clock(
+    folder: Folder,
+    accept: Annotated[bool, typer.Option("--accept", help="确认本机时钟无误 / confirm that it is right")] = False,
+) -> None:
+    """显示本机时钟；核对无误后加 --accept 确认 / show the machine's clock; confirm it once it is compared."""
+    from gateway.hosting.clock import SystemClock
+    from gateway.hosting.clock_doubt import shown
+    from gateway.hosting.clock_watch import accept_clock
+
+    machine_us = SystemClock().now_us()
+    if accept:
+        accept_clock(folder, machine_us)
+    told = "已确认本机时钟 / confirmed" if accept else "本机时钟 / the machine's clock"
+    typer.echo(f"{told}: {shown(machine_us)}")
+
+
 @verify.command("receipt")
 def verify_receipt(
     file: Annotated[Path, typer.Argument(help="回执文件 / the receipt")],

@@ -260,7 +260,7 @@ class Accounts:
             raise WrongPassword
         with self._pool.connection() as conn, conn.transaction():
             conn.execute("delete from web.attempt where login = %s", (login,))
-            conn.execute("delete from web.session where ends_us <= %s or seen_us <= %s", (now, now - IDLE_US))
+            conn.execute("delete from web.session where not (ends_us > %s and seen_us between %s and %s)", _good(now))
             return self._open_session(conn, account, network, now)
 
     def visitor(self, token: str) -> Visitor:
@@ -270,8 +270,8 @@ class Accounts:
             row = conn.execute(
                 "select s.id, s.csrf, s.seen_us, a.id, a.login, a.name, a.role, a.unit, a.discipline,"
                 " a.created_us, a.closed_us from web.session s join web.account a on a.id = s.account"
-                " where s.token_hash = %s and s.ends_us > %s and s.seen_us > %s and a.closed_us is null",
-                (digest, now, now - IDLE_US),
+                " where s.token_hash = %s and s.ends_us > %s and s.seen_us between %s and %s and a.closed_us is null",
+                (digest, *_good(now)),
             ).fetchone()
             if row is None:
                 raise NotSignedIn
@@ -292,8 +292,8 @@ class Accounts:
             return cursor.execute(
                 "select s.id, a.id as account, a.login, a.role, s.network, s.created_us, s.seen_us, s.ends_us"
                 " from web.session s join web.account a on a.id = s.account"
-                " where s.ends_us > %s and s.seen_us > %s order by s.seen_us desc, s.id",
-                (now, now - IDLE_US),
+                " where s.ends_us > %s and s.seen_us between %s and %s order by s.seen_us desc, s.id",
+                _good(now),
             ).fetchall()
 
     def revoke(self, session: UUID, by: UUID) -> None:
@@ -323,7 +323,7 @@ class Accounts:
         """Counted before the password is looked at, so that attempts in parallel count one another."""
         since = now - WINDOW_US
         with self._pool.connection() as conn, conn.transaction():
-            conn.execute("delete from web.attempt where at_us <= %s", (since,))
+            conn.execute("delete from web.attempt where at_us not between %s and %s", (since + 1, now + WINDOW_US))
             conn.execute("insert into web.attempt (login, network, at_us) values (%s, %s, %s)", (login, network, now))
             pair, by_login, by_network, first = conn.execute(
                 "select count(*) filter (where login = %(login)s and network = %(network)s),"
@@ -370,6 +370,11 @@ class Accounts:
             "insert into web.administration (at_us, by_account, account, what) values (%s, %s, %s, %s)",
             (self._now_us(), by, account, what),
         )
+
+
+def _good(now: int) -> tuple[int, int, int]:
+    """After what a session ends, and between what it was last used: one of a clock that was ahead is none for years."""
+    return now, now - IDLE_US + 1, now + IDLE_US
 
 
 def _digest(token: str) -> bytes:

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -41,16 +41,19 @@ from gateway.casework.receipts import Receipts
 from gateway.casework.sealer import Sealer
 from gateway.casework.steward import Hands, Steward
 from gateway.hosting import config, founding, logs
-from gateway.hosting.clock import HeldClock, SharedClock, SystemClock
+from gateway.hosting.clock import HeldClock, SharedClock
+from gateway.hosting.clock_watch import ClockWatch
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.ids import uuid7
 from gateway.hosting.links import Links
+from gateway.hosting.machine_clock import MachineClock
 from gateway.hosting.postgres_server import PostgresServer, PostgresServerError
 from gateway.hosting.status import NodeStatus
 from gateway.hosting.surroundings import OFFICE, Surroundings
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
+from sync.exchange.pump import TROUBLE
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent
 from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
@@ -64,6 +67,7 @@ from sync.trust.keys import NodeKeys, load_keys
 
 POOL_SIZE = 6
 DATABASE_LOOK_S = 1.0
+CLOCK_LOOK_S = 1.0
 _FRESH_S = 2.0
 _WAIT_S = 60.0
 _log = structlog.get_logger("node")
@@ -85,8 +89,11 @@ class Node:
     then ends the process, and a service manager starts it again from what is on disk.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Read the folder and take hold of it. Raises ConfigInvalid, NotEnrolled, KeyFileRefused, FolderInUse."""
+    def __init__(self, folder: Path, machine: MachineClock | None = None) -> None:
+        """Read the folder and take hold of it. Raises ConfigInvalid, NotEnrolled, KeyFileRefused, FolderInUse.
+
+        machine: the clock of a node that runs on its machine's, where it is not to be this one's.
+        """
         self.folder = folder
         self.config: NodeConfig = config.load(folder)
         config.require_links(self.config)
@@ -102,7 +109,8 @@ class Node:
         self._threads: list[tuple[threading.Thread, Callable[[], None]]] = []
         self._resources.callback(hold_folder(folder))
         is_shared = self.config.clock.kind == "shared"
-        self.clock = HeldClock(SharedClock(Path(self.config.clock.path)) if is_shared else SystemClock())
+        self._machine = None if is_shared else machine or MachineClock()
+        self.clock: HeldClock = self._machine or HeldClock(SharedClock(Path(self.config.clock.path)))
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -123,6 +131,9 @@ class Node:
         if self._server is not None:
             server, ending = self._server, threading.Event()
             self._thread("database", lambda: _keep_alive(server, ending), ending.set)
+        if self.watch is not None:
+            watch, unwatched = self.watch, threading.Event()
+            self._thread("clock", lambda: _keep_watch(watch, unwatched), unwatched.set)
         self.views.prepare()  # their tables are there before the first question
         self._thread("projections", lambda: self.views.run(stopping), stopping.set)
         if self.probation.is_on:
@@ -169,12 +180,23 @@ class Node:
         self._resources.callback(self.writer.close)
         self.reader = Reader(dsn, tip)
         self._resources.callback(self.reader.close)
-        self.clock.hold(self.reader.head().recorded_us)  # of the last process, whose clock may have been ahead
         self.journal = Journal(self.clock, self.append, self._keys.commands)
         self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.clock)
         self._resources.callback(self.links.close)
+        self._set_clock()
         self.probation = Probation(self.folder, self.links.standing)
         self._work()
+
+    def _set_clock(self) -> None:
+        """Not behind the last process, whose clock may have been ahead; a machine's clock has to be borne out."""
+        self.watch: ClockWatch | None = None
+        if self._machine is None:
+            self.clock.hold(self.reader.head().recorded_us)
+            return
+        self.watch = ClockWatch(
+            self.folder, self._machine, lambda: self.reader.head().recorded_us, self.links.cosigned_us
+        )
+        self.watch.begin()
 
     def _work(self) -> None:
         connect = self.pool.connection
@@ -303,7 +325,7 @@ class Node:
     def admit(self, request: str) -> Enrolment:
         """Enrol a direct subordinate, whose certificate becomes an event of this node; what it has to install.
 
-        Raises CertificateRefused, AlreadyEnrolled, and while the node is on probation, as `append`.
+        Raises CertificateRefused, AlreadyEnrolled, ClockInDoubt, and while the node is on probation, as `append`.
         """
         self.probation.require_over()
 
@@ -343,6 +365,8 @@ class Node:
             lag=self.links.lag(stands),
             quarantined=stands.open_faults,
             projection_lag=max(0, stands.ledger_size - shown),
+            clock_doubt=doubt.kind if (doubt := self.clock.doubt()) else None,
+            clock_skew_s=self.links.clock_skew_s(),
         )
 
     def secured(self, log_id: int, seq: int) -> bool:
@@ -356,6 +380,12 @@ def _keep_alive(server: PostgresServer, stopping: threading.Event) -> None:
         if not server.answers():
             _log.warning("database does not answer, started again")
             server.start()
+
+
+def _keep_watch(watch: ClockWatch, stopping: threading.Event) -> None:
+    while not stopping.wait(CLOCK_LOOK_S):
+        with suppress(*TROUBLE):  # said by whoever needs the database more
+            watch.look()
 
 
 def hold_folder(folder: Path) -> Callable[[], None]:

@@ -200,6 +200,7 @@ _STATUS: Final = {
     "ledger_unavailable": 503,
     "fenced": 503,
     "writer_closed": 503,
+    "clock_in_doubt": 503,
 }
 """Refusals of the other rooms, which know no HTTP, by their code; every other one is a rule's: 422."""
 

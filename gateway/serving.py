@@ -151,6 +151,7 @@ def shown(statuses: Sequence[NodeStatus]) -> str:
         f" {s.quarantined:>6}  {s.name}  {s.url}"
         for s in statuses
     ]
+    lines += [f"{s.division}  clock in doubt: {s.clock_doubt}" for s in statuses if s.clock_doubt]
     return "\n".join(lines)
 
 

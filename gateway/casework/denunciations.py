@@ -181,13 +181,13 @@ class Denunciations:
     def open(self, leaf: Leaf, actor: Actor) -> Denunciation:
         """Read one. The reading is itself a sealed item of this organ, written before the letter is shown.
 
-        Raises ItemUnknown, ItemUnreadable.
+        Raises ItemUnknown, ItemUnreadable, ClockInDoubt.
         """
         item, payload = self._held(leaf)
         letter = _content(payload)
         if not isinstance(letter, _Letter):
             raise ItemUnreadable
-        note = msgspec.json.encode(_ReadNote(item, actor, self._journal.now_us()))
+        note = msgspec.json.encode(_ReadNote(item, actor, self._journal.sure_us()))
         self._record(lambda id_: seal_item(self._recipient(self._here).key, id_, note), note)
         return letter.form
 

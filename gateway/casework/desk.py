@@ -119,7 +119,7 @@ class Desk:
                 return
             log, seq = self._where(known, taken.id) or (None, None)
             cause = Cause(id=taken.id, log=log, seq=seq)
-            grants = self._sealer.hand_on(known.file, reader, cause, actor, self._journal.now_us())
+            grants = self._sealer.hand_on(known.file, reader, cause, actor, self._journal.sure_us())
             if not grants:
                 return
             with self._journal.turn() as turn:
@@ -135,7 +135,7 @@ class Desk:
     ) -> Recorded:
         known = self._in_hand(command)
         file = known.file if known else None
-        now_us = self._journal.now_us()
+        now_us = self._journal.sure_us()
         ids = fresh(now_us)
         main = EventId(next(ids))
         seal = self._sealer.seal(command, file, main)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from uuid import UUID
 
-from gateway.hosting.clock import Clock
+from gateway.hosting.clock import HeldClock
 from sync.ledger.append import Append, Appended
 from sync.trust.keys import CommandId, CommandSecret
 
@@ -22,8 +22,8 @@ class Turn(NamedTuple):
 class Journal:
     """Safe for threads. What it hands to the writer bears moments that never run backwards along the log."""
 
-    def __init__(self, clock: Clock, append: Callable[[Append], "Future[Appended]"], secret: CommandSecret) -> None:
-        """clock: one that never goes back. append: to the node's one writer; it may refuse, as on probation."""
+    def __init__(self, clock: HeldClock, append: Callable[[Append], "Future[Appended]"], secret: CommandSecret) -> None:
+        """append: to the node's one writer; it may refuse, as on probation."""
         self._clock = clock
         self._append = append
         self._secret = secret
@@ -32,6 +32,10 @@ class Journal:
     def now_us(self) -> int:
         """The moment, for what is not recorded (UTC microseconds)."""
         return self._clock.now_us()
+
+    def sure_us(self) -> int:
+        """The moment, for deciding what is recorded next (UTC microseconds). Raises ClockInDoubt."""
+        return self._clock.sure_us()
 
     def of_account(self, account: UUID, key: str | UUID) -> CommandId:
         """The id of a command that an account sends under `key`: no other account's, whatever key that sends."""
@@ -51,6 +55,9 @@ class Journal:
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """The present moment, and until the block ends nobody else's events can come before those appended in it."""
+        """The present moment, and until the block ends nobody else's events can come before those appended in it.
+
+        Raises ClockInDoubt.
+        """
         with self._turn:
-            yield Turn(self._clock.now_us(), self._append)
+            yield Turn(self._clock.sure_us(), self._append)

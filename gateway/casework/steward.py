@@ -42,6 +42,7 @@ from gateway.casework.denunciations import Denunciations, Leaf
 from gateway.casework.desk import Desk
 from gateway.casework.erasing import Erasing
 from gateway.casework.journal import Journal
+from gateway.hosting.clock_doubt import ClockInDoubt
 from sync.exchange.faults import Fault
 from sync.exchange.leaf import UNREADABLE
 from sync.exchange.pump import TROUBLE
@@ -57,7 +58,7 @@ _LOOK_AGAIN_S: Final = 1.0
 _STALE_TRIES: Final = 3
 _LATER_US: Final = 3_600_000_000
 
-_PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError)
+_PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError, ClockInDoubt)
 
 _CONTAINED: Final = (
     DomainError,
@@ -325,8 +326,9 @@ class Steward:
 
     def _try_again(self) -> None:
         """At the start of a process, which may be of a newer version, and every hour: attend to what was put off."""
-        if self._hands.now_us() >= self._again_us:
-            self._again_us = self._hands.now_us() + _LATER_US
+        now_us = self._hands.now_us()
+        if not self._again_us - _LATER_US <= now_us < self._again_us:  # nor after a clock that was an hour ahead
+            self._again_us = now_us + _LATER_US
             self._look_at_all_objections()
             with self._hands.connect() as conn:
                 found = conn.execute("select pos from web.steward_later order by pos desc").fetchall()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from gateway.hosting.clock_doubt import Doubt
 from gateway.hosting.config import ConfigInvalid
 
 
@@ -45,6 +46,14 @@ class HeldClock:
         with self._lock:
             self._latest_us = max(self._latest_us, now_us)
             return self._latest_us
+
+    def sure_us(self) -> int:
+        """The same for what is recorded: a demo's clock is never in doubt, the machine's may be (MachineClock)."""
+        return self.now_us()
+
+    def doubt(self) -> Doubt | None:
+        """Why what is recorded has to wait, if it has to."""
+        return None
 
     def hold(self, at_us: int) -> None:
         """Never say less than `at_us` from now on: what an earlier process recorded last."""

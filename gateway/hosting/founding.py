@@ -4,6 +4,7 @@ DIR/node.toml            the configuration
 DIR/keys/                key files, for the owner alone
 DIR/request.note         what the superior signs (`huiyin node enrol`)
 DIR/trust/enrolment.json certificates from the root down to this node, and the pin of the root
+DIR/trust/clock.json     what the operator has confirmed of the machine's clock, if ever
 """
 
 import base64

@@ -6,7 +6,8 @@ from typing import Final
 
 import structlog
 
-from gateway.hosting.clock import Clock
+from domain.events import Unknown, read
+from gateway.hosting.clock import HeldClock
 from gateway.hosting.config import ChannelEnd, NodeConfig
 from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
@@ -16,7 +17,16 @@ from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
 from sync.exchange.station import Station
-from sync.exchange.status import ChildStatus, FaultStatus, OwnStatus, child_statuses, faults, own_status
+from sync.exchange.status import (
+    ChildStatus,
+    FaultStatus,
+    OwnCosigned,
+    OwnStatus,
+    child_statuses,
+    faults,
+    own_cosigned,
+    own_status,
+)
 from sync.exchange.store_postgres import PostgresStore
 from sync.ledger.writer import Writer
 from sync.proofs.tree import Proof
@@ -40,7 +50,7 @@ class Links:
         keys: NodeKeys,
         dsn: str,
         writer: Writer,
-        clock: Clock,
+        clock: HeldClock,
     ) -> None:
         self._clock = clock
         self._store = PostgresStore(dsn, writer)
@@ -111,14 +121,37 @@ class Links:
         return self.exchange.trust.directory
 
     def admit(self, request: str, validity_us: int, record: Callable[[str, Statement], str]) -> Enrolment:
-        """Enrol a direct subordinate from now on for `validity_us`; see `Exchange.admit`."""
-        now_us = self._clock.now_us()
+        """Enrol a direct subordinate from now on for `validity_us`; see `Exchange.admit`. Raises ClockInDoubt."""
+        now_us = self._clock.sure_us()
         return self.exchange.admit(request, now_us, now_us + validity_us, record)
 
     def cosigned_size(self) -> int:
         """How much of the own log is secured."""
         name = self._acknowledger()
         return self.exchange.cosigned_size(name) if name else 0
+
+    def cosigned_us(self) -> int:
+        """When the next one up last cosigned the own log, by its clock (UTC microseconds); 0 for never."""
+        last = self._own_cosigned()
+        return last.signed_us if last else 0
+
+    def clock_skew_s(self) -> int:
+        """By how much the next one up's clock was seen to be ahead of the own when it last cosigned; behind: negative.
+
+        What it signed, it signed after it was recorded here and before its answer was here: only what does not fit
+        in between is a difference of clocks, however long the way was.
+        """
+        last = self._own_cosigned()
+        if last is None:
+            return 0
+        event = read(last.body)
+        recorded_us = 0 if isinstance(event, Unknown) else event.recorded_us
+        early_us = min(0, last.signed_us + 1_000_000 - recorded_us)
+        return (max(0, last.signed_us - last.kept_us) or early_us) // 1_000_000
+
+    def _own_cosigned(self) -> OwnCosigned | None:
+        with self._store.transaction() as tx:
+            return own_cosigned(tx, self._acknowledger() or "")
 
     def proof(self, seq: int) -> Proof | None:
         """Of an own leaf, once it is secured."""

@@ -3,13 +3,16 @@
 import msgspec
 
 from domain.divisions import Division, Tier
+from gateway.hosting.clock_doubt import Kind
 
 
-class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """log_size: own events; ledger_size: all that it knows; cosigned_size: of the own log, by the direct parent.
 
     lag: own events and events from below that the parent has not cosigned yet. quarantined: faults that stand.
-    projection_lag: ledger positions that the views do not show yet.
+    projection_lag: ledger positions that the views do not show yet. clock_doubt: why nothing is recorded, or null
+    (gateway.hosting.clock_doubt.Doubt). clock_skew_s: how far the parent's clock was ahead of the own when it last
+    cosigned; behind: negative. Both are left out of the JSON where there is nothing to say.
     """
 
     division: Division
@@ -23,6 +26,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag: int
     quarantined: int
     projection_lag: int
+    clock_doubt: Kind | None = None
+    clock_skew_s: int = 0
 
 
 Statuses: msgspec.json.Decoder[NodeStatus] = msgspec.json.Decoder(NodeStatus)

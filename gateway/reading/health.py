@@ -3,6 +3,7 @@
 import msgspec
 
 from domain.divisions import Division
+from gateway.hosting.clock_doubt import STEP_US, Doubt
 from gateway.hosting.status import NodeStatus
 from gateway.node import Node
 from projections.runner import Progress
@@ -12,15 +13,22 @@ from sync.exchange.status import ChildStatus, FaultStatus
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The node, the nodes directly below with their names, the standing faults, and its views.
 
-    failure: which part has stopped and why, or null; the process ends then.
+    failure: which part has stopped and why, or null; the process ends then. doubt: why the machine's clock is
+    not believed, or null.
     """
 
     status: NodeStatus
     failure: str | None
+    doubt: Doubt | None
     children: list[ChildStatus]
     names: dict[str, str]
     faults: list[FaultStatus]
     views: list[Progress]
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether the parent's clock differs from the own by more than clocks may."""
+        return abs(self.status.clock_skew_s) * 1_000_000 > STEP_US
 
 
 def health(node: Node) -> Health:
@@ -31,6 +39,7 @@ def health(node: Node) -> Health:
     return Health(
         status=node.status(),
         failure=node.failure,
+        doubt=node.clock.doubt(),
         children=children,
         names={child.division: node.around.name_of(Division(child.division)) for child in children},
         faults=node.links.faults(),

@@ -60,10 +60,11 @@ def healthz() -> str:
 
 @router.get("/readyz", responses=_TEXT, response_class=PlainTextResponse)
 def readyz(request: Request) -> str:
-    """No part has stopped and the database answers too, so commands can be recorded. 503 otherwise."""
+    """No part has stopped, the clock is believed, the database answers: commands can be recorded. 503 otherwise."""
     node: Node = request.app.state.node
     if node.failure is not None:
         raise NodeStopped(node.failure)
+    node.clock.sure_us()
     try:
         connect(node.dsn, connect_s=READY_WAIT_S).close()
     except psycopg.OperationalError as error:
@@ -104,5 +105,15 @@ class NodeGauges(Collector):
     def collect(self) -> Iterator[Metric]:
         """One gauge per number of the status."""
         status = self._status()
-        for name in ("log_size", "ledger_size", "cosigned_size", "lag", "quarantined", "projection_lag"):
+        for name in (
+            "log_size",
+            "ledger_size",
+            "cosigned_size",
+            "lag",
+            "quarantined",
+            "projection_lag",
+            "clock_skew_s",
+        ):
             yield GaugeMetricFamily(f"huiyin_{name}", f"The node's {name}", value=getattr(status, name))
+        doubted = int(status.clock_doubt is not None)
+        yield GaugeMetricFamily("huiyin_clock_doubt", "1 while the machine's clock is not believed", value=doubted)

@@ -1,9 +1,10 @@
 """How the exchange of a node stands: what is secured, what lags, who was last heard, what went wrong."""
 
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 import msgspec
 
+from sync.proofs.note import parse_signature_lines
 from sync.proofs.postgres_trees import Statements
 from sync.proofs.tree import OWN_LOG
 
@@ -54,6 +55,17 @@ class FaultStatus(msgspec.Struct, frozen=True):
     healed_us: int | None
 
 
+class OwnCosigned(NamedTuple):
+    """The newest cosignature of the own log, all in UTC microseconds.
+
+    signed_us: by the witness's clock, which is cut to seconds. kept_us: when it came. body: of the last event under it.
+    """
+
+    signed_us: int
+    kept_us: int
+    body: bytes
+
+
 _OWN: LiteralString = """
 select head.own_size, head.pos,
     coalesce((select size from cosignature where log_id = %b and witness = %b order by size desc limit 1), 0),
@@ -62,6 +74,10 @@ select head.own_size, head.pos,
     (select count(*) from tree where refused is not null),
     (select count(*) from fault where healed_us is null)
 from head"""
+
+_OWN_COSIGNED: LiteralString = """
+select line, at_us, body from cosignature join ledger on ledger.log_id = cosignature.log_id and seq = size - 1
+where cosignature.log_id = %b and witness = %b order by size desc limit 1"""
 
 _CHILDREN: LiteralString = """
 select child.division, child.heard_us, coalesce(own.size, 0), child.down_size - child.down_acked,
@@ -82,6 +98,16 @@ where healed_us is null or %b order by last_us desc limit %b"""
 def own_status(store: Statements, witness: str) -> OwnStatus:
     """witness: name of the key whose cosignature secures: the parent's, at the root the outside witness's."""
     return OwnStatus(*store.rows(_OWN, (OWN_LOG, witness, OWN_LOG))[0])
+
+
+def own_cosigned(store: Statements, witness: str) -> OwnCosigned | None:
+    """witness: as for `own_status`; None before its first cosignature."""
+    rows = store.rows(_OWN_COSIGNED, (OWN_LOG, witness))
+    if not rows:
+        return None
+    line, kept_us, body = rows[0]
+    (signature,) = parse_signature_lines(line.encode())
+    return OwnCosigned(signature.time_s * 1_000_000, kept_us, bytes(body))
 
 
 def child_statuses(store: Statements) -> list[ChildStatus]:

@@ -107,6 +107,11 @@ class SignatureLine(msgspec.Struct, frozen=True):
     key_id: bytes
     signature: bytes
 
+    @property
+    def time_s(self) -> int:
+        """What a cosignature/v1 says of its time, POSIX seconds."""
+        return int.from_bytes(self.signature[:8], "big")
+
     def __str__(self) -> str:
         return f"{_DASH}{self.name} {encode64(self.key_id + self.signature)}\n"
 
@@ -284,7 +289,7 @@ def _parse_line(line: str) -> SignatureLine:
 def _verify_line(text: str, line: SignatureLine, verifier: Verifier) -> Signed:
     signature, message, time_s = line.signature, text.encode(), None
     if verifier.kind == COSIGNATURE_V1:
-        time_s, signature = int.from_bytes(signature[:8], "big"), signature[8:]
+        time_s, signature = line.time_s, signature[8:]
         message = _cosigned(text, time_s)
         if time_s > MAX_SIZE:
             raise NoteInvalid("联署时间越界", "a cosignature's time is out of range")

@@ -125,6 +125,21 @@ def test_too_many_failures_close_the_door_for_a_while_and_not_for_others(
     assert accounts.log_in("wang", PASSWORD, "10.0.0.9")
 
 
+def test_a_clock_that_was_years_ahead_leaves_no_session_without_an_end_and_no_door_that_stays_closed(
+    accounts: Accounts, clerk: Account, clock: HandClock
+) -> None:
+    right_us, clock.us = clock.us, 2 * clock.us
+    token = accounts.log_in("wang", PASSWORD, "127.0.0.1").token
+    for _ in range(ATTEMPTS_PER_PAIR):
+        with pytest.raises(WrongPassword):
+            accounts.log_in("wang", "not this one", "127.0.0.1")
+    clock.us = right_us
+    assert accounts.sessions() == []
+    with pytest.raises(NotSignedIn):
+        accounts.visitor(token)
+    assert accounts.log_in("wang", PASSWORD, "127.0.0.1")
+
+
 def test_attempts_in_parallel_count_one_another(accounts: Accounts, clerk: Account) -> None:
     def attempt(_: int) -> type[Exception]:
         try:

@@ -75,7 +75,8 @@ def test_whoever_takes_the_later_moment_comes_later_in_the_queue() -> None:
             with lock:
                 return next(ticks)
 
-    journal = Journal(Ticking(), lambda append: queue.append(int(append.result)), CommandSecret(bytes(32)))  # type: ignore[arg-type,func-returns-value]
+    clock = HeldClock(Ticking())
+    journal = Journal(clock, lambda append: queue.append(int(append.result)), CommandSecret(bytes(32)))  # type: ignore[arg-type,func-returns-value]
 
     def record() -> None:
         for _ in range(200):

@@ -9,6 +9,7 @@ from domain.events import Actor, EventId, HeadsNoted, StreamId, decode
 from gateway import accounts
 from gateway.casework.head_notes import EVERY_S, HeadNotes
 from gateway.casework.journal import Journal
+from gateway.hosting.clock import HeldClock
 from gateway.hosting.postgres_server import PostgresServer
 from sync.ledger.reader import Reader
 from sync.trust.keys import CommandSecret
@@ -43,7 +44,7 @@ class Noting:
 
         accounts.prepare(node.dsn)
         reader = self.readers[node.division]
-        journal = Journal(node.clock, node.writer.append, CommandSecret(bytes(32)))
+        journal = Journal(HeldClock(node.clock), node.writer.append, CommandSecret(bytes(32)))
         return HeadNotes(reader, journal, envelope, node.clock.elapsed_s)
 
     def minutes_pass(self, count: int) -> None:
