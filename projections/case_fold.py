@@ -30,7 +30,7 @@ class Cases:
     """See Projection."""
 
     name = "cases"
-    edition = 2
+    edition = 3
     tables = (CASE_FILE, CLAIM, CUSTODY)
     other_tables = ("node", "unit")
 
@@ -103,7 +103,7 @@ def _rated(rows: _CaseTables, fact: Fact, event: events.Rated) -> None:
 
 def _withdrawn(rows: _CaseTables, fact: Fact, event: events.Withdrawn) -> None:
     for row in _changed(rows, fact):
-        row.withdrawn_us = row.withdrawn_us or event.occurred_us
+        row.withdrawn_us = event.occurred_us if row.withdrawn_us is None else row.withdrawn_us
         if row.status != "closed":
             row.status = "withdrawn"
 

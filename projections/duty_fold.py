@@ -72,7 +72,7 @@ class Duties:
     """See Projection."""
 
     name = "duties"
-    edition = 2
+    edition = 3
     tables = (DUTY,)
     other_tables = ("notice",)
     topics = topics_of(shape for shape in get_args(events.AnyEvent) if shape not in _WITHOUT_CLOCK)

@@ -39,6 +39,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     has_effect: bool
     event: AnyEvent | None
 
+    @property
+    def at_us(self) -> int:
+        """When it happened, as claimed; of an event of an unknown type, when it was learned."""
+        return self.known_us if self.occurred_us is None else self.occurred_us
+
 
 def timeline(read_case: ReadCase, case_id: UUID, at: Moment | None = None) -> list[Entry]:
     """Every event of the case in the order learned; at: only what had happened and was known by then."""
@@ -48,7 +53,7 @@ def timeline(read_case: ReadCase, case_id: UUID, at: Moment | None = None) -> li
     entries = [_entry(row, fact.event, has_effect) for row, fact, has_effect in zip(rows, facts, heard, strict=True)]
     if at is None:
         return entries
-    return [entry for entry in entries if (entry.occurred_us or entry.known_us) <= at.as_of_us]
+    return [entry for entry in entries if entry.at_us <= at.as_of_us]
 
 
 def _entry(row: LedgerRow, event: AnyEvent | None, has_effect: bool) -> Entry:

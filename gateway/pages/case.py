@@ -156,7 +156,7 @@ def _line(
         "id": entry.event.id if entry.event else None,
         "topic": entry.tag,
         "detail": detail_of(entry.event, name, _) if entry.event else "",
-        "at_us": entry.occurred_us or entry.known_us,
+        "at_us": entry.at_us,
         "by": name(entry.unit) + _("（%s）") % role if entry.unit else "",
         "law": entry.law,
         "has_effect": entry.has_effect,

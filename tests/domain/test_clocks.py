@@ -23,6 +23,7 @@ from domain.clocks import (
     stage,
 )
 from domain.limits import RULES, RuleId, RuleNotInForce, rule_on
+from domain.plausible import EARLIEST, EARLIEST_US, LATEST, LATEST_US
 
 SEED = seed_calendar()
 NOON_US = DAY_US // 2
@@ -138,15 +139,24 @@ def test_a_clock_keeps_the_law_of_the_day_it_started() -> None:
     assert clock("handle", date(2022, 5, 1)).rule.article == "《信访工作条例》第34条"
 
 
-def test_every_rule_has_exactly_one_text_on_any_day_since_may_2005() -> None:
-    for day in (date(2005, 5, 1), date(2015, 9, 3), date(2022, 4, 30), date(2022, 5, 1), date(2040, 1, 1)):
+def test_every_rule_has_exactly_one_text_on_any_day() -> None:
+    changes = (date(2005, 4, 30), date(2005, 5, 1), date(2022, 4, 30), date(2022, 5, 1))
+    for day in (date.min, EARLIEST, date(1999, 1, 4), *changes, date(2015, 9, 3), LATEST, date.max):
         in_force = [r.id for r in RULES if r.valid_from <= day and (r.valid_to is None or day <= r.valid_to)]
         assert sorted(in_force) == sorted(get_args(RuleId))
 
 
-def test_before_any_known_text_there_is_a_named_error() -> None:
+def test_what_is_older_than_any_known_text_counts_by_the_rules_then_in_force_which_are_unverified() -> None:
+    deadline = clock("handle", date(1999, 1, 4))
+    assert deadline.due_date == date(1999, 3, 5)
+    assert "当时有效的规定，依据待核" in explain(deadline, "zh")
+    assert "rules then in force, source not verified" in explain(deadline, "en")
+
+
+def test_where_an_installations_own_rules_have_no_text_there_is_a_named_error() -> None:
+    later = msgspec.structs.replace(rule_on("handle", date(2026, 1, 1)), valid_from=date(2027, 1, 1))
     with pytest.raises(RuleNotInForce):
-        rule_on("handle", date(2005, 4, 30))
+        rule_on("handle", date(2026, 12, 31), [later])
 
 
 def test_a_later_law_does_not_touch_clocks_that_already_run() -> None:
@@ -234,7 +244,7 @@ def test_a_broken_local_promise_is_yellow_long_before_the_law_is_broken() -> Non
 
 # --- always ---------------------------------------------------------------------------------------------
 
-STARTS_US = st.integers(day_start_us(date(2005, 5, 1)), day_start_us(date(2028, 1, 1)))
+STARTS_US = st.integers(EARLIEST_US, LATEST_US)
 COUNTED: st.SearchStrategy[RuleId] = st.sampled_from(["register_route", "handle", "objection", "review_request"])
 
 

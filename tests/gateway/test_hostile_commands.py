@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4, uuid5
 import httpx2
 import pytest
 
+from domain.clocks import day_start_us
 from domain.divisions import Division
 from gateway.hosting import founding
 from gateway.hosting.config import Identity, NodeConfig
@@ -16,6 +18,7 @@ from tests.gateway.conftest import COUNTY, PASSWORD, Office, Town
 from tests.gateway.hostile import (
     api,
     at_once,
+    browser,
     filed,
     fresh_key,
     nothing_happens,
@@ -191,6 +194,21 @@ def test_14_two_officials_who_close_one_case_at_once(lone: Office) -> None:
 def test_23_days_and_numbers_that_do_not_exist(lone: Office, changes: dict[str, Any], code: str, field: str) -> None:
     with nothing_happens(lone):
         refused(api(lone, "clerk").give(registration(**changes)), 422, code, field)
+
+
+@pytest.mark.parametrize("day", ["1949-10-01", "2004-11-09"])
+def test_23_a_case_of_a_day_that_is_taken_stays_readable(lone: Office, day: str) -> None:
+    clerk, then = api(lone, "clerk"), {"occurred_us": day_start_us(date.fromisoformat(day))}
+    letter = clerk.give(registration(received_on=day) | then).json()
+    on = {"case": letter["case"], "leg": letter["events"][1]["leg"]}
+    assert api(lone, "handler").give({"command": "accept"} | on | then).status_code == 201
+    shown = clerk.get(f"/api/cases/{on['case']}")
+    assert shown.status_code == 200, shown.text
+    assert [clock["article"] for clock in shown.json()["clocks"]] == ["当时有效的规定"]
+    leaf = clerk.get(f"/api/cases/{on['case']}/events/{on['case']}").json()["leaf_hash"]
+    followed = lone.client().post("/api/public/follow", json={"code": leaf})
+    assert followed.status_code == 200, followed.text
+    assert browser(lone, "clerk").get(f"/cases/{on['case']}").status_code == 200
 
 
 def test_23_a_date_that_no_clock_can_count_to(lone: Office) -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from domain import events
 from domain.clocks import DAY_US, day_start_us
-from projections import duties, parking
+from domain.plausible import EARLIEST, LATEST
+from projections import cases, duties, parking
 from projections.duties import Duty
 from projections.duty_fold import Duties
 from projections.moment import Moment
@@ -105,6 +106,20 @@ def test_a_reply_sent_back_starts_the_clock_of_an_order_anew(follow: Follow, con
     follow(story)
     (again,) = [duty for duty in duties.of_unit(conn, OFFICE, at()) if duty.rule == "supervision_reply"]
     assert again.due_on == date(2026, 4, 9)
+
+
+@pytest.mark.parametrize("day", [EARLIEST, date(1999, 1, 4), date(2004, 11, 9), date(2005, 4, 30), LATEST])
+def test_a_case_of_any_plausible_day_has_its_clocks_in_every_view(
+    follow: Follow, conn: psycopg.Connection, day: date
+) -> None:
+    start_us = day_start_us(day)
+    old = Story("old", start_us).registered(received_on=day, claims=2).handed_over(1, OFFICE, WATER)
+    old.opened(2, WATER, mode="transfer").accepted(2, WATER, claims=[0])
+    follow(old)
+    assert parking.parked(conn) == []
+    found = duties.of_case(conn, old.case, at(as_of_us=day_start_us(LATEST) + DAY_US))
+    assert {duty.rule for duty in found} == {"handle"}
+    assert cases.case(conn, old.case) is not None
 
 
 def a_notice(story: Story, edition: int = 1, off: tuple[date, ...] = (date(2027, 1, 4),)) -> None:
