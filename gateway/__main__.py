@@ -262,6 +262,17 @@ def projections_rebuild(
     sys.exit(rebuild(folder, name, check_only=check, tell=typer.echo))
 
 
+@projections.command("retry")
+def projections_retry(
+    name: Annotated[str | None, typer.Argument(help="视图名，默认全部 / a view; all by default")] = None,
+    folder: Annotated[Path, typer.Option("--node", help="节点目录 / the node's folder")] = Path(),
+) -> None:
+    """重试被搁置的事项 / fold once more what is parked; exit code 1 where something stays so."""
+    from gateway.rebuilding import retry
+
+    sys.exit(retry(folder, name, tell=typer.echo))
+
+
 @demo.callback()
 def demo_run(
     context: typer.Context,

@@ -1,11 +1,20 @@
-"""`huiyin projections rebuild`: builds views beside the live ones, compares them, or puts them in their place."""
+"""`huiyin projections`: builds views beside the live ones to compare or replace them, or takes in what is parked."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from gateway.hosting.databases import database_of
 from projections import rebuild as build
+from projections import retrying
 from projections.catalogue import PROJECTIONS
+from projections.parking import ParkedKey, parked
+from projections.projection import Projection
+from projections.retrying import NotParked
+from projections.runner import prepare
 from sync.ledger.connections import connect
 from sync.ledger.reader import Reader
 
@@ -20,9 +29,7 @@ class ViewUnknown(ValueError):
 
 def rebuild(folder: Path, name: str | None, *, check_only: bool, tell: Callable[[str], None]) -> int:
     """Rebuild one view or all, the node running or not. Exit code 1 where a check found a difference."""
-    chosen = [projection for projection in PROJECTIONS if name in (None, projection.name)]
-    if not chosen:
-        raise ViewUnknown(str(name))
+    chosen = _chosen(name)
     is_equal = True
     with database_of(folder) as dsn, connect(dsn, autocommit=True) as conn:
         reader = Reader(dsn)
@@ -36,3 +43,40 @@ def rebuild(folder: Path, name: str | None, *, check_only: bool, tell: Callable[
         finally:
             reader.close()
     return 0 if is_equal else 1
+
+
+def retry(folder: Path, name: str | None, *, tell: Callable[[str], None]) -> int:
+    """Fold what is parked in one view or all once more, the node running or not. Exit code 1 where something stays.
+
+    What the view `authority` judges anew, the other views take up with it.
+    """
+    chosen = _chosen(name)
+    with database_of(folder) as dsn, connect(dsn, autocommit=True) as conn:
+        reader = Reader(dsn)
+        try:
+            prepare(conn, PROJECTIONS)
+            for projection in chosen:
+                for waiting in [each for each in parked(conn) if each.projection == projection.name]:
+                    _retry_key(conn, reader, projection, waiting, tell)
+        finally:
+            reader.close()
+        staying = [each for each in parked(conn) if name in (None, each.projection)]
+    if not staying:
+        tell("没有搁置的事项 / nothing is parked")
+    return 1 if staying else 0
+
+
+def _retry_key(
+    conn: psycopg.Connection[Any], reader: Reader, projection: Projection, was: ParkedKey, tell: Callable[[str], None]
+) -> None:
+    with suppress(NotParked):  # the running node has taken it in meanwhile
+        still = retrying.retry(conn, reader.read, projection, was.key)
+        verdict = "已恢复 / taken in" if still is None else f"仍搁置 / still parked: {still.reason}"
+        tell(f"{projection.name} {was.key}: {verdict}")
+
+
+def _chosen(name: str | None) -> list[Projection]:
+    chosen = [projection for projection in PROJECTIONS if name in (None, projection.name)]
+    if not chosen:
+        raise ViewUnknown(str(name))
+    return chosen

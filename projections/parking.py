@@ -6,21 +6,10 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from projections.authority import Authority, facts_for
-from projections.catalogue import PROJECTIONS
-from projections.projection import Fact, Projection, ReadAfter
+from projections.projection import Fact, Projection
 from projections.store import LIVE, Store
 
 _REASON_LENGTH = 500
-
-
-class NotParked(Exception):
-    """Nothing of this key is parked in this projection. Look at the list again: it may have been retried."""
-
-    def __init__(self, projection: str, key: UUID) -> None:
-        super().__init__(
-            f"{projection} 中没有搁置 {key}，请重新查看清单 / {projection} holds nothing of {key}; list again"
-        )
 
 
 class ParkedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,42 +49,6 @@ def parked(conn: psycopg.Connection) -> list[ParkedKey]:
     names = ParkedKey.__struct_fields__
     found = [ParkedKey(**dict(zip(names, row, strict=True))) for row in cursor]
     return sorted(found, key=lambda each: (each.since_us, each.pos))
-
-
-def retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> ParkedKey | None:
-    """Fold the parked events of `key` once more, in one transaction; returns what is parked now, None if nothing.
-
-    Events that concern every case (a holiday notice) and came in the meantime are folded for this case again. What
-    waited in other views until it is judged here is tried there, too. Raises NotParked.
-    """
-    with conn.transaction():
-        if not _retry(conn, read_after, projection, key):
-            raise NotParked(projection.name, key)
-        return _waiting(conn, projection, key)
-
-
-def skip(
-    conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID, reason: str, account: UUID
-) -> ParkedKey | None:
-    """Leave out the first parked event of `key` for good, noting who decided so and why, and retry the rest.
-
-    Rebuilds leave it out too. Returns what is parked now, None if nothing. Raises NotParked.
-    """
-    with conn.transaction():
-        _lock(conn, projection)
-        row = conn.execute(
-            f"delete from {LIVE}.parked where projection = %s and pos = "
-            f"(select min(pos) from {LIVE}.parked where projection = %s and key = %s) returning pos, topic",
-            (projection.name, projection.name, key),
-        ).fetchone()
-        if row is None:
-            raise NotParked(projection.name, key)
-        conn.execute(
-            f"insert into {LIVE}.skipped (projection, pos, key, topic, reason, account) values (%s,%s,%s,%s,%s,%s)",
-            (projection.name, row[0], key, row[1], reason, account),
-        )
-        _retry(conn, read_after, projection, key)
-        return _waiting(conn, projection, key)
 
 
 def skipped(conn: psycopg.Connection, projection: Projection) -> frozenset[int]:
@@ -186,30 +139,3 @@ def _fold(
         middle = len(flowing) // 2
         for half in (flowing[:middle], flowing[middle:]):
             _fold(conn, schema, projection, gate, half, only)
-
-
-def _lock(conn: psycopg.Connection, projection: Projection) -> None:
-    """Hold the runner off: it takes the same row before it folds."""
-    conn.execute(f"select pos from {LIVE}.position where projection = %s for update", (projection.name,))
-
-
-def _waiting(conn: psycopg.Connection, projection: Projection, key: UUID) -> ParkedKey | None:
-    return next((each for each in parked(conn) if (each.projection, each.key) == (projection.name, key)), None)
-
-
-def _retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> bool:
-    """Whether anything of `key` was parked in `projection`."""
-    _lock(conn, projection)
-    freed = conn.execute(
-        f"delete from {LIVE}.parked where projection = %s and key = %s returning pos", (projection.name, key)
-    ).fetchall()
-    if freed:
-        own = sorted(pos for (pos,) in freed)
-        shared = projection.shared_after(conn, LIVE, own[0])
-        rows = [read_after(pos - 1, 1)[0] for pos in sorted({*own, *shared})]
-        fold_or_park(conn, LIVE, projection, facts_for(conn, projection, rows), only=key)
-    if projection.name == Authority.name:
-        for other in PROJECTIONS:
-            if other.name != Authority.name:
-                _retry(conn, read_after, other, key)
-    return bool(freed)

@@ -148,6 +148,8 @@ CASES = [
     ("account add root zhang --role clerk", "数据库无法连接", "cannot be reached"),
     ("projections rebuild nothing --node root", "没有视图 nothing", "there are:"),
     ("projections rebuild --node root", "数据库无法连接", "cannot be reached"),
+    ("projections retry nothing --node root", "没有视图 nothing", "there are:"),
+    ("projections retry --node root", "数据库无法连接", "cannot be reached"),
     ("projections rebuild --node missing", "没有 node.toml", "huiyin node init"),
     ("witness run missing", "witness.toml", "correct it"),
     ("verify receipt garbage --policy policy", "回执无效", "receipt invalid"),

@@ -30,6 +30,7 @@ from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
 from gateway.reading.health import health
+from gateway.rebuilding import retry
 from sync.ledger.append import LedgerUnavailable, StaleVersion
 from sync.ledger.writer import Writer
 from tests.gateway.conftest import COUNTY, PASSWORD, Office, wait_until
@@ -205,6 +206,27 @@ def test_a_fault_of_a_case_is_over_once_the_case_can_be_attended_to(
 
 def unattended(node: Node) -> list[str]:
     return [fault.subject for fault in node.links.faults() if fault.kind == "unattended"]
+
+
+def test_a_parked_case_is_taken_in_by_the_operators_command_while_the_node_is_open(folder: Path) -> None:
+    said: list[str] = []
+    with opened(folder) as node:
+        handed_to_roads(node)
+        rename(node, b'"case":', b'"kase":')
+        while node.views.step():
+            pass
+        node.views.close()
+        assert retry(folder, None, tell=said.append) == 1
+        assert any("still parked" in line for line in said)
+        rename(node, b'"kase":', b'"case":')
+        said.clear()
+
+        assert retry(folder, None, tell=said.append) == 0
+
+        assert any("taken in" in line for line in said)
+        assert retry(folder, "authority", tell=said.append) == 0
+        with node.pool.connection() as conn:
+            assert conn.execute("select count(*) from views.parked").fetchone() == (0,)
 
 
 def test_a_silent_objection_is_looked_at_when_it_can_end_and_not_before(folder: Path) -> None:

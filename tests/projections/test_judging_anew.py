@@ -7,7 +7,7 @@ import pytest
 
 from domain import authority as law
 from domain import events
-from projections import authority, parking
+from projections import authority, parking, retrying
 from projections.authority import Authority
 from projections.projection import Fact
 from projections.rebuild import check, switch
@@ -21,12 +21,15 @@ ACCOUNT = an_id("operator")
 
 
 class Undecided(Authority):
-    """A judge with a mistake: it cannot judge an acceptance that carries this number."""
+    """A judge with a mistake: it cannot judge an acceptance that carries this number, nor a take-over."""
 
     is_mended = False
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
-        if not self.is_mended and any(getattr(fact.event, "number", "") == "poison" for fact in batch):
+        poison = (
+            isinstance(one.event, events.TakenOver) or getattr(one.event, "number", "") == "poison" for one in batch
+        )
+        if not self.is_mended and any(poison):
             raise ZeroDivisionError("cannot judge poison")
         super().fold(batch, store)
 
@@ -118,11 +121,11 @@ def test_a_case_that_cannot_be_judged_waits_in_every_view_and_goes_on_in_all_whe
     }
     assert statuses(conn) == ["received", "registered"]
     assert [check(conn, ledger.read, view).difference for view in [judge, *ALL[1:]]] == [None] * len(ALL)
-    still = parking.retry(conn, ledger.read, CASES, story.case)
+    still = retrying.retry(conn, ledger.read, CASES, story.case)
     assert still is not None
     assert still.event_count == 2
     judge.is_mended = True
-    assert parking.retry(conn, ledger.read, judge, story.case) is None
+    assert retrying.retry(conn, ledger.read, judge, story.case) is None
     assert parking.parked(conn) == []
     assert statuses(conn) == ["accepted", "registered"]
     assert_every_view_is_as_if_built_anew(conn, ledger)
@@ -134,7 +137,29 @@ def test_what_the_judge_was_told_to_leave_out_has_no_effect_in_any_view(
     story = a_case_that_a_stranger_withdraws("poison")
     ledger.append(story.take())
     follow_anew(database, ledger, Undecided())
-    assert parking.skip(conn, ledger.read, AUTHORITY, story.case, "agreed with the county", ACCOUNT) is None
+    assert retrying.skip(conn, ledger.read, AUTHORITY, story.case, "agreed with the county", ACCOUNT) is None
     assert parking.parked(conn) == []
     assert statuses(conn) == ["received"]
+    assert_every_view_is_as_if_built_anew(conn, ledger)
+
+
+def test_what_is_judged_late_undoes_in_every_view_what_was_folded_before(
+    database: str, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    judge = Undecided()
+    story = Story("judged late").registered().handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
+    seen = story.accepted(2, WATER).version_of(story.leg(2))
+    story.closed(2, WATER)
+    taken, bureau = an_id("taken"), "410200000000.bureau"
+    fields = {"leg_version": seen, "last_log": "x/410221000000/1", "last_size": 0}
+    story.tell(events.TakenOver, bureau, taken, leg=story.leg(2), next_leg=taken, unit=bureau, **fields)
+    ledger.append(story.take())
+    follow_anew(database, ledger, judge)
+    assert statuses(conn) == ["closed"]
+    judge.is_mended = True
+
+    assert retrying.retry(conn, ledger.read, judge, story.case) is None
+
+    assert statuses(conn) == ["received"]
+    assert parking.parked(conn) == []
     assert_every_view_is_as_if_built_anew(conn, ledger)

@@ -5,11 +5,11 @@ import psycopg
 import pytest
 
 from domain import events
-from projections import cases, parking, runner
+from projections import cases, parking, retrying, runner
 from projections.case_fold import Cases
-from projections.parking import NotParked
 from projections.projection import Fact
 from projections.rebuild import check, switch
+from projections.retrying import NotParked
 from projections.runner import Runner
 from projections.store import Store
 from tests.projections.stories import OFFICE, WATER, Ledger, Story, an_id
@@ -76,11 +76,11 @@ def test_a_mended_projection_takes_the_parked_case_in_by_retry(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
     bad, _ = poisoned
-    still = parking.retry(conn, ledger.read, choking, bad.case)
+    still = retrying.retry(conn, ledger.read, choking, bad.case)
     assert still is not None
     assert still.event_count == 3
     choking.is_mended = True
-    assert parking.retry(conn, ledger.read, choking, bad.case) is None
+    assert retrying.retry(conn, ledger.read, choking, bad.case) is None
     assert status(conn, bad.case) == "received"
     assert check(conn, ledger.read, choking).difference is None
 
@@ -89,7 +89,7 @@ def test_skipping_leaves_out_one_event_for_good_and_rebuilds_remember_it(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
     bad, _ = poisoned
-    assert parking.skip(conn, ledger.read, choking, bad.case, "agreed with the county", ACCOUNT) is None
+    assert retrying.skip(conn, ledger.read, choking, bad.case, "agreed with the county", ACCOUNT) is None
     assert status(conn, bad.case) == "received"
     kept = conn.execute("select topic, reason, account from views.skipped").fetchall()
     assert kept == [("leg.accepted.v0", "agreed with the county", ACCOUNT)]
@@ -101,9 +101,9 @@ def test_retrying_or_skipping_what_is_not_parked_is_refused(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
     with pytest.raises(NotParked):
-        parking.retry(conn, ledger.read, choking, an_id("nothing"))
+        retrying.retry(conn, ledger.read, choking, an_id("nothing"))
     with pytest.raises(NotParked):
-        parking.skip(conn, ledger.read, choking, an_id("nothing"), "why", ACCOUNT)
+        retrying.skip(conn, ledger.read, choking, an_id("nothing"), "why", ACCOUNT)
 
 
 def test_a_rebuild_parks_what_the_live_one_parked(
