@@ -3,6 +3,7 @@
 import gc
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
@@ -24,8 +25,8 @@ from domain import events
 from domain.divisions import Division
 from gateway.hosting.postgres_server import PostgresServer
 from projections.catalogue import PROJECTIONS
-from projections.rebuild import build
-from projections.runner import Runner
+from projections.rebuild import PAGE_EVENTS, build
+from projections.runner import BATCH_EVENTS, Runner
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader, Row
 
@@ -53,9 +54,9 @@ def measure(server: PostgresServer) -> Iterator[Line]:
     reader = Reader(dsn)
     with psycopg.connect(dsn, autocommit=True) as conn:
         pages = count / _seconds(partial(read_pages, reader), 3)
-        yield Line("reading pages of 5,000, nothing folded", limit, stock, pages)
+        yield Line(f"reading pages of {PAGE_EVENTS:,}, nothing folded", limit, stock, pages)
         live = count / _seconds(partial(follow, dsn, reader), 1)
-        yield Line("following with all views, 500 a transaction", limit, stock, live)
+        yield Line(f"following with all views, {BATCH_EVENTS:,} a transaction", limit, stock, live)
         for projection in PROJECTIONS:
             rate = count / _seconds(partial(build, conn, reader.read, projection, count), 3)
             yield Line(f"rebuild of {projection.name}", limit, stock, rate)
@@ -88,7 +89,7 @@ def copy_out(dsn: str) -> None:
 def read_pages(reader: Reader) -> None:
     """What a rebuild cannot do without: the rows as Python values."""
     pos = 0
-    while rows := reader.read(pos, 5_000):
+    while rows := reader.read(pos, PAGE_EVENTS):
         pos = rows[-1].pos
 
 
@@ -177,9 +178,15 @@ class _Step(NamedTuple):
 def _life(number: int) -> list[events.AnyEvent]:
     case, first, second, claim = (_uuid(number, part) for part in range(4))
     told: list[events.AnyEvent] = []
+    versions: Counter[UUID] = Counter()
     for step, (shape, fields) in enumerate(_steps(number, case, first, second, claim)):
+        id_ = _id(number, step) if step else case
+        stream = id_ if shape is events.SealedRead else fields.get("leg", case)
+        versions[stream] += 1
         at_us = START_US + (number * 12 + step) * 1_000_000
-        told.append(_event(_uuid(number, 16 + step) if step else case, case, step, at_us, shape, fields))
+        told.append(
+            _event(id_, case, stream, versions[stream], COUNTY if 4 <= step < 11 else TOWN, at_us, shape, fields)
+        )
     return told
 
 
@@ -209,9 +216,13 @@ def _steps(number: int, case: UUID, first: UUID, second: UUID, claim: UUID) -> S
         _Step(events.LegOpened, _opening(second, WATER, "transfer", first)),
         _Step(events.SealedRead, {"subject": "ab" * 16, "events": (case,), "purpose": "handle"}),
         _Step(events.Accepted, {"leg": second, "kind": "substantive", "number": "受-1", "claims": (claim,)}),
-        _Step(events.Served, {"leg": second, "paper": case, "method": "online", "served_on": date(2026, 3, 3)}),
+        _Step(
+            events.Served, {"leg": second, "paper": _id(number, 6), "method": "online", "served_on": date(2026, 3, 3)}
+        ),
         _Step(events.OpinionIssued, {"leg": second, "number": "意-1", "answers": (answer,)}),
-        _Step(events.Served, {"leg": second, "paper": first, "method": "online", "served_on": date(2026, 3, 9)}),
+        _Step(
+            events.Served, {"leg": second, "paper": _id(number, 8), "method": "online", "served_on": date(2026, 3, 9)}
+        ),
         _Step(events.Closed, {"leg": second, "ending": "opinion", "claims": (claim,)}),
         _Step(events.Rated, {"office": "satisfied", "unit": "fairly_satisfied"}),
     ]
@@ -221,17 +232,19 @@ def _opening(leg: UUID, unit: str, mode: str, before: UUID | None) -> dict[str, 
     return {"leg": leg, "unit": unit, "mode": mode, "from_leg": before, "sender": None, "report_by": None}
 
 
-def _event(id_: UUID, case: UUID, step: int, at_us: int, shape: Any, fields: dict[str, Any]) -> events.AnyEvent:
+def _event(
+    id_: UUID, case: UUID, stream: UUID, version: int, node: Division, at_us: int, shape: Any, fields: dict[str, Any]
+) -> events.AnyEvent:
     sealed: tuple[events.Sealed, ...] = ()
     if shape is events.Registered:
         texts = {f"text.{number}": "A" * 44 for number in range(6)}
         sealed = (events.Sealed(subject="ab" * 16, fields=texts, ciphertext="A" * 44),)
     made: events.AnyEvent = shape(
         id=id_,
-        stream=fields.get("leg", case),
-        version=step + 1,
+        stream=stream,
+        version=version,
         case=case,
-        node=COUNTY if 4 <= step < 11 else TOWN,
+        node=node,
         actor=ACTOR,
         occurred_us=at_us,
         recorded_us=at_us,
@@ -246,6 +259,10 @@ def _event(id_: UUID, case: UUID, step: int, at_us: int, shape: Any, fields: dic
 def _row(pos: int, one: events.AnyEvent) -> Row:
     body = events.encode(one)
     return Row(pos, 1, pos, 0, one.stream, one.version, events.tag_of(one), one.case, body, bytes(32), one.recorded_us)
+
+
+def _id(number: int, step: int) -> UUID:
+    return _uuid(number, 16 + step)
 
 
 def _uuid(number: int, part: int) -> UUID:

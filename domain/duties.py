@@ -4,8 +4,9 @@ A clock starts when its fact happened (`occurred_us`, as claimed: an earlier cla
 stops when the stopping fact was recorded (`recorded_us`): nothing backdated clears what is overdue.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -88,66 +89,118 @@ _UNTIL_LEFT: tuple[RuleId, ...] = (*_UNTIL_ROUTED, "report_back")
 
 def duty_changes(event: AnyEvent) -> list[DutyChange]:
     """What `event` does to the clocks, closings first."""
-    return [*_closed(event), *_extended(event), *_opened(event)]
+    told = _CHANGES.get(type(event))
+    return [] if told is None else list(told(event))
 
 
-def _closed(event: AnyEvent) -> Iterator[DutyClosed]:  # noqa: C901  one case per kind of event
-    match event:
-        case HandedOver():
-            yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
-        case Declined() | Replied() | OpinionIssued() | Closed():
-            yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
-            yield _close(event, ("accept_notice", "handle"), *_claims(event))
-        case Accepted(kind="substantive"):
-            yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
-            yield _close(event, ("accept_notice",), *event.claims)
-        case ClaimAmended(change="dropped"):
-            yield _close(event, ("accept_notice", "handle"), event.claim)
-        case LegOpened(from_leg=UUID()):
-            yield _close(event, _UNTIL_LEFT, event.from_leg, event.case)
-        case TakenOver() | LegEnded():
-            yield _close(event, _UNTIL_LEFT, event.leg, event.case)
-        case Objected():
-            yield _close(event, ("objection",), event.leg)
-        case ObjectionRuled():
-            yield _close(event, ("objection_ruling",), event.objection)
-            if event.next_leg is not None:
-                yield _close(event, _UNTIL_LEFT, event.leg)
-        case ObjectionLapsed():
-            yield _close(event, ("objection_ruling",), event.objection)
-        case Reported():
-            yield _close(event, ("report_back",), event.leg)
-        case OrderReplied():
-            yield _close(event, ("supervision_reply",), event.order)
-        case DirectiveAnswered(effect="overtaken"):
-            yield _close(event, ("supervision_reply",), event.directive)
+def _registered(event: Registered) -> Iterator[DutyChange]:
+    rule: RuleId = "register_route" if event.unit.endswith(".office") else "accept_notice_direct"
+    yield _open(event, rule, event.id, None, event.unit, day_start_us(event.received_on))
 
 
-def _extended(event: AnyEvent) -> list[DutyExtended]:
-    if not isinstance(event, Extended):
-        return []
-    return [DutyExtended(subject=claim, rule="handle", extra_days=event.days) for claim in event.claims]
+def _claim_amended(event: ClaimAmended) -> Iterator[DutyChange]:
+    if event.change == "dropped":
+        yield _close(event, ("accept_notice", "handle"), event.claim)
+    elif event.change == "added":
+        yield _open(event, "accept_notice", event.claim, None, None)
 
 
-def _opened(event: AnyEvent) -> Iterator[DutyOpened]:
-    match event:
-        case Registered():
-            rule: RuleId = "register_route" if event.unit.endswith(".office") else "accept_notice_direct"
-            yield _open(event, rule, event.id, None, event.unit, day_start_us(event.received_on))
-        case LegOpened():
-            yield from _opened_with_leg(event)
-        case ClaimAmended(change="added"):
-            yield _open(event, "accept_notice", event.claim, None, None)
-        case Objected():
-            ruler = event.sender if node_of(event.sender) == event.ruler else f"{event.ruler}.office"
-            yield _open(event, "objection_ruling", event.id, event.leg, ruler, event.recorded_us)
-        case Accepted(kind="substantive"):
-            for claim in event.claims:
-                yield _open(event, "handle", claim, event.leg, None)
-        case OrderIssued():
-            yield _open(event, "supervision_reply", event.order, event.leg, event.unit, fixed=event.reply_by)
-        case OrderJudged(accepted=False):
-            yield _open(event, "supervision_reply", event.order, None, event.unit, fixed=event.reply_by)
+def _leg_opened(event: LegOpened) -> Iterator[DutyChange]:
+    if event.from_leg is not None:
+        yield _close(event, _UNTIL_LEFT, event.from_leg, event.case)
+    yield from _opened_with_leg(event)
+
+
+def _handed_over(event: HandedOver) -> Iterator[DutyChange]:
+    yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
+
+
+def _left(event: TakenOver | LegEnded) -> Iterator[DutyChange]:
+    yield _close(event, _UNTIL_LEFT, event.leg, event.case)
+
+
+def _objected(event: Objected) -> Iterator[DutyChange]:
+    yield _close(event, ("objection",), event.leg)
+    ruler = event.sender if node_of(event.sender) == event.ruler else f"{event.ruler}.office"
+    yield _open(event, "objection_ruling", event.id, event.leg, ruler, event.recorded_us)
+
+
+def _ruled(event: ObjectionRuled) -> Iterator[DutyChange]:
+    yield _close(event, ("objection_ruling",), event.objection)
+    if event.next_leg is not None:
+        yield _close(event, _UNTIL_LEFT, event.leg)
+
+
+def _lapsed(event: ObjectionLapsed) -> Iterator[DutyChange]:
+    yield _close(event, ("objection_ruling",), event.objection)
+
+
+def _accepted(event: Accepted) -> Iterator[DutyChange]:
+    if event.kind != "substantive":
+        return
+    yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
+    yield _close(event, ("accept_notice",), *event.claims)
+    for claim in event.claims:
+        yield _open(event, "handle", claim, event.leg, None)
+
+
+def _extended(event: Extended) -> Iterator[DutyChange]:
+    for claim in dict.fromkeys(event.claims):
+        yield DutyExtended(subject=claim, rule="handle", extra_days=event.days)
+
+
+def _answered(event: Declined | Replied | OpinionIssued | Closed) -> Iterator[DutyChange]:
+    yield _close(event, _UNTIL_ROUTED, event.leg, event.case)
+    yield _close(event, ("accept_notice", "handle"), *_claims(event))
+
+
+def _reported(event: Reported) -> Iterator[DutyChange]:
+    yield _close(event, ("report_back",), event.leg)
+
+
+def _ordered(event: OrderIssued) -> Iterator[DutyChange]:
+    yield _open(event, "supervision_reply", event.order, event.leg, event.unit, fixed=event.reply_by)
+
+
+def _order_replied(event: OrderReplied) -> Iterator[DutyChange]:
+    yield _close(event, ("supervision_reply",), event.order)
+
+
+def _order_judged(event: OrderJudged) -> Iterator[DutyChange]:
+    if not event.accepted:
+        yield _open(event, "supervision_reply", event.order, None, event.unit, fixed=event.reply_by)
+
+
+def _directive_answered(event: DirectiveAnswered) -> Iterator[DutyChange]:
+    if event.effect == "overtaken":
+        yield _close(event, ("supervision_reply",), event.directive)
+
+
+_CHANGES: Final[Mapping[type[Any], Callable[[Any], Iterator[DutyChange]]]] = {
+    Registered: _registered,
+    ClaimAmended: _claim_amended,
+    LegOpened: _leg_opened,
+    HandedOver: _handed_over,
+    TakenOver: _left,
+    LegEnded: _left,
+    Objected: _objected,
+    ObjectionRuled: _ruled,
+    ObjectionLapsed: _lapsed,
+    Accepted: _accepted,
+    Extended: _extended,
+    Declined: _answered,
+    Replied: _answered,
+    OpinionIssued: _answered,
+    Closed: _answered,
+    Reported: _reported,
+    OrderIssued: _ordered,
+    OrderReplied: _order_replied,
+    OrderJudged: _order_judged,
+    DirectiveAnswered: _directive_answered,
+}
+
+WITH_CLOCK: Final = tuple(_CHANGES)
+"""The events that start, extend or stop a clock."""
 
 
 def _opened_with_leg(event: LegOpened) -> Iterator[DutyOpened]:

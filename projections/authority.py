@@ -72,14 +72,15 @@ class Authority:
         """What cannot be read has no effect on who stands where."""
         store.load(fact.case_id for fact in batch)
         rows, void = store.rows(STANDING), store.rows(WITHOUT_EFFECT)
-        cases: dict[UUID, Judged] = {}
+        cases: dict[int, tuple[UUID, Judged]] = {}  # by UUID.int, whose hash is not Python code
         for fact in batch:
             if fact.event is None or fact.case_id is None or type(fact.event) not in AUTHORITY:
                 continue
-            if fact.case_id not in cases:
-                cases[fact.case_id] = _stored(rows, fact.case_id)
-            _judge(cases[fact.case_id], void, fact, fact.event)
-        for case_id, case in cases.items():
+            known = cases.get(fact.case_id.int)
+            if known is None:
+                known = cases[fact.case_id.int] = (fact.case_id, _stored(rows, fact.case_id))
+            _judge(known[1], void, fact, fact.event)
+        for case_id, case in cases.values():
             _keep(rows, case_id, case)
 
     def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
@@ -101,6 +102,8 @@ def in_effect(conn: psycopg.Connection, facts: Sequence[Fact]) -> list[Fact]:
     if not facts:
         return []
     void, waiting = _void_and_waiting(conn, facts[0].pos, facts[-1].pos)
+    if not void and not waiting:
+        return list(facts)
     return [_as_judged(fact, void, waiting) for fact in facts]
 
 
@@ -144,7 +147,7 @@ def _judge(case: Judged, void: Rows[WithoutEffectRow], fact: Fact, event: AnyEve
     stake = case.standing.stake(event)
     if stake is not None:
         case.losable.append(Losable(fact.pos, fact.topic, event.node, stake))
-    concerned = case.losable if isinstance(event, _MOVING) else case.losable[-1:] if stake is not None else []
+    concerned = case.losable if type(event) in _MOVING else case.losable[-1:] if stake is not None else []
     for one in concerned:
         if (is_lost := case.standing.is_lost(one.stake)) != one.is_lost:
             one.is_lost = is_lost

@@ -87,7 +87,7 @@ def _registered(rows: _CaseTables, fact: Fact, event: events.Registered) -> None
         last_known_us=fact.known_us,
     )
     rows.files.add(row)
-    for claim in dict.fromkeys(event.claims):
+    for claim in event.claims:
         _raise_claim(rows, fact, claim)
 
 
@@ -111,9 +111,8 @@ def _withdrawn(rows: _CaseTables, fact: Fact, event: events.Withdrawn) -> None:
 def _amended(rows: _CaseTables, fact: Fact, event: events.ClaimAmended) -> None:
     if event.change == "dropped":
         _settle_claims(rows, fact, {event.claim})
-    if any(row.claim == event.claim for row in rows.claims.of(fact.case_id)):
+    if not _raise_claim(rows, fact, event.claim):
         return
-    _raise_claim(rows, fact, event.claim)
     ended = last(rows.custody, fact.case_id)
     if ended is not None and ended.gone_pos != FOREVER and not _is_withdrawn(rows, fact):
         reopen(rows.custody, ended, fact.pos, event.occurred_us)
@@ -184,9 +183,13 @@ def _written_by_holder(rows: _CaseTables, fact: Fact, event: Any) -> CustodyRow 
     return row if row is not None and row.leg == event.leg and row.node == event.node else None
 
 
-def _raise_claim(rows: _CaseTables, fact: Fact, claim: UUID) -> None:
+def _raise_claim(rows: _CaseTables, fact: Fact, claim: UUID) -> bool:
+    """Whether it is a claim that was not known before."""
+    if any(row.claim == claim for row in rows.claims.of(fact.case_id)):
+        return False
     at_us = 0 if fact.event is None else fact.event.occurred_us
     rows.claims.add(ClaimRow(fact.key, claim, fact.pos, at_us, FOREVER, FOREVER))
+    return True
 
 
 def _settle_claims(rows: _CaseTables, fact: Fact, settled: Collection[UUID]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final, get_args
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -11,7 +11,7 @@ import psycopg
 from domain import events
 from domain.calendar import Calendar, Notice, seed_calendar
 from domain.clocks import DAY_US, Deadline, due, shanghai_date
-from domain.duties import DutyClosed, DutyExtended, DutyOpened, duty_changes
+from domain.duties import WITH_CLOCK, DutyClosed, DutyExtended, DutyOpened, duty_changes
 from domain.limits import RuleId, rule_on
 from projections.custody import node_of
 from projections.projection import Fact, topics_of
@@ -49,24 +49,6 @@ class DutyRow(Row, gc=False, eq=False):
 
 DUTY: Final = Table("duty", DutyRow, key=("case_id", "subject", "rule", "set_pos"), live=f"gone_pos = {FOREVER}")
 
-# What stands in the way of no clock, and is much of every ledger: keys, readings, names, opinions of the citizen.
-_WITHOUT_CLOCK: Final = frozenset(
-    {
-        events.MaterialAdded,
-        events.Rated,
-        events.KeyGranted,
-        events.SealedRead,
-        events.SealedItem,
-        events.ErasureOrdered,
-        events.ErasureConfirmed,
-        events.KeyDestroyed,
-        events.NodeOpened,
-        events.ChildEnrolled,
-        events.UnitOpened,
-        events.HeadsNoted,
-    }
-)
-
 
 class Duties:
     """See Projection."""
@@ -75,7 +57,7 @@ class Duties:
     edition = 3
     tables = (DUTY,)
     other_tables = ("notice",)
-    topics = topics_of(shape for shape in get_args(events.AnyEvent) if shape not in _WITHOUT_CLOCK)
+    topics = topics_of((*WITH_CLOCK, events.HolidaysNoticed))
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Each due date is computed with the calendar as the ledger had it at the event's position."""

@@ -19,7 +19,7 @@ from projections.store import LIVE, Store, add_indexes, create
 BESIDE: Final = "views_beside"
 """The schema that a rebuild fills. One rebuild at a time; what a broken one left is dropped by the next."""
 
-PAGE_EVENTS: Final = 5_000
+PAGE_EVENTS: Final = 2_000
 MEMORY_ROWS: Final = 400_000
 """Rows kept before they are written out: about 200 MB."""
 
@@ -104,8 +104,9 @@ def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projecti
 def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int | None = None) -> None:
     """Fill BESIDE with `projection` up to position `upto`, or to the ledger's end.
 
-    Memory is bounded by MEMORY_ROWS, time is linear. Rows go in by COPY, the indexes come after the first memory
-    full. A memory full with an event that cannot be folded takes the everyday path, which parks it.
+    Memory is bounded by MEMORY_ROWS and two pages, time is linear. The indexes come after the first memory full. A
+    memory full with an event that cannot be folded, or rows that one key is too few for, takes the everyday path,
+    which parks it.
     """
     with conn.transaction():
         conn.execute(f"drop schema if exists {BESIDE} cascade")
@@ -114,26 +115,20 @@ def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
         for name in table_names(projection):
             create(conn, BESIDE, name, indexed=False)
         conn.execute(f"insert into {BESIDE}.position values (%s, 0, '')", (projection.name,))
-    is_indexed = False
-    while True:
-        poisoned_pos = None
+    is_done = False
+    while not is_done:
         try:
             with conn.transaction():
                 is_done = not _fold_memory_full(conn, read_after, projection, upto)
         except _Poisoned as poisoned:
-            is_done, poisoned_pos = False, poisoned.last_pos
-        if not is_indexed:
-            _index(conn, projection)
-            is_indexed = True
-        if is_done:
-            return
-        if poisoned_pos is not None:
             with conn.transaction():
-                _catch_up(conn, read_after, projection, poisoned_pos)
+                if _position(conn) == 0:
+                    _index(conn, projection)
+                _catch_up(conn, read_after, projection, poisoned.last_pos)
 
 
 class _Poisoned(Exception):
-    """A page held an event that could not be folded; memory is worthless from there on."""
+    """An event up to there cannot be folded, or not beside another; memory is worthless from there on."""
 
     def __init__(self, last_pos: int) -> None:
         super().__init__(last_pos)
@@ -145,7 +140,7 @@ def _fold_memory_full(
 ) -> bool:
     """Fold until the memory is full or the pages are at an end; returns whether there may be more."""
     start = pos = _position(conn)
-    store = Store(conn, BESIDE, projection.tables, bulk=True, empty=start == 0)
+    store = Store(conn, BESIDE, projection.tables, empty=start == 0)
     gate = Gate(conn, BESIDE, projection.name)
     left_out = skipped(conn, projection)
     try:
@@ -157,6 +152,8 @@ def _fold_memory_full(
             if len(store) > MEMORY_ROWS:
                 break
         store.flush()
+        if start == 0:
+            _index(conn, projection)
     except Exception as error:
         if is_poison(error) and not isinstance(error, LedgerGap):
             raise _Poisoned(pos) from error
@@ -240,10 +237,9 @@ def _move(conn: psycopg.Connection, pos: int) -> None:
 
 
 def _index(conn: psycopg.Connection, projection: Projection) -> None:
-    with conn.transaction():
-        conn.execute("set local maintenance_work_mem = '256MB'")
-        for name in table_names(projection):
-            add_indexes(conn, BESIDE, name)
+    conn.execute("set local maintenance_work_mem = '256MB'")
+    for name in table_names(projection):
+        add_indexes(conn, BESIDE, name)
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from projections.projection import LedgerRow, Projection, ReadAfter, decode
 from projections.refold import refold
 from projections.store import LIVE, create, table_script
 
-BATCH_EVENTS = 500
-BATCH_BYTES = 1 << 20
+BATCH_EVENTS = 2_000
+BATCH_BYTES = 2 << 20
+"""What a command waits for at the worst, a fifth of a second, and what a batch holds in memory."""
 IDLE_S = 0.5
 RETRY_S = 1.0
 

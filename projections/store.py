@@ -42,7 +42,7 @@ class Table(Generic[R]):
         self._live = live
         self._columns = row.__struct_fields__
         hints = get_type_hints(row)
-        self._arrays = ", ".join(f"%b::{_sql_type(hints[column])}[]" for column in self._columns)
+        self.types = [_sql_type(hints[column]) for column in self._columns]
 
     def select(self, schema: str) -> str:
         """Rows of the given cases that can still change."""
@@ -54,13 +54,14 @@ class Table(Generic[R]):
 
     def copy(self, schema: str) -> str:
         """Rows that are known to be new, streamed."""
-        return f"copy {schema}.{self.name} ({', '.join(self._columns)}) from stdin"
+        return f"copy {schema}.{self.name} ({', '.join(self._columns)}) from stdin (format binary)"
 
     def upsert(self, schema: str) -> str:
-        """Rows new or known, handed over as one array per column."""
+        """Rows that are known to be there, handed over as one array per column."""
         values = ", ".join(f"{column} = excluded.{column}" for column in self._columns if column not in self._key)
+        arrays = ", ".join(f"%b::{kind}[]" for kind in self.types)
         return (
-            f"insert into {schema}.{self.name} ({', '.join(self._columns)}) select * from unnest({self._arrays}) "
+            f"insert into {schema}.{self.name} ({', '.join(self._columns)}) select * from unnest({arrays}) "
             f"on conflict ({', '.join(self._key)}) do update set {values}"
         )
 
@@ -113,23 +114,23 @@ class Rows(Generic[R]):
                 self._live.setdefault(row.case_id.int, []).append(row)
                 self._stored[id(row)] = row
 
-    def write(self, conn: psycopg.Connection, schema: str, *, in_bulk: bool) -> None:
-        """Write what is new or changed, and forget everything. in_bulk: the table has no reader yet."""
-        if in_bulk:
-            _copy(conn, self.table.copy(schema), self._new)
-            self._new = []
-        rows = [*self._new, *self._changed.values()]
-        if rows:
-            columns = [list(column) for column in zip(*map(msgspec.structs.astuple, rows), strict=True)]
-            conn.execute(self.table.upsert(schema), columns)
+    def write(self, conn: psycopg.Connection, schema: str) -> None:
+        """Write what is new or changed, and forget everything."""
+        if self._new:
+            with conn.cursor() as cursor, cursor.copy(self.table.copy(schema)) as copy:
+                copy.set_types(self.table.types)
+                for row in self._new:
+                    copy.write_row(msgspec.structs.astuple(row))
+        if self._changed:
+            rows = map(msgspec.structs.astuple, self._changed.values())
+            conn.execute(self.table.upsert(schema), [list(column) for column in zip(*rows, strict=True)])
         self._live, self._new, self._changed, self._stored = {}, [], {}, {}
 
 
 class Store:
     """The tables of one projection in one schema, for the length of a batch or, while rebuilding, of a memory full.
 
-    bulk: the tables have no reader and perhaps no index yet, so what is new goes in by COPY. empty: they hold no
-    rows yet, so what is not in memory is nowhere.
+    empty: the tables hold no rows yet, so what is not in memory is nowhere.
     only: the one case that a fold may touch, in a retry.
     """
 
@@ -139,7 +140,6 @@ class Store:
         schema: str,
         tables: Sequence[Table[Any]],
         *,
-        bulk: bool = False,
         empty: bool = False,
         only: UUID | None = None,
     ) -> None:
@@ -148,7 +148,6 @@ class Store:
         self.only = only
         self._rows: dict[str, Rows[Any]] = {table.name: Rows(table) for table in tables}
         self._cases: set[UUID] = set()
-        self._in_bulk = bulk
         self._all_in_memory = empty
 
     def __len__(self) -> int:
@@ -171,7 +170,7 @@ class Store:
     def flush(self) -> None:
         """Write everything and forget it, so that memory stays bounded."""
         for rows in self._rows.values():
-            rows.write(self.conn, self.schema, in_bulk=self._in_bulk)
+            rows.write(self.conn, self.schema)
         self._cases.clear()
         self._all_in_memory = False
 
@@ -203,13 +202,6 @@ def table_script(name: str) -> bytes:
 
 def _statements(name: str) -> list[bytes]:
     return [part for part in table_script(name).split(b";\n") if part.strip()]
-
-
-def _copy(conn: psycopg.Connection, statement: str, rows: Sequence[Row]) -> None:
-    if rows:
-        with conn.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(msgspec.structs.astuple(row))
 
 
 def _sql_type(hint: Any) -> str:

@@ -6,9 +6,10 @@ import pytest
 from domain import events
 from projections import cases
 from projections.cases import CaseFilter
+from projections.rebuild import check
 from projections.store import FOREVER
-from tests.projections.conftest import Follow
-from tests.projections.stories import BUREAU, CITY, COUNTY, OFFICE, TOWN, VILLAGE, WATER, Story, an_id
+from tests.projections.conftest import CASES, Follow
+from tests.projections.stories import BUREAU, CITY, COUNTY, OFFICE, TOWN, VILLAGE, WATER, Ledger, Story, an_id
 
 
 def holders(conn: psycopg.Connection, story: Story) -> list[tuple[str, bool]]:
@@ -135,3 +136,13 @@ def test_names_follow_the_latest_word_of_the_ledger(follow: Follow, conn: psycop
     follow(story)
     assert [(node.division, node.name, node.parent) for node in cases.nodes(conn)] == [(TOWN, "城关镇", COUNTY)]
     assert [(unit.unit, unit.name) for unit in cases.units(conn, TOWN)] == [(OFFICE, "综治中心")]
+
+
+def test_a_claim_that_was_raised_before_its_case_was_registered_is_one_claim(
+    follow: Follow, conn: psycopg.Connection, ledger: Ledger
+) -> None:
+    story = Story("a")
+    story.tell(events.ClaimAmended, OFFICE, an_id("elsewhere"), claim=story.claim(0), change="added")
+    follow(story.registered())
+    assert conn.execute("select claim, opened_pos from views.claim").fetchall() == [(story.claim(0), 1)]
+    assert check(conn, ledger.read, CASES).difference is None

@@ -32,6 +32,20 @@ def test_a_unit_sees_its_own_clocks_and_those_of_the_cases_it_holds(follow: Foll
     assert rules(duties.of_unit(conn, WATER, at())) == {("accept_notice_direct", WATER)}
 
 
+def test_an_extension_that_names_a_claim_twice_extends_its_clock_once(
+    follow: Follow, conn: psycopg.Connection, ledger: Ledger
+) -> None:
+    story = Story("a").registered().accepted(1, OFFICE)
+    twice = (story.claim(0), story.claim(0))
+    story.tell(events.Extended, OFFICE, story.leg(1), leg=story.leg(1), claims=twice, days=30)
+    follow(story)
+    assert conn.execute("select extra_days from views.duty where rule = 'handle' order by 1").fetchall() == [
+        (0,),
+        (30,),
+    ]
+    assert check(conn, ledger.read, Duties()).difference is None
+
+
 def test_the_clock_of_a_case_goes_with_whoever_holds_it(follow: Follow, conn: psycopg.Connection) -> None:
     story = Story("a").registered().accepted(1, OFFICE).handed_over(1, OFFICE, WATER)
     follow(story)

@@ -1,12 +1,17 @@
 import random
+from collections.abc import Sequence
 
+import msgspec
 import psycopg
 import pytest
 
-from projections import cases, rebuild
+from projections import cases, parking, rebuild
 from projections.cases import CaseFilter
+from projections.duty_fold import DUTY, Duties
+from projections.projection import Fact
 from projections.rebuild import RebuildBusy, check, switch
 from projections.runner import Runner, positions
+from projections.store import Store
 from tests.projections.conftest import ALL, AUTHORITY, CASES, DUTIES, Follow
 from tests.projections.stories import OFFICE, Ledger, Story, a_busy_office
 
@@ -111,3 +116,26 @@ def test_what_a_broken_rebuild_left_behind_does_not_stop_the_next(
 ) -> None:
     rebuild.build(conn, ledger.read, CASES)
     assert check(conn, ledger.read, CASES).difference is None
+
+
+class Doubling(Duties):
+    """A fold with a mistake: an acceptance of this number leaves a clock's row twice."""
+
+    def fold(self, batch: Sequence[Fact], store: Store) -> None:
+        super().fold(batch, store)
+        if any(getattr(fact.event, "number", "") == "poison" for fact in batch):
+            store.rows(DUTY).add(msgspec.structs.replace(store.rows(DUTY).every()[-1]))
+
+
+def test_two_rows_of_one_key_park_their_event_in_a_rebuild_as_they_do_live(
+    database: str, ledger: Ledger, conn: psycopg.Connection
+) -> None:
+    views = [*ALL[:2], Doubling(), *ALL[3:]]
+    ledger.append(Story("good").registered().accepted(1, OFFICE).take())
+    ledger.append(Story("bad").registered().accepted(1, OFFICE, number="poison").take())
+    runner = Runner(lambda: psycopg.connect(database, autocommit=True), ledger.read, ledger.wait_beyond, views)
+    while runner.step():
+        pass
+    runner.close()
+    assert [(each.projection, each.pos) for each in parking.parked(conn)] == [("duties", 6)]
+    assert [check(conn, ledger.read, view).difference for view in views] == [None] * len(views)
