@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import psycopg
@@ -149,6 +149,13 @@ class Denunciations:
 
         sent_down = organ if stop == self._here != organ else None
         return self._record(seal, payload, self._journal.of_visitor(key), to=sent_down)
+
+    def file_apart(self, form: Denunciation | None, key: UUID) -> UUID | None:
+        """What a letter that is registered under `key` says against an official, if it does: sealed by itself.
+
+        Nothing that is kept joins the two. Raises as `file`, so call it before the rest is registered.
+        """
+        return self.file(form, uuid5(key, "apart")) if form else None
 
     def arrived(self, leaf: Leaf, item: UUID, ciphertext: bytes, received_us: int) -> None:
         """Told of every sealed item that reaches this node: keeps the letters that are for its own organ.

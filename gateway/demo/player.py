@@ -19,7 +19,7 @@ import msgspec
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, Role
 from gateway.demo.ending import Interrupted
-from gateway.demo.story import HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, act_id
+from gateway.demo.story import HOUR_US, Act, Denounce, MixedLetter, RateByReceipt, Recorded, Story, act_id
 from gateway.hosting.clock import SharedClock
 
 WORKERS = 8
@@ -127,6 +127,10 @@ class Desks:
 def _body(act: Act) -> bytes:
     if isinstance(act.command, Denounce | RateByReceipt):
         return msgspec.json.encode(act.command._asdict())
+    if isinstance(act.command, MixedLetter):
+        register = msgspec.structs.replace(act.command.register, occurred_us=act.at_us)
+        denunciation = act.command.denunciation._asdict()
+        return msgspec.json.encode({"command": "mixed_letter", "register": register, "denunciation": denunciation})
     return msgspec.json.encode(msgspec.structs.replace(act.command, occurred_us=act.at_us))
 
 

@@ -47,7 +47,18 @@ from domain.events import (
     TakenOver,
 )
 from domain.events import Replied as RepliedEvent
-from gateway.demo.story import CHINA, DAY_US, HOUR_US, Act, Denounce, RateByReceipt, Recorded, Story, claim_id
+from gateway.demo.story import (
+    CHINA,
+    DAY_US,
+    HOUR_US,
+    Act,
+    Denounce,
+    MixedLetter,
+    RateByReceipt,
+    Recorded,
+    Story,
+    claim_id,
+)
 
 CITY = Division("410200000000")
 COUNTY = Division("410221000000")
@@ -90,8 +101,9 @@ class Telling:
         claims: tuple[str, ...],
         persons: int = 1,
         phone: str | None = None,
+        apart: Denounce | None = None,
     ) -> Act:
-        """A clerk registers."""
+        """A clerk registers. apart: what the letter also says against an official."""
         command = Register(
             channel=channel,
             matter_class=matter_class,
@@ -104,7 +116,7 @@ class Telling:
             body=body,
             claims=tuple(Claim(claim=claim_id(self.name, n), text=text) for n, text in enumerate(claims)),
         )
-        return Act(self.at(0), node, "clerk", command)
+        return Act(self.at(0), node, "clerk", MixedLetter(command, apart) if apart else command)
 
     def hand_over(
         self, days: float, node: Division, case: CaseId, leg: LegId, to: Division, reason: str, report: float = 0
@@ -306,10 +318,10 @@ def denounced_official(t: Telling) -> Story:
 
 def mixed_letter(t: Telling) -> Story:
     """One letter, two matters: the road goes the open way, the accusation is sealed at once."""
-    yield Act(t.at(0), GEGANG_VILLAGE, "clerk", Denounce(office(GEGANG_VILLAGE), "来信后半部分反映修路款被截留。"))
     filed = yield t.register(
         GEGANG_VILLAGE, "claim_petition", "010300", "letter", "孙玉梅", "村西生产路塌陷",
         "村西生产路塌陷，拖拉机翻过一次，要求修复。", ("修复村西生产路",),
+        apart=Denounce(office(GEGANG_VILLAGE), "来信后半部分反映修路款被截留。"),
     )  # fmt: skip
     moved = yield t.hand_over(0.5, GEGANG_VILLAGE, filed.of_case, filed.the(LegOpened).leg, GEGANG, "道路养护由镇负责")
     yield Act(t.at(3), GEGANG, "handler", Accept(case=filed.of_case, leg=moved.the(HandedOver).next_leg))

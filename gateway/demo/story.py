@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
-from domain.commands import AnyCommand
+from domain.commands import AnyCommand, Register
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, ClaimId, Rating, Registered, Role, encode
 from sync.proofs.merkle import leaf_hash
@@ -30,6 +30,13 @@ class Denounce(NamedTuple):
     text: str
 
 
+class MixedLetter(NamedTuple):
+    """One letter with two matters: what is registered, and what is sealed."""
+
+    register: Register
+    denunciation: Denounce
+
+
 class RateByReceipt(NamedTuple):
     """The petitioner's judgement, given with nothing but the code on the receipt."""
 
@@ -44,7 +51,7 @@ class Act(NamedTuple):
     at_us: int
     node: Division
     role: Role
-    command: AnyCommand | Denounce | RateByReceipt
+    command: AnyCommand | Denounce | MixedLetter | RateByReceipt
 
 
 class Recorded(NamedTuple):

@@ -1,7 +1,7 @@
 """The petitioner's pages: file, keep the receipt, follow, rate, and hand in a sealed letter. No account is needed."""
 
 import base64
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import segno
 from fastapi import APIRouter, Request
@@ -15,7 +15,7 @@ from gateway.casework.denunciations import Denunciation
 from gateway.casework.receipts import Receipt
 from gateway.node import Node
 from gateway.pages.forms import Form, FormInvalid, Given, Problems, SentForm
-from gateway.pages.registering import key_of, register_command
+from gateway.pages.registering import apart_of, key_of, register_command
 from gateway.pages.render import page
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.following import code_of_leaf, leaf_of_code
@@ -39,32 +39,39 @@ def home(request: Request) -> Response:
 @router.get("/file")
 def file_form(request: Request) -> Response:
     """The filing form."""
-    return page(request, "file.html", problems=Problems(), given=Given(), key=uuid4())
+    return _file_page(request, Problems(), Given(), None)
 
 
 @router.post("/file")
 def file(request: Request, form: SentForm) -> Response:
     """Register the matter and show its receipt. Not a redirect: an address that opens a receipt would be a secret."""
     node: Node = request.app.state.node
+    item = None
     try:
-        command = register_command(form, _fixed(form, node))
+        command, apart = register_command(form, _fixed(form, node)), apart_of(form)
+        item = node.denunciations.file_apart(apart, key_of(form))
         recorded = act_for_petitioner(node, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
-        given = Given(form.fields)
-        key_again = given.get("key") or uuid4()
-        return page(
-            request,
-            "file.html",
-            status=422,
-            problems=Problems(refusal),
-            given=given,
-            key=key_again,
-        )
-    return receipt_page(request, registered_case(recorded.events), back=None)
+        return _file_page(request, Problems(refusal), Given(form.fields), item)
+    return receipt_page(request, registered_case(recorded.events), back=None, item=item)
 
 
-def receipt_page(request: Request, case: CaseId, back: str | None) -> Response:
-    """The receipt of a case filed here, to keep. back: where a clerk goes on from it."""
+def _file_page(request: Request, problems: Problems, given: Given, item: UUID | None) -> Response:
+    """item: of the part that was sealed already, though the rest was refused."""
+    return page(
+        request,
+        "file.html",
+        status=422 if problems else 200,
+        problems=problems,
+        given=given,
+        key=given["key"] or uuid4(),
+        units=request.app.state.node.around.offices(),
+        item=item,
+    )
+
+
+def receipt_page(request: Request, case: CaseId, back: str | None, item: UUID | None) -> Response:
+    """The receipt of a case filed here, to keep. back: where a clerk goes on from it. item: what was sealed apart."""
     node: Node = request.app.state.node
     receipt = node.receipts.of(case)
     code = code_of_leaf(receipt.leaf)
@@ -77,6 +84,7 @@ def receipt_page(request: Request, case: CaseId, back: str | None) -> Response:
         data=base64.b64encode(receipt.data).decode(),
         proven=receipt.is_proof,
         back=back,
+        item=item,
     )
 
 
@@ -123,22 +131,22 @@ def rate(request: Request, form: SentForm) -> Response:
 @router.get("/denounce")
 def denounce_form(request: Request) -> Response:
     """The form of a denunciation."""
-    return _denounce(request, Problems(), Given(), done=False)
+    return _denounce(request, Problems(), Given(), None)
 
 
 @router.post("/denounce")
 def denounce(request: Request, form: SentForm) -> Response:
-    """Seal it and say only that it was sealed: nothing on the page or in an address tells what or whom it is about."""
+    """Seal it and say only its number: nothing on the page or in an address tells what or whom it is about."""
     node: Node = request.app.state.node
     try:
         values = {name: form.get(name) for name in ("accused_unit", "text", "contact") if form.get(name)}
-        node.denunciations.file(convert(values, Denunciation), key_of(form))
+        item = node.denunciations.file(convert(values, Denunciation), key_of(form))
     except DomainError as refusal:
-        return _denounce(request, Problems(refusal), Given(form.fields), done=False)
-    return _denounce(request, Problems(), Given(), done=True)
+        return _denounce(request, Problems(refusal), Given(form.fields), None)
+    return _denounce(request, Problems(), Given(), item)
 
 
-def _denounce(request: Request, problems: Problems, given: Given, *, done: bool) -> Response:
+def _denounce(request: Request, problems: Problems, given: Given, item: UUID | None) -> Response:
     return page(
         request,
         "denounce.html",
@@ -146,7 +154,7 @@ def _denounce(request: Request, problems: Problems, given: Given, *, done: bool)
         problems=problems,
         given=given,
         key=given["key"] or uuid4(),
-        done=done,
+        item=item,
         units=request.app.state.node.around.offices(),
     )
 

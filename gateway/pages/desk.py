@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -16,7 +16,7 @@ from gateway.languages import N_
 from gateway.node import Node
 from gateway.pages.citizen import receipt_page
 from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_of
-from gateway.pages.registering import key_of, register_command
+from gateway.pages.registering import apart_of, key_of, register_command
 from gateway.pages.render import page, translator
 from gateway.reading import labels
 from gateway.reading.duty_list import duties_of
@@ -106,18 +106,22 @@ def register(request: Request, form: SentForm) -> Response:
     """Register what a petitioner brought, by whatever channel, and show the receipt to hand over."""
     node: Node = request.app.state.node
     visitor = staff(visitor_of(request))
+    item = None
     try:
-        command = register_command(form, {})
+        command, apart = register_command(form, {}), apart_of(form)
+        item = node.denunciations.file_apart(apart, key_of(form))
         recorded = carry_out(request, node, visitor.account, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
-        return _register_page(request, Problems(refusal), Given(form.fields))
+        return _register_page(request, Problems(refusal), Given(form.fields), item)
     node.await_views(recorded.pos)
     case = registered_case(recorded.events)
-    return receipt_page(request, case, back=f"/cases/{case}")
+    return receipt_page(request, case, back=f"/cases/{case}", item=item)
 
 
-def _register_page(request: Request, problems: Problems, given: Given) -> Response:
-    today = shanghai_date(request.app.state.node.clock.now_us())
+def _register_page(request: Request, problems: Problems, given: Given, item: UUID | None = None) -> Response:
+    """item: of the part that was sealed already, though the rest was refused."""
+    node: Node = request.app.state.node
+    today = shanghai_date(node.clock.now_us())
     return page(
         request,
         "register.html",
@@ -126,6 +130,8 @@ def _register_page(request: Request, problems: Problems, given: Given) -> Respon
         given=given,
         key=given.get("key") or uuid4(),
         today=today.isoformat(),
+        units=node.around.offices(),
+        item=item,
     )
 
 

@@ -1,10 +1,11 @@
-"""From a filled registration form, the citizen's or the clerk's, to the one command that registers a matter."""
+"""From a filled registration form, the citizen's or the clerk's, to what is registered and what is sealed."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from domain.commands import Register
+from gateway.casework.denunciations import Denunciation
 from gateway.languages import N_
 from gateway.pages.forms import Form, in_page_words, renamed, require
 from gateway.refusals import InputInvalid
@@ -26,6 +27,12 @@ NAMES: Final = {
     "address": N_("地址"),
 }
 """What the pages call the fields."""
+
+_APART: Final = {
+    "accused_unit": N_("被反映人所在单位"),
+    "accusation": N_("检举控告的内容"),
+    "accusation_contact": N_("联系方式"),
+}
 
 _PERSON: Final = ("name", "phone", "id_number", "address")
 
@@ -55,6 +62,21 @@ def register_command(form: Form, fixed: Mapping[str, Any]) -> Register:
     except InputInvalid as refusal:
         raise in_page_words(renamed(refusal, _form_field(refusal.field or "")), NAMES) from refusal
     return command
+
+
+def apart_of(form: Form) -> Denunciation | None:
+    """What the letter says against an official, which is sealed by itself; None where it says nothing. FormInvalid."""
+    given = {name: form.get(name) for name in _APART if form.get(name)}
+    if not given:
+        return None
+    require(form, {name: _APART[name] for name in ("accused_unit", "accusation")})
+    names = {"accusation": "text", "accusation_contact": "contact"}
+    try:
+        denunciation: Denunciation = convert({names.get(name, name): given[name] for name in given}, Denunciation)
+    except InputInvalid as refusal:
+        field = {name: field for field, name in names.items()}.get(refusal.field or "", refusal.field or "")
+        raise in_page_words(renamed(refusal, field), _APART) from refusal
+    return denunciation
 
 
 def _form_field(field: str) -> str:

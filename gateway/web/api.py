@@ -8,12 +8,13 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 
-from domain.commands import AnyCommand
+from domain.commands import AnyCommand, Register
 from domain.divisions import Division
 from domain.errors import DomainError
 from domain.events import AnyEvent, CaseId, EventId, ReadingPurpose
 from domain.steps import Step
 from gateway.accounts import Account, AccountRole
+from gateway.casework.denunciations import Denunciation
 from gateway.casework.readings import WITHHELD, Withheld
 from gateway.casework.remit import OVERSEERS, require_staff
 from gateway.node import Node
@@ -68,10 +69,23 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
 
 
+class MixedLetter(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="command", tag="mixed_letter"
+):
+    """A letter that also says something against an official: two matters, which nothing that is kept joins.
+
+    The denunciation is sealed first, to the organ that manages the official; then the rest is registered.
+    """
+
+    register: Register
+    denunciation: Denunciation
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """A command stands in the ledger; `secured` once the parent has cosigned it. pos: of its last event.
 
-    repeated: it had been recorded before under the same Idempotency-Key, or nothing was left to do.
+    repeated: it had been recorded before under the same Idempotency-Key, or nothing was left to do. item: of the
+    denunciation that a mixed letter had in it.
     """
 
     state: Literal["recorded", "secured"]
@@ -79,6 +93,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     case: CaseId | None
     events: tuple[AnyEvent, ...]
     repeated: bool
+    item: UUID | None = None
 
 
 class WantedTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,7 +142,7 @@ class TimeLine(msgspec.Struct, frozen=True, kw_only=True):
 DivisionCode = Annotated[str | None, Query(pattern="^[0-9]{12}$", description="A node at or below this one")]
 
 SHAPES: Final[tuple[Any, ...]] = (
-    AnyCommand,
+    AnyCommand | MixedLetter,
     Credentials,
     Session,
     Recorded,
@@ -169,15 +184,21 @@ def log_out(request: Request, _: SignedInVisitor) -> Response:
         201: gives(Recorded, "Recorded"),
         200: gives(Recorded, "Recorded before under this key, or nothing was left to do"),
     },
-    openapi_extra=takes(AnyCommand) | BEARER,
+    openapi_extra=takes(AnyCommand | MixedLetter) | BEARER,
     response_class=Response,
 )
 def give_command(
-    request: Request, visitor: SignedInVisitor, key: CommandKey, given: Annotated[Any, Depends(body(AnyCommand))]
+    request: Request,
+    visitor: SignedInVisitor,
+    key: CommandKey,
+    given: Annotated[Any, Depends(body(AnyCommand | MixedLetter))],
 ) -> Response:
     """Carry out one command, once, however often it is sent under its key."""
     node: Node = request.app.state.node
-    recorded = carry_out(request, node, visitor.account, given, key)
+    item, command = None, given
+    if isinstance(given, MixedLetter):
+        item, command = node.denunciations.file_apart(given.denunciation, key), given.register
+    recorded = msgspec.structs.replace(carry_out(request, node, visitor.account, command, key), item=item)
     return answer(recorded, 200 if recorded.repeated else 201)
 
 

@@ -26,7 +26,11 @@ router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
 class Petition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a petitioner files online. Everything in words is sealed."""
+    """What a petitioner files online. Everything in words is sealed.
+
+    denunciation: what the letter also says against an official. It is sealed by itself to the organ that manages that
+    official, before the rest is registered, and nothing that is kept joins the two.
+    """
 
     matter_class: MatterClass = "claim_petition"
     category: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}$")] = "990000"
@@ -34,12 +38,14 @@ class Petition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     title: Line
     body: Text
     claims: Annotated[tuple[Claim, ...], msgspec.Meta(min_length=1, max_length=20)]
+    denunciation: Denunciation | None = None
 
 
 class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True):
     """A receipt. code: its leaf hash in hex, by which it is found again. receipt: the file, base64; keep it secret.
 
-    proven: whether it is already the proof, or still the promise.
+    proven: whether it is already the proof, or still the promise. item: of the denunciation that was sealed apart, told
+    once, when it is filed.
     """
 
     number: str
@@ -47,6 +53,7 @@ class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     proven: bool
     receipt: str
+    item: UUID | None = None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,9 +116,10 @@ def file_petition(request: Request, key: CommandKey, given: Annotated[Petition, 
         body=given.body,
         claims=given.claims,
     )
+    item = node.denunciations.file_apart(given.denunciation, key)
     recorded = act_for_petitioner(node, command, key)
     case = registered_case(recorded.events)
-    return answer(_receipt_file(case, node.receipts.of(case)), 201)
+    return answer(_receipt_file(case, node.receipts.of(case), item), 201)
 
 
 @router.post(
@@ -165,13 +173,14 @@ def denounce(
     return answer(SealedAway(item=item), 201)
 
 
-def _receipt_file(case: CaseId, receipt: Receipt) -> ReceiptFile:
+def _receipt_file(case: CaseId, receipt: Receipt, item: UUID | None = None) -> ReceiptFile:
     return ReceiptFile(
         number=receipt.registered.number,
         case=case,
         code=receipt.leaf.hex(),
         proven=receipt.is_proof,
         receipt=base64.b64encode(receipt.data).decode(),
+        item=item,
     )
 
 

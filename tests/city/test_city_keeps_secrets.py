@@ -15,7 +15,7 @@ from psycopg import sql
 from domain.divisions import Division
 from gateway.demo.city import PASSWORD
 from gateway.demo.scripted_day import CITY, COUNTY, GEGANG_VILLAGE, YUHUANG_VILLAGE, office
-from gateway.demo.story import Denounce, RateByReceipt
+from gateway.demo.story import Denounce, MixedLetter, RateByReceipt
 from tests.city.conftest import Town
 from tests.city.living import Living, registration
 
@@ -27,9 +27,12 @@ LETTER = "反映村会计虚报工程量，账页照片另附。"
 def texts(town: Town) -> set[str]:
     """Everything that persons wrote on that day, and who they were."""
     commands = [one.act.command for one in town.answered]
-    found = {command.text for command in commands if isinstance(command, Denounce)}
+    apart = [command.denunciation for command in commands if isinstance(command, MixedLetter)]
+    found = {command.text for command in (*commands, *apart) if isinstance(command, Denounce)}
     for command in commands:
-        if not isinstance(command, Denounce | RateByReceipt):
+        if isinstance(command, MixedLetter):
+            found.update(command.register.texts().values())
+        elif not isinstance(command, Denounce | RateByReceipt):
             found.update(command.texts().values())
     return found
 

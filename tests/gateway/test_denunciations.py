@@ -1,5 +1,6 @@
 """A letter against an official reaches the desk of the organ that manages them, and leaves no trace elsewhere."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -273,6 +274,19 @@ def test_the_page_tells_it_too_and_keeps_what_was_typed(town: Town) -> None:
     assert told.status_code == 422
     assert "12388" in told.text
     assert TEXT in told.text
+
+
+def test_the_page_gives_the_number_to_quote_and_not_a_word_more(town: Town) -> None:
+    browser = citizen(town.village)
+    filled = form(browser.get("/denounce"), "/denounce") | {"accused_unit": f"{VILLAGE}.office", "text": TEXT}
+    told = browser.post("/denounce", filled)
+    item = re.search(r'密件编号 <span class="mono">([0-9a-f-]{36})<', told.text)
+    assert item is not None
+    assert len(sealed(town.village.node, UUID(item[1]))) == 1
+    assert "报这个编号" in told.text
+    assert TEXT not in told.text
+    assert VILLAGE not in told.text.split("<main")[1]
+    assert f"/{item[1]}" not in told.text
 
 
 def test_under_one_key_the_same_letter_is_filed_once_and_an_edited_one_is_refused(nodes: Nodes) -> None:
