@@ -50,6 +50,7 @@ class City:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.plan_file = self.folder / "city.json"
+        self._inputs_file = self.folder / "inputs.json"
         self.server = PostgresServer(self.folder / "postgres")
 
     @property
@@ -59,6 +60,18 @@ class City:
             return msgspec.json.decode(self.plan_file.read_bytes(), type=CityPlan)
         except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
             raise NodeUnreachable(str(self.folder)) from None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The digests of the messages that are or were played here."""
+        if not self._inputs_file.exists():
+            return ()
+        return msgspec.json.decode(self._inputs_file.read_bytes(), type=tuple[str, ...])
+
+    def note_input(self, digest: str) -> None:
+        """Return once it is on disk that these messages are played here."""
+        if digest not in self.inputs:
+            replace_private(self._inputs_file, msgspec.json.encode((*self.inputs, digest)))
 
     def node_folder(self, division: Division) -> Path:
         """Where one node lives."""

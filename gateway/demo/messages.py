@@ -1,8 +1,9 @@
 """Real messages as stories: each row of a file becomes a case that takes as long as it really took."""
 
 import csv
+import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,17 @@ class Message(NamedTuple):
     reply: str
     replied_us: int
 
+    @property
+    def name(self) -> str:
+        """What its story is called: the same however often the file is played, another for another message."""
+        told = "\x00".join(map(str, self))
+        return f"message-{self.line}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def digest(messages: Sequence[Message]) -> str:
+    """What these messages, and no others, are known by."""
+    return hashlib.sha256("\n".join(message.name for message in messages).encode()).hexdigest()
+
 
 def read(path: Path) -> list[Message]:
     """Every row of the file, oldest first, at least one. Raises InputInvalid, OSError; no row is ever left out."""
@@ -67,16 +79,23 @@ def _messages(name: str, rows: "csv.DictReader[str]") -> list[Message]:
 
 
 def _message(line: int, row: dict[str, str]) -> Message:
-    try:
-        received, replied = moment_us(row["created_at"]), moment_us(row["replied_at"])
-    except ValueError as error:
-        raise InputInvalid(f"第 {line} 行日期无法识别 / line {line}: {error}") from error
+    received, replied = (_moment_us(line, column, row[column]) for column in ("created_at", "replied_at"))
     texts = {column: clean(row[column]) for column in ("title", "body", "reply")}
     empty = [column for column, text in texts.items() if not text]
     if empty or replied < received:
         what = f"{', '.join(empty)} 为空 / empty" if empty else "答复早于来信 / replied before received"
         raise InputInvalid(f"第 {line} 行 / line {line}: {what}")
     return Message(line, texts["title"][:200], texts["body"], received, texts["reply"], replied)
+
+
+def _moment_us(line: int, column: str, text: str) -> int:
+    try:
+        return moment_us(text)
+    except ValueError:
+        raise InputInvalid(
+            f"第 {line} 行 {column} 列的时间无法识别，请写成 2020-01-31 09:30:00 的形式 / "
+            f"line {line}, column {column}: write the time like 2020-01-31 09:30:00"
+        ) from None
 
 
 def clean(text: str) -> str:
@@ -96,12 +115,11 @@ class Way(NamedTuple):
 def stories(messages: list[Message], ways: list[Way]) -> Iterator[tuple[str, int, Story]]:
     """Name, first moment and telling of every message's case, dealt out evenly over the ways."""
     for number, message in enumerate(messages):
-        name = f"message-{message.line}"
-        yield name, message.received_us, _tell(name, message, ways[number % len(ways)])
+        yield message.name, message.received_us, _tell(message, ways[number % len(ways)])
 
 
-def _tell(name: str, message: Message, way: Way) -> Story:
-    t = Telling(name, message.received_us)
+def _tell(message: Message, way: Way) -> Story:
+    t = Telling(message.name, message.received_us)
     is_suggestion = "建议" in message.title
     filed = yield Act(t.start_us, way.nodes[0], "clerk", _registration(t, message, way.nodes[0], is_suggestion))
     case, leg = filed.of_case, filed.the(LegOpened).leg

@@ -2,18 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
+import psycopg
+
 from domain.divisions import Division
+from domain.events import CaseId, Declined, OpinionIssued, Registered, Replied, decode
 from gateway.demo import messages, scripted_day
 from gateway.demo.city import PASSWORD, ROLES, City, Member, Tell, found_city
 from gateway.demo.ending import EXIT_INTERRUPTED, Ending, Interrupted
 from gateway.demo.keeper import Keeper
 from gateway.demo.messages import Way
 from gateway.demo.player import DemoFailed, Desks, Place, play
-from gateway.demo.story import DAY_US, Story, moment_us
+from gateway.demo.story import CHINA, DAY_US, Story, moment_us
 from gateway.hosting.clock import SharedClock
 from gateway.hosting.status import NodeStatus
 from gateway.node import held
@@ -22,6 +26,7 @@ from projections.store import LIVE
 from sync.ledger.connections import connect
 
 SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")
+ANSWERS: Final = (OpinionIssued, Replied, Declined)
 SETTLE_S: Final = 600.0
 _SAY_EVERY_S: Final = 1.0
 
@@ -54,6 +59,8 @@ def _live(
     with city.server:
         ending.check()
         clock = found_city(city, start_us, tell, ending.check)
+        if wanted:
+            _take_up(city, wanted, clock)
         with Keeper(city, tell, ending):
             _introduce(city, tell, time.monotonic() - began)
             _play(city, wanted, clock, tell, ending)
@@ -64,6 +71,19 @@ def _live(
                     "城市在运行；按 Ctrl-C 停止，再次运行继续 / the city is alive; Ctrl-C stops it, again continues it"
                 )
                 ending.asked.wait()
+
+
+def _take_up(city: City, wanted: list[messages.Message], clock: SharedClock) -> None:
+    """Note that these messages are played here. Raises InputInvalid where the city's time is past the first of them."""
+    mine = messages.digest(wanted)
+    first_us = wanted[0].received_us
+    if mine not in city.inputs and first_us < clock.now_us():
+        first, now = (datetime.fromtimestamp(us / 1_000_000, CHINA).date() for us in (first_us, clock.now_us()))
+        raise messages.InputInvalid(
+            f"这座城市的时间已到 {now}，而来信始于 {first}，请用 --dir 另选目录 / this city has come to {now} and the "
+            f"messages begin on {first}; choose another folder with --dir"
+        )
+    city.note_input(mine)
 
 
 def _play(city: City, wanted: list[messages.Message] | None, clock: SharedClock, tell: Tell, ending: Ending) -> None:
@@ -156,12 +176,11 @@ def _is_calm(city: City, ending: Ending) -> bool:
 
 
 def _summary(city: City, seconds: float) -> str:
-    root = city.plan.members[0]
-    with connect(city.dsn(root)) as conn:
+    with connect(city.dsn(city.plan.members[0])) as conn:
         events = conn.execute("select pos from head").fetchone()
-        rows = conn.execute(f"select registered_us, closed_us from {LIVE}.case_file").fetchall()
-    count = events[0] if events else 0
-    days = sorted((closed - registered) / DAY_US for registered, closed in rows if closed is not None)
+        cases = conn.execute(f"select count(*), count(closed_us) from {LIVE}.case_file").fetchone()
+        days = _days_to_reply(conn)
+    (count,), (seen, closed) = events or (0,), cases or (0, 0)
     spread = ""
     if len(days) > 1:
         late, p90 = sum(one > 60 for one in days), quantiles(days, n=10, method="inclusive")[8]
@@ -170,6 +189,20 @@ def _summary(city: City, seconds: float) -> str:
             f"days to reply: median {median(days):.1f}, p90 {p90:.1f}, beyond 60: {late}"
         )
     return (
-        f"市级可见 {len(rows)} 件，办结 {len(days)} 件，事件 {count} 条{spread}；用时 {seconds:.0f} 秒 / "
-        f"{len(rows)} cases at the city, {len(days)} closed, {count} events, {seconds:.0f} s"
+        f"市级可见 {seen} 件，办结 {closed} 件，事件 {count} 条{spread}；用时 {seconds:.0f} 秒 / "
+        f"{seen} cases at the city, {closed} closed, {count} events, {seconds:.0f} s"
     )
+
+
+def _days_to_reply(conn: psycopg.Connection) -> list[float]:
+    """Of every case that was answered, from its receipt to its first answer."""
+    received: dict[CaseId, int] = {}
+    answered: dict[CaseId, int] = {}
+    topics = [str(kind.__struct_config__.tag) for kind in (Registered, *ANSWERS)]
+    for (body,) in conn.execute("select body from ledger where topic = any(%s) order by pos", (topics,)):
+        event = decode(body)
+        if isinstance(event, Registered):
+            received[CaseId(event.id)] = event.occurred_us
+        elif isinstance(event, ANSWERS) and event.case is not None:
+            answered.setdefault(event.case, event.occurred_us)
+    return sorted((at_us - received[case]) / DAY_US for case, at_us in answered.items() if case in received)
