@@ -12,6 +12,7 @@ import typer
 
 from domain.divisions import division as valid_division
 from domain.divisions import tier_of
+from gateway.loading import EXIT_INTERRUPTED, Loading
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 node = typer.Typer(no_args_is_help=True, help="一个节点 / one node")
@@ -36,7 +37,7 @@ def main() -> None:
         with _refusals_told():
             app()
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 @contextmanager
@@ -286,7 +287,8 @@ def demo_run(
     if context.invoked_subcommand is not None:
         context.obj = folder
         return
-    from gateway.demo.performance import run_demo
+    with Loading():
+        from gateway.demo.performance import run_demo
 
     sys.exit(run_demo(folder, file, leave=leave, tell=typer.echo))
 

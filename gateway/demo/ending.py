@@ -4,10 +4,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Final
 
-EXIT_INTERRUPTED: Final = 130
-"""What a shell expects of a program that was ended by Ctrl-C before it was done."""
+from gateway.loading import EXIT_INTERRUPTED
 
 
 class Interrupted(Exception):

@@ -13,13 +13,14 @@ from domain.divisions import Division
 from domain.events import CaseId, Declined, OpinionIssued, Registered, Replied, decode
 from gateway.demo import messages, scripted_day
 from gateway.demo.city import PASSWORD, ROLES, City, Member, Tell, found_city
-from gateway.demo.ending import EXIT_INTERRUPTED, Ending, Interrupted
+from gateway.demo.ending import Ending, Interrupted
 from gateway.demo.keeper import Keeper
 from gateway.demo.messages import Way
 from gateway.demo.player import DemoFailed, Desks, Place, play
 from gateway.demo.story import CHINA, DAY_US, Story, moment_us
 from gateway.hosting.clock import SharedClock
 from gateway.hosting.status import NodeStatus
+from gateway.loading import EXIT_INTERRUPTED
 from gateway.node import held
 from gateway.serving import NodeUnreachable, ask_status
 from projections.store import LIVE

@@ -1,5 +1,7 @@
 """A demo ends when it is asked to, and does not start for ever what cannot live."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import inf
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -97,3 +100,29 @@ def test_a_start_is_broken_off_once_the_end_was_asked_for() -> None:
     ending.asked.set()
     with pytest.raises(Interrupted):
         ending.check()
+
+
+INTERRUPTED_AT: Final = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+
+moment = sys.argv.pop(1)
+sys.meta_path.insert(0, CtrlC())
+from gateway.entry import main
+main()
+"""
+"""Presses Ctrl-C when this module is looked for, however long the machine takes to come to it."""
+
+
+@pytest.mark.parametrize(
+    "moment", ["gateway.__main__", "typer", "domain.divisions", "gateway.demo.performance", "psycopg", "gateway.node"]
+)
+def test_ctrl_c_while_the_program_is_being_loaded_ends_it_by_one_line(tmp_path: Path, moment: str) -> None:
+    line = [sys.executable, "-c", INTERRUPTED_AT, moment, "demo", "--dir", str(tmp_path / "city")]
+    run = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "已停止 / stopped\n")
+    assert not (tmp_path / "city").exists()
