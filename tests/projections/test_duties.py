@@ -6,7 +6,7 @@ import pytest
 from domain import events
 from domain.clocks import DAY_US, day_start_us
 from domain.plausible import EARLIEST, LATEST
-from projections import cases, duties, parking
+from projections import cases, duties, parking, retrying
 from projections.duties import Duty
 from projections.duty_fold import Duties
 from projections.moment import Moment
@@ -208,5 +208,5 @@ def test_a_parked_case_that_is_retried_after_a_notice_gets_the_rows_of_a_rebuild
     assert [waiting.pos for waiting in parking.parked(conn)] == [poison]
     assert check(conn, ledger.read, Duties()).difference is None
     monkeypatch.setattr(Duties, "fold", real)
-    assert parking.retry(conn, ledger.read, Duties(), december.case) is None
+    assert retrying.retry(conn, ledger.read, Duties(), december.case) is None
     assert check(conn, ledger.read, Duties()).difference is None
