@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from sync.exchange.channel import ChannelDown, Delivered, LaneReset, check_sizes
+from sync.exchange.channel import LANE_BYTES, ChannelDown, Delivered, Extent, LaneFull, LaneReset, check_sizes
 from sync.exchange.wire import MAX_RECORD_BYTES
 from sync.ledger.connections import connect
 
@@ -26,6 +26,7 @@ _PLAIN_BYTES = 1_000
 _TABLES = """
 create schema if not exists channel;
 create table if not exists channel.lane (name text primary key, last bigint not null) with (fillfactor = 50);
+alter table channel.lane add column if not exists kept_bytes bigint not null default 0;
 create table if not exists channel.record (
     lane text not null,
     pos bigint not null,
@@ -35,17 +36,36 @@ create table if not exists channel.record (
 alter table channel.record alter column body set storage external;
 """
 
-# The lane's row stays locked to the commit, so no reader can see a later offset before an earlier one.
+_IS_MADE = "select 1 from pg_attribute where attrelid = to_regclass('channel.lane') and attname = 'kept_bytes'"
+
+# The lane's row stays locked to the commit, so no reader can see a later offset before an earlier one. A full lane
+# gives no row, and nothing is stored.
 _PUBLISH = """
 with numbered as (
-    insert into channel.lane values (%(lane)b::text, %(count)b::bigint)
-    on conflict (name) do update set last = channel.lane.last + excluded.last returning last
+    insert into channel.lane values (%(lane)b::text, %(count)b::bigint, %(size)b::bigint)
+    on conflict (name) do update
+    set last = channel.lane.last + excluded.last, kept_bytes = channel.lane.kept_bytes + excluded.kept_bytes
+    where channel.lane.kept_bytes = 0 or channel.lane.kept_bytes + excluded.kept_bytes <= %(room)b::bigint
+    returning last
 ), stored as (
     insert into channel.record (lane, pos, body)
     select %(lane)b::text, numbered.last - %(count)b::bigint + ordinality, body
     from numbered, unnest(%(bodies)b::bytea[]) with ordinality as u (body, ordinality)
 )
-select pg_notify(%(bell)b::text, %(lane)b::text)
+select last, pg_notify(%(bell)b::text, %(lane)b::text) from numbered
+"""
+
+_TRIM = """
+with gone as (
+    delete from channel.record where lane = %(lane)s and pos <= %(upto)s returning octet_length(body) as size
+)
+update channel.lane set kept_bytes = greatest(0, kept_bytes - (select sum(size) from gone))
+where name = %(lane)s and exists (select from gone)
+"""
+
+_EXTENT = """
+select coalesce((select min(pos) from channel.record where lane = lane.name), last + 1), last
+from channel.lane where name = %s
 """
 
 _FETCH = """
@@ -75,22 +95,27 @@ class PostgresChannel:
     It makes its own tables, in a schema `channel`, so its database may be a node's own or one of their own.
     """
 
-    def __init__(self, dsn: str) -> None:
-        """dsn: a PostgreSQL 15 to 18."""
+    def __init__(self, dsn: str, lane_bytes: int = LANE_BYTES) -> None:
+        """dsn: a PostgreSQL 15 to 18. lane_bytes: as stored, what one lane takes unread."""
         self._dsn = dsn
+        self._lane_bytes = lane_bytes
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._writer: psycopg.Connection[Any] | None = None
         self._reader: psycopg.Connection[Any] | None = None
 
-    def publish(self, lane: str, records: Sequence[bytes]) -> None:
+    def publish(self, lane: str, records: Sequence[bytes]) -> int:
         """Append; durable on return."""
         check_sizes(lane, records)
         if not records:
-            return
-        values = {"lane": lane, "count": len(records), "bodies": [_pack(record) for record in records], "bell": _BELL}
+            return 0
+        bodies = [_pack(record) for record in records]
+        values = {"lane": lane, "count": len(records), "size": sum(map(len, bodies)), "bodies": bodies, "bell": _BELL}
         with self._writing, self._on_writer() as conn:
-            conn.execute(_PUBLISH, values)
+            row = conn.execute(_PUBLISH, values | {"room": self._lane_bytes}).fetchone()
+        if row is None:
+            raise LaneFull(lane)
+        return int(row[0])
 
     def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
         """What lies beyond the offsets of `after`."""
@@ -107,10 +132,16 @@ class PostgresChannel:
     def trim(self, lane: str, upto: int) -> None:
         """Delete what was dealt with."""
         with self._writing, self._on_writer() as conn:
-            conn.execute("delete from channel.record where lane = %s and pos <= %s", (lane, upto))
+            conn.execute(_TRIM, {"lane": lane, "upto": upto})
+
+    def extent(self, lane: str) -> Extent:
+        """First and last offset."""
+        with self._writing, self._on_writer() as conn:
+            row = conn.execute(_EXTENT, (lane,)).fetchone()
+        return Extent(*row) if row else Extent(1, 0)
 
     def close(self) -> None:
-        """Give the connections back; a later call opens new ones. Not while another thread uses the channel."""
+        """Give the connections back."""
         for conn in (self._writer, self._reader):
             if conn is not None:
                 conn.close()
@@ -136,8 +167,7 @@ def _open(dsn: str, conn: psycopg.Connection[Any] | None) -> psycopg.Connection[
     if conn is not None and not conn.closed:
         return conn
     fresh: psycopg.Connection[Any] = connect(dsn, autocommit=True, connect_s=5)
-    exists = fresh.execute("select to_regclass('channel.record')").fetchone()
-    if exists == (None,):
+    if fresh.execute(_IS_MADE).fetchone() is None:
         with fresh.transaction():
             fresh.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
             fresh.execute(_TABLES)

@@ -1,11 +1,12 @@
-"""The downward sequence of a parent: numbered, signed, sent again until the child has acknowledged it."""
+"""The downward sequence of a parent: numbered, signed, kept until the child has acknowledged it."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
-
 from domain.divisions import Division
+from sync.exchange.channel import Extent
+from sync.exchange.patience import Patience
 from sync.exchange.station import Station
 from sync.exchange.wire import (
     FRAME_BYTES,
@@ -22,7 +23,8 @@ from sync.exchange.wire import (
 from sync.trust.certificates import Directory
 
 WINDOW_LETTERS: Final = 128
-"""So many letters to one child may be on their way without an acknowledgement."""
+WINDOW_BYTES: Final = 16 << 20
+"""So much may be on its way to one child without an acknowledgement."""
 
 LETTER_ITEMS: Final = 500
 
@@ -61,58 +63,108 @@ class DownlinkStore(Protocol):
         """Drop acknowledged numbers that are older than this."""
 
 
-class _Reach(msgspec.Struct):
-    """How far one child's sequence is sent in this process."""
+class _Burst(NamedTuple):
+    """Letters published at once: the last number, the lane's offset of it, their size."""
 
-    sent: int
-    acked: int
-    progress_s: float
-    patience_s: float
+    upto: int
+    offset: int
+    size_bytes: int
+
+
+class _Reach:
+    """How far one child's sequence is sent in this process, and what of it is on its way."""
+
+    def __init__(self, acked: int, patience: Patience) -> None:
+        self.sent = self.acked = acked
+        self.patience = patience
+        self.bursts: deque[_Burst] = deque()
+        self.has_more = False
+
+    def acknowledge(self, acked: int, elapsed_s: float) -> None:
+        """What the child has stored is no longer on its way."""
+        if acked > self.acked:
+            self.acked, self.sent = acked, max(self.sent, acked)
+            self.patience.answered(elapsed_s)
+            while self.bursts and self.bursts[0].upto <= acked:
+                self.bursts.popleft()
+
+    def go_back(self, sent: int) -> None:
+        """What is beyond this number is sent again."""
+        self.sent = min(self.sent, sent)
+        while self.bursts and self.bursts[-1].upto > self.sent:
+            self.bursts.pop()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be on its way."""
+        size_bytes = sum(burst.size_bytes for burst in self.bursts)
+        return self.sent - self.acked < WINDOW_LETTERS and size_bytes < WINDOW_BYTES
 
 
 class Downlink:
-    """Sends every child what it has not acknowledged, in order; what stays unanswered is sent again."""
+    """Sends every child what it has not acknowledged, in order; again only what its lane holds no longer."""
 
-    def __init__(self, station: Station, retry_s: float = 5.0, retry_limit_s: float = 60.0) -> None:
-        """retry_s: without an acknowledgement for so long, send again; doubling up to retry_limit_s."""
+    def __init__(self, station: Station, retry_s: float = 5.0) -> None:
+        """retry_s: what left the lane without an acknowledgement is sent again after so long, see Patience."""
         self._station = station
         self._retry_s = retry_s
-        self._retry_limit_s = retry_limit_s
         self._reach: dict[Division, _Reach] = {}
 
     def next(self, store: DownlinkStore, elapsed_s: float) -> list[tuple[Division, list[bytes], int]]:
         """For each child with something to send: its letters, and the number they reach. Then call `sent`."""
         outgoing: list[tuple[Division, list[bytes], int]] = []
         for state in store.children():
-            reach = self._reach_of(state, elapsed_s)
+            reach = self._reach_of(state)
+            reach.acknowledge(state.down_acked, elapsed_s)
             if state.down_from is not None:
-                reach.sent = min(reach.sent, state.down_from - 1)
+                reach.go_back(state.down_from - 1)
                 store.resuming(state.division)
-            if reach.sent < state.down_size and reach.sent - state.down_acked < WINDOW_LETTERS:
+            reach.has_more = reach.sent < state.down_size
+            if reach.has_more and reach.patience.may_send and reach.has_room:
                 rows = store.down_rows(state.division, reach.sent, WINDOW_LETTERS)
                 letters = self._letters(state.division, reach.sent, rows)
                 if letters:
                     outgoing.append((state.division, letters, rows[len(letters) - 1].seq))
         return outgoing
 
-    def sent(self, child: Division, upto: int, elapsed_s: float) -> None:
-        """The channel has taken the child's letters up to this number."""
+    def sent(self, child: Division, letters: Sequence[bytes], upto: int, offset: int, elapsed_s: float) -> None:
+        """The channel has taken the child's letters up to this number, at this offset of the lane."""
         reach = self._reach[child]
-        if reach.sent <= reach.acked:
-            reach.progress_s = elapsed_s
+        is_anew = reach.patience.published(offset, elapsed_s, is_first=not reach.bursts)
         reach.sent = upto
+        if upto > reach.acked:  # beyond what a child that lost its memory asked for again
+            reach.bursts.append(_Burst(upto, offset, sum(map(len, letters))))
+        if is_anew:
+            reach.go_back(reach.acked)
 
-    def _reach_of(self, state: ChildState, elapsed_s: float) -> _Reach:
+    def full(self, child: Division, elapsed_s: float) -> None:
+        """The child's lane takes no more."""
+        reach = self._reach[child]
+        reach.patience.block(elapsed_s)
+        reach.go_back(reach.acked)
+
+    def unsure(self, elapsed_s: float) -> list[Division]:
+        """The children whose lanes are to be looked at now; call `look` with what each holds."""
+        return [
+            child
+            for child, reach in self._reach.items()
+            if (reach.bursts or (reach.has_more and not reach.patience.may_send))
+            and reach.patience.wants_look(elapsed_s)
+        ]
+
+    def look(self, child: Division, extent: Extent, elapsed_s: float) -> bool:
+        """Whether there is something to send now."""
+        reach = self._reach[child]
+        oldest = reach.bursts[0].offset if reach.bursts else 0
+        is_to_send = reach.patience.look(extent, oldest, elapsed_s)
+        if is_to_send:
+            reach.go_back(reach.acked)
+        return is_to_send
+
+    def _reach_of(self, state: ChildState) -> _Reach:
         reach = self._reach.get(state.division)
         if reach is None:
-            reach = _Reach(state.down_acked, state.down_acked, elapsed_s, self._retry_s)
-            self._reach[state.division] = reach
-        if state.down_acked > reach.acked:
-            reach.acked, reach.progress_s, reach.patience_s = state.down_acked, elapsed_s, self._retry_s
-            reach.sent = max(reach.sent, reach.acked)
-        if reach.sent > reach.acked and elapsed_s - reach.progress_s > reach.patience_s:
-            reach.sent, reach.progress_s = reach.acked, elapsed_s
-            reach.patience_s = min(reach.patience_s * 2, self._retry_limit_s)
+            reach = self._reach[state.division] = _Reach(state.down_acked, Patience(self._retry_s))
         return reach
 
     def _letters(self, child: Division, after: int, rows: Sequence[Numbered]) -> list[bytes]:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
 from sync.exchange.arrivals import receive_down
-from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
+from sync.exchange.channel import Channel, Delivered, LaneFull, LaneReset, down_lane, up_lane
 from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
@@ -37,6 +37,9 @@ KEEP_DOWN_US: Final = LAST_COPY_US
 
 SET_ASIDE: Final = "certificate_set_aside"
 """The kind of the fault that names a division with a stored certificate that is not believed."""
+
+LANE_FULL: Final = "lane_full"
+"""The kind of the fault that names a lane that takes no more, because its reader is away."""
 
 _UNREADABLE: Final = "certificate"
 _TRIM_EVERY_S: Final = 10.0
@@ -86,7 +89,7 @@ class Exchange:
     ) -> None:
         """above: towards the parent, none at the root. below: towards the children, none at a leaf.
 
-        elapsed_s: a clock that never jumps. retry_s: when what is not acknowledged is first sent again.
+        elapsed_s: a clock that never jumps. retry_s: when what left a lane unacknowledged is first sent again.
         """
         self.station = station
         self.trust = Trust(directory)
@@ -102,11 +105,14 @@ class Exchange:
         self._dispatch = Dispatch(station)
         self._asked = Asked(retry_s)
         self._offsets: dict[str, int] = {}
+        self._trimmed: dict[str, int] = {}
         self._trimmed_s: dict[str, float] = {}
+        self._flowing: set[str] = set()
         self._forgot_s = 0.0
         self._held_sizes: dict[str, int] = {}
         self._known_origins: frozenset[str] = frozenset()
         self._asked_held_s: float | None = None
+        self._asked_held_at = 0
 
     @property
     def parent(self) -> Division | None:
@@ -140,13 +146,33 @@ class Exchange:
         """Publish what the parent does not hold; a window of it may be on its way."""
         if self._above is None:
             return False
+        lane = up_lane(self.station.here)
         with self._store.transaction() as tx:
             outgoing = self._outbox.next(tx, self._elapsed_s())
         if not outgoing.records:
+            is_unsure = self._outbox.is_unsure(self._elapsed_s())
+            return is_unsure and self._outbox.look(self._above.extent(lane), self._elapsed_s())
+        offset = self._publish(self._above, lane, outgoing.records)
+        if offset is None:
+            self._outbox.full(self._elapsed_s())
             return False
-        self._above.publish(up_lane(self.station.here), outgoing.records)
-        self._outbox.sent(outgoing, self._elapsed_s())
+        self._outbox.sent(outgoing, offset, self._elapsed_s())
         return True
+
+    def _publish(self, channel: Channel, lane: str, records: Sequence[bytes]) -> int | None:
+        """The offset reached; None where the lane is full, which is a fault until it takes something again."""
+        try:
+            offset = channel.publish(lane, records)
+        except LaneFull as full:
+            self._flowing.discard(lane)
+            with self._store.transaction() as tx:
+                tx.fault([Fault(LANE_FULL, lane, "", str(full))], self._now_us())
+            return None
+        if lane not in self._flowing:
+            self._flowing.add(lane)
+            with self._store.transaction() as tx:
+                tx.heal([LANE_FULL], [lane], self._now_us())
+        return offset
 
     @property
     def awaits_parent(self) -> bool:
@@ -174,7 +200,7 @@ class Exchange:
                 at += len(opened)
         finally:
             storing()
-        self._trim(self._below, children)
+        self._trim(self._below, children, is_idle=not delivered)
         return bool(delivered)
 
     def _open(self, delivered: Sequence[Delivered], children: Mapping[str, Division]) -> list[Opened]:
@@ -219,6 +245,7 @@ class Exchange:
             tx.move(lane, 0)
             tx.fault([fault], self._now_us())
         self._offsets[lane] = 0
+        self._trimmed.pop(lane, None)
 
     def _positions(self, lanes: Iterable[str]) -> dict[str, int]:
         unread = [lane for lane in lanes if lane not in self._offsets]
@@ -227,13 +254,14 @@ class Exchange:
                 self._offsets |= {lane: tx.position(lane) for lane in unread}
         return {lane: self._offsets[lane] for lane in lanes}
 
-    def _trim(self, channel: Channel, lanes: Iterable[str]) -> None:
-        """Now and then, let the channel forget what is dealt with."""
+    def _trim(self, channel: Channel, lanes: Iterable[str], *, is_idle: bool) -> None:
+        """Let the channel forget what is dealt with: as soon as nothing else comes, or now and then."""
         elapsed_s = self._elapsed_s()
         for lane in lanes:
-            if elapsed_s - self._trimmed_s.setdefault(lane, elapsed_s) > _TRIM_EVERY_S:
-                self._trimmed_s[lane] = elapsed_s
+            since_s = self._trimmed_s.setdefault(lane, elapsed_s)
+            if self._trimmed.get(lane, 0) != self._offsets[lane] and (is_idle or elapsed_s - since_s > _TRIM_EVERY_S):
                 channel.trim(lane, self._offsets[lane])
+                self._trimmed[lane], self._trimmed_s[lane] = self._offsets[lane], elapsed_s
 
     # --- downward ---------------------------------------------------------------------------------------------------
 
@@ -258,10 +286,17 @@ class Exchange:
         with self._store.transaction() as tx:
             outgoing = self._downlink.next(tx, self._elapsed_s())
             self._forget_down(tx)
+        moved = False
         for child, letters, upto in outgoing:
-            self._below.publish(down_lane(child), letters)
-            self._downlink.sent(child, upto, self._elapsed_s())
-        return bool(outgoing)
+            offset = self._publish(self._below, down_lane(child), letters)
+            if offset is None:
+                self._downlink.full(child, self._elapsed_s())
+            else:
+                self._downlink.sent(child, letters, upto, offset, self._elapsed_s())
+                moved = True
+        for child in self._downlink.unsure(self._elapsed_s()):
+            moved |= self._downlink.look(child, self._below.extent(down_lane(child)), self._elapsed_s())
+        return moved
 
     def _forget_down(self, tx: PostgresTx) -> None:
         elapsed_s = self._elapsed_s()
@@ -284,6 +319,7 @@ class Exchange:
             self._restart_lane(lane)
             return True
         if not delivered:
+            self._trim(self._above, [lane], is_idle=True)
             return asked
         records, offset = [one.body for one in delivered], delivered[-1].offset
         directory, moment = self.trust.directory, self._moment()
@@ -295,14 +331,16 @@ class Exchange:
         self._say_up(Acknowledge(arrived.down_seq))
         if arrived.ask_from is not None:
             self._say_up(AskDown(arrived.ask_from))
-        self._trim(self._above, [lane])
+        self._trim(self._above, [lane], is_idle=False)
         self.to_parent.ring()
         self.to_children.ring()
         return True
 
-    def _say_up(self, said: Up) -> None:
-        if self._above is not None and (parent := self.parent) is not None:
-            self._above.publish(up_lane(self.station.here), [sign_letter(self.station, parent, said)])
+    def _say_up(self, said: Up) -> int:
+        """The offset of the letter; 0 where it could not be said."""
+        if self._above is None or (parent := self.parent) is None:
+            return 0
+        return self._publish(self._above, up_lane(self.station.here), [sign_letter(self.station, parent, said)]) or 0
 
     # --- before the first write -------------------------------------------------------------------------------------
 
@@ -327,15 +365,19 @@ class Exchange:
         return "behind" if "behind" in known else "differs" if "differs_above" in known else "agrees"
 
     def _ask_held(self) -> bool:
+        """Ask, and again where the question left the lane without an answer."""
         elapsed_s = self._elapsed_s()
         if self._asked_held_s is not None and elapsed_s - self._asked_held_s < _ASK_EVERY_S:
             return False
         self._asked_held_s = elapsed_s
         with self._store.transaction() as tx:
             held = tx.held()
-        if held is None or held[1] is not None:
+        if held is None or held[1] is not None or self._above is None:
             return False
-        self._say_up(AskHeld(held[0]))
+        extent = self._above.extent(up_lane(self.station.here))
+        if extent.first <= self._asked_held_at <= extent.last:
+            return False
+        self._asked_held_at = self._say_up(AskHeld(held[0]))
         return True
 
     # --- receipts and enrolment -------------------------------------------------------------------------------------

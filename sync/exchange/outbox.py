@@ -6,7 +6,9 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from sync.exchange.channel import Extent
 from sync.exchange.inbox_store import Part
+from sync.exchange.patience import Patience
 from sync.exchange.wire import FRAME_ENTRIES, MAX_EVENT_BYTES, Beside, Frame, encode
 from sync.proofs.tree import SignedHead, Tree
 
@@ -77,6 +79,7 @@ class _InFlight(NamedTuple):
     log_id: int
     size: int
     size_bytes: int
+    offset: int = 0
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -88,25 +91,23 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """Go-back-N over the ledger: what is not acknowledged in time is read and sent again.
+    """Go-back-N over the ledger: what the lane no longer holds and nobody acknowledges is read and sent again.
 
     Its memory may be lost at any moment: what it keeps durably is only the position behind which all is acknowledged.
     """
 
-    def __init__(self, retry_s: float = 5.0, retry_limit_s: float = 60.0, reoffer_s: float = 600.0) -> None:
-        """retry_s: without any acknowledgement for so long, send again; doubling up to retry_limit_s.
+    def __init__(self, retry_s: float = 5.0, reoffer_s: float = 600.0) -> None:
+        """retry_s: what left the lane without an acknowledgement is sent again after so long, see Patience.
 
         reoffer_s: how often a log that the parent refused is offered again.
         """
-        self._retry_s = self._patience_s = retry_s
-        self._retry_limit_s = retry_limit_s
+        self._patience = Patience(retry_s)
         self._reoffer_s = reoffer_s
         self._cursor: int | None = None
         self._relayed = 0
         self._rewound = 0
         self._flights: deque[_InFlight] = deque()
         self._flying_bytes = 0
-        self._progress_s = 0.0
         self._offered_s: float | None = None
 
     @property
@@ -118,20 +119,36 @@ class Outbox:
         """What to publish now; empty if nothing, or if too much is on its way. Moves the kept position."""
         self._reoffer(store, elapsed_s)
         self._land(store, elapsed_s)
-        if self._flights and elapsed_s - self._progress_s > self._patience_s:
-            self._go_back(elapsed_s)
         cursor = self._cursor or 0
-        if len(self._flights) >= WINDOW_FRAMES or self._flying_bytes >= WINDOW_BYTES:
+        if not self._patience.may_send or len(self._flights) >= WINDOW_FRAMES or self._flying_bytes >= WINDOW_BYTES:
             return Outgoing([], [], cursor)
         return _read_frames(store, cursor)
 
-    def sent(self, outgoing: Outgoing, elapsed_s: float) -> None:
-        """The channel has taken it."""
-        if not self._flights:
-            self._progress_s = elapsed_s
-        self._flights += outgoing.flights
+    def sent(self, outgoing: Outgoing, offset: int, elapsed_s: float) -> None:
+        """The channel has taken it, up to this offset of the lane."""
+        is_anew = self._patience.published(offset, elapsed_s, is_first=not self._flights)
+        self._flights += [flight._replace(offset=offset) for flight in outgoing.flights]
         self._flying_bytes += sum(flight.size_bytes for flight in outgoing.flights)
         self._cursor = outgoing.cursor
+        if is_anew:
+            self._restart(self._relayed)
+
+    def full(self, elapsed_s: float) -> None:
+        """The lane takes no more."""
+        self._patience.block(elapsed_s)
+        self._restart(self._relayed)
+
+    def is_unsure(self, elapsed_s: float) -> bool:
+        """Whether the lane is to be looked at now; call `look` with what it holds."""
+        return (bool(self._flights) or not self._patience.may_send) and self._patience.wants_look(elapsed_s)
+
+    def look(self, extent: Extent, elapsed_s: float) -> bool:
+        """Whether there may be something to send now."""
+        oldest = self._flights[0].offset if self._flights else 0
+        may_send = self._patience.look(extent, oldest, elapsed_s)
+        if may_send:
+            self._restart(self._relayed)
+        return may_send
 
     def _land(self, store: OutboxStore, elapsed_s: float) -> None:
         """Drop what is acknowledged or refused from what is on its way, and keep how far that brings us."""
@@ -142,7 +159,8 @@ class Outbox:
         trees = store.trees_by_id({flight.log_id for flight in self._flights})
         left = [flight for flight in self._flights if not _has_landed(flight, trees[flight.log_id])]
         if len(left) < len(self._flights):
-            self._progress_s, self._patience_s = elapsed_s, self._retry_s
+            if not left or left[0] is not self._flights[0]:
+                self._patience.answered(elapsed_s)
             self._flights = deque(left)
             self._flying_bytes = sum(flight.size_bytes for flight in left)
         behind = left[0].first_pos - 1 if left else (self._cursor or 0)
@@ -154,11 +172,6 @@ class Outbox:
         self._relayed = self._cursor = relayed
         self._flights.clear()
         self._flying_bytes = 0
-
-    def _go_back(self, elapsed_s: float) -> None:
-        self._restart(self._relayed)
-        self._progress_s = elapsed_s
-        self._patience_s = min(self._patience_s * 2, self._retry_limit_s)
 
     def _reoffer(self, store: OutboxStore, elapsed_s: float) -> None:
         if self._offered_s is None:

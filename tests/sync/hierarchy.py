@@ -26,7 +26,7 @@ from domain.events import (
     tag_of,
 )
 from gateway.hosting.postgres_server import PostgresServer
-from sync.exchange.channel import Channel, Delivered
+from sync.exchange.channel import Channel, Delivered, Extent
 from sync.exchange.channel_postgres import PostgresChannel
 from sync.exchange.exchange import Exchange, believed, found
 from sync.exchange.station import Station
@@ -124,7 +124,7 @@ class Weather:
         self.bad = bad
         self.lost = self.doubled = self.swapped = 0
 
-    def publish(self, lane: str, records: Sequence[bytes]) -> None:
+    def publish(self, lane: str, records: Sequence[bytes]) -> int:
         out: list[bytes] = []
         for record in records:
             fate = self._random.random()
@@ -138,13 +138,19 @@ class Weather:
                 out.insert(self._random.randrange(len(out)), record)
             else:
                 out.append(record)
-        self._channel.publish(lane, out)
+        return self._channel.publish(lane, out)
 
     def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
         return self._channel.fetch(after, max_bytes, wait_s)
 
     def trim(self, lane: str, upto: int) -> None:
         self._channel.trim(lane, upto)
+
+    def extent(self, lane: str) -> Extent:
+        return self._channel.extent(lane)
+
+    def close(self) -> None:
+        self._channel.close()
 
 
 class Tampering:
@@ -154,14 +160,20 @@ class Tampering:
         self._channel = channel
         self.change = change
 
-    def publish(self, lane: str, records: Sequence[bytes]) -> None:
-        self._channel.publish(lane, [out for record in records for out in self.change(lane, record)])
+    def publish(self, lane: str, records: Sequence[bytes]) -> int:
+        return self._channel.publish(lane, [out for record in records for out in self.change(lane, record)])
 
     def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
         return self._channel.fetch(after, max_bytes, wait_s)
 
     def trim(self, lane: str, upto: int) -> None:
         self._channel.trim(lane, upto)
+
+    def extent(self, lane: str) -> Extent:
+        return self._channel.extent(lane)
+
+    def close(self) -> None:
+        self._channel.close()
 
 
 class Node:

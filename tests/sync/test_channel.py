@@ -1,33 +1,79 @@
+"""The contract of a channel, on every implementation: PLACES names them."""
+
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import psycopg
 import pytest
 
 from gateway.hosting.postgres_server import PostgresServer
-from sync.exchange.channel import Channel, ChannelDown, LaneReset, RecordTooLarge
+from sync.exchange.channel import Channel, ChannelDown, Extent, LaneFull, LaneReset, RecordTooLarge
 from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.patience import Patience
 from sync.exchange.wire import MAX_RECORD_BYTES
 
 ALL = 1 << 30
+DAY_S = 86_400
 
 
-@pytest.fixture
-def dsn(postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
-    name = request.node.name[:60]
+class Place(NamedTuple):
+    """Where channels of one implementation meet, fresh for each test.
+
+    open: one more end. small: one whose lanes hold no more than so many bytes. cut: break all connections.
+    make_anew: lose all lanes. python: an expression that opens an end in another process, and what it imports.
+    """
+
+    open: Callable[[], Channel]
+    small: Callable[[int], Channel]
+    cut: Callable[[], None]
+    make_anew: Callable[[], None]
+    python: tuple[str, str]
+
+
+def postgres_place(request: pytest.FixtureRequest) -> Place:
+    """Channels in a PostgreSQL."""
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name[:60])
     postgres.create_database(name)
-    return postgres.dsn(name)
+    dsn = postgres.dsn(name)
+
+    def run(statement: str) -> None:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute(statement)  # type: ignore[call-overload]
+
+    return Place(
+        lambda: PostgresChannel(dsn),
+        lambda lane_bytes: PostgresChannel(dsn, lane_bytes),
+        lambda: run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
+            " and datname = current_database()"
+        ),
+        lambda: run("truncate channel.lane, channel.record"),
+        (f"PostgresChannel({dsn!r})", "from sync.exchange.channel_postgres import PostgresChannel"),
+    )
+
+
+PLACES = [postgres_place]
+
+
+@pytest.fixture(params=PLACES, ids=lambda make: make.__name__)
+def place(request: pytest.FixtureRequest) -> Place:
+    """One implementation after the other."""
+    made: Place = request.param(request)
+    return made
 
 
 @pytest.fixture
-def channel(dsn: str) -> Iterator[Channel]:
-    """The one implementation so far; whoever adds another runs this file over it."""
-    opened = PostgresChannel(dsn)
+def channel(place: Place) -> Iterator[Channel]:
+    """An end of it."""
+    opened = place.open()
     yield opened
     opened.close()
 
@@ -108,8 +154,8 @@ def test_an_empty_lane_keeps_a_reader_no_longer_than_it_wants(channel: Channel) 
     assert 0.2 <= time.monotonic() - started < 1.5
 
 
-def test_a_waiting_reader_is_woken_at_once(channel: Channel, dsn: str) -> None:
-    other = PostgresChannel(dsn)
+def test_a_waiting_reader_is_woken_at_once(channel: Channel, place: Place) -> None:
+    other = place.open()
     other.publish("up.b", [b"warm"])
     channel.fetch({"up.a": 0}, ALL, 0)
     waits: list[float] = []
@@ -130,9 +176,9 @@ def test_a_waiting_reader_is_woken_at_once(channel: Channel, dsn: str) -> None:
     assert waits[1] - waits[0] < 0.5  # well below the poll that covers a lost wake-up
 
 
-def test_concurrent_writers_of_different_lanes_lose_nothing(channel: Channel, dsn: str) -> None:
+def test_concurrent_writers_of_different_lanes_lose_nothing(channel: Channel, place: Place) -> None:
     def write(lane: str) -> None:
-        own = PostgresChannel(dsn)
+        own = place.open()
         for number in range(50):
             own.publish(lane, [b"%d" % number])
         own.close()
@@ -147,10 +193,11 @@ def test_concurrent_writers_of_different_lanes_lose_nothing(channel: Channel, ds
         assert bodies(channel, f"up.{name}") == [b"%d" % number for number in range(50)]
 
 
-def test_what_was_published_survives_the_death_of_its_writer(channel: Channel, dsn: str) -> None:
+def test_what_was_published_survives_the_death_of_its_writer(channel: Channel, place: Place) -> None:
+    opened, imported = place.python
     code = (
-        "import os, signal; from sync.exchange.channel_postgres import PostgresChannel\n"
-        f"PostgresChannel({dsn!r}).publish('up.a', [b'last words']); os.kill(os.getpid(), signal.SIGKILL)"
+        f"import os, signal; {imported}\n"
+        f"{opened}.publish('up.a', [b'last words']); os.kill(os.getpid(), signal.SIGKILL)"
     )
 
     ended = subprocess.run([sys.executable, "-c", code], cwd=os.getcwd(), check=False)
@@ -159,14 +206,10 @@ def test_what_was_published_survives_the_death_of_its_writer(channel: Channel, d
     assert bodies(channel, "up.a") == [b"last words"]
 
 
-def test_a_cut_connection_is_named_and_the_next_call_opens_another(channel: Channel, dsn: str) -> None:
+def test_a_cut_connection_is_named_and_the_next_call_opens_another(channel: Channel, place: Place) -> None:
     channel.publish("up.a", [b"before"])
     assert bodies(channel, "up.a") == [b"before"]
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
-            " and datname = current_database()"
-        )
+    place.cut()
 
     with pytest.raises(ChannelDown):
         channel.publish("up.a", [b"lost or not"])
@@ -175,3 +218,88 @@ def test_a_cut_connection_is_named_and_the_next_call_opens_another(channel: Chan
 
     channel.publish("up.a", [b"after"])
     assert bodies(channel, "up.a")[-1] == b"after"
+
+
+def test_a_channel_that_was_closed_opens_again_when_it_is_used(channel: Channel) -> None:
+    channel.publish("up.a", [b"1"])
+    channel.close()
+    channel.close()
+
+    channel.publish("up.a", [b"2"])
+
+    assert bodies(channel, "up.a") == [b"1", b"2"]
+
+
+def test_a_lane_tells_what_it_holds(channel: Channel) -> None:
+    assert channel.extent("up.a") == Extent(1, 0)
+    assert channel.publish("up.a", []) == 0
+    middle = channel.publish("up.a", [b"1", b"2"])
+    last = channel.publish("up.a", [b"3"])
+    offsets = [record.offset for record in channel.fetch({"up.a": 0}, ALL, 0)]
+
+    assert offsets[1:] == [middle, last]
+    assert channel.extent("up.a") == Extent(offsets[0], last)
+    channel.trim("up.a", middle)
+    assert channel.extent("up.a").last == last
+    assert middle < channel.extent("up.a").first <= last
+    channel.trim("up.a", last)
+    assert channel.extent("up.a") == Extent(last + 1, last)
+    assert channel.extent("up.b") == Extent(1, 0)
+
+
+def test_a_lane_that_was_made_anew_shows_in_its_offsets(channel: Channel, place: Place) -> None:
+    before = channel.publish("up.a", [b"1", b"2", b"3"])
+    place.make_anew()
+
+    assert channel.extent("up.a").last < before
+    assert 0 < channel.publish("up.a", [b"4"]) < before
+
+
+def test_a_lane_that_nobody_reads_is_bounded_and_takes_more_once_it_is_read(channel: Channel, place: Place) -> None:
+    small, bytes_of = place.small(100_000), random.Random(1).randbytes
+    told = 0
+    for _ in range(40):
+        try:
+            small.publish("up.a", [bytes_of(10_000)])
+        except LaneFull:
+            told += 1
+    kept = channel.fetch({"up.a": 0}, ALL, 0)
+    small.publish("up.b", [b"another lane has room"])
+    small.trim("up.a", kept[-1].offset)
+    small.publish("up.a", [bytes_of(200_000)])  # an empty lane takes whatever comes
+    small.close()
+
+    assert 0 < len(kept) <= 10
+    assert told or channel.extent("up.a").first > 1
+    assert len(bodies(channel, "up.a", kept[-1].offset)) == 1
+
+
+@pytest.mark.parametrize("away_s", [DAY_S, 7 * DAY_S])
+def test_a_reader_that_is_away_costs_no_more_than_what_it_has_not_read(channel: Channel, away_s: int) -> None:
+    patience, pending = Patience(retry_s=5), [b"%d" % number for number in range(10)]
+    assert patience.look(channel.extent("down.a"), 0, 0)
+    oldest = channel.publish("down.a", pending)
+    patience.published(oldest, 0, is_first=True)
+    for elapsed_s in range(0, away_s, 3_600):
+        if patience.wants_look(elapsed_s):
+            assert not patience.look(channel.extent("down.a"), oldest, elapsed_s)
+
+    read = channel.fetch({"down.a": 0}, ALL, 0)
+    channel.trim("down.a", read[-1].offset)
+
+    assert [record.body for record in read] == pending
+    assert not patience.look(channel.extent("down.a"), oldest, away_s)  # its answer may be on the way
+    assert patience.wants_look(away_s + 5)
+    assert patience.look(channel.extent("down.a"), oldest, away_s + 5)  # it is not
+
+
+def test_what_a_channel_lost_while_its_reader_was_away_is_sent_again(channel: Channel, place: Place) -> None:
+    patience = Patience(retry_s=5)
+    assert patience.look(channel.extent("down.a"), 0, 0)
+    oldest = channel.publish("down.a", [b"1"])
+    patience.published(oldest, 0, is_first=True)
+    assert not patience.look(channel.extent("down.a"), oldest, DAY_S)
+
+    place.make_anew()
+
+    assert patience.look(channel.extent("down.a"), oldest, 2 * DAY_S)
