@@ -14,6 +14,7 @@ from domain.divisions import Division
 from domain.events import CaseId, EventId
 from domain.parts import Erasure
 from domain.refusals import UpgradeNeeded
+from sync.exchange.waiting_parts import cases_waiting, destroy_waiting
 from sync.sealed.custody import Custody
 from sync.sealed.custody_postgres import Statement, destruction, excuse
 
@@ -63,6 +64,11 @@ class Erasing:
             except UpgradeNeeded:
                 _log.warning("signed after the upgrade", case=str(case))
 
+    def waiting(self) -> set[UUID]:
+        """The cases of which something waits in frames that perhaps nothing takes up: for `learned`, now and then."""
+        with self._connect() as conn:
+            return cases_waiting(conn)
+
     def _destroy_all(self, case: CaseId) -> None:
         file = self._file(case)
         if file is None:
@@ -84,3 +90,4 @@ class Erasing:
         self._custody.forget(case, ordered.subject)
         with self._connect() as conn:
             conn.execute(*excuse(case, ordered.subject, self._now_us()))
+            destroy_waiting(conn, case, ordered.subject)

@@ -330,6 +330,8 @@ class Steward:
         if not self._again_us - _LATER_US <= now_us < self._again_us:  # nor after a clock that was an hour ahead
             self._again_us = now_us + _LATER_US
             self._look_at_all_objections()
+            for case in self._erasing.waiting():
+                self._contained(_case(case), partial(self._erasing.learned, {case}))
             with self._hands.connect() as conn:
                 found = conn.execute("select pos from web.steward_later order by pos desc").fetchall()
             self._put_off_before = [int(pos) for (pos,) in found]

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.divisions import Division
 from sync.exchange.downlink import pack
-from sync.exchange.faults import Fault
+from sync.exchange.faults import Fault, evidence_of
 from sync.exchange.inbox_store import LearningStore, Part
 from sync.exchange.leaf import is_part_of, read_leaf
 from sync.exchange.opening import LetterForged, open_letter
@@ -129,13 +129,13 @@ class _Batch:
         try:
             letter = decode_record(record)
             if not isinstance(letter, Letter):
-                self._fault("wire_invalid", "down", "a frame came from above", record)
+                self._fault("wire_invalid", "down", "a frame came from above", evidence_of(record))
                 return
             down = decode_down(open_letter(letter, self._parent, self._station.here, self.directory))
         except WireInvalid as error:
-            self._fault("wire_invalid", "down", str(error), record)
+            self._fault("wire_invalid", "down", str(error), evidence_of(record))
         except LetterForged as error:
-            self._fault("letter_forged", "down", str(error), record)
+            self._fault("letter_forged", "down", str(error), evidence_of(record))
         else:
             self._take_number(down)
 

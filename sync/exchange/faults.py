@@ -1,9 +1,11 @@
 """What went wrong between nodes, kept with the bytes that show it: named, counted, never hidden, never fatal."""
 
+import hashlib
 from typing import Final
 
 import msgspec
 
+from sync.exchange.wire import Frame, WireInvalid, decode_record, encode
 from sync.proofs.merkle import HashReader, Prover
 from sync.proofs.tree import SignedHead, Tree, frontier_at
 from sync.proofs.witness import Question, size_held
@@ -45,13 +47,28 @@ class Fork(msgspec.Struct, frozen=True, tag="fork.v0", tag_field="type"):
     record: bytes
 
 
+def evidence_of(record: bytes) -> bytes:
+    """What a fault keeps of a record: a frame without what is sealed beside its leaves, else digest and length.
+
+    Checkpoint and entries are what its author signed, and prove to anybody. Sealed texts and wrapped keys prove nothing
+    and would outlast their erasure; so may whatever stands in bytes that cannot be read or that nobody has signed.
+    """
+    try:
+        frame = decode_record(record)
+    except WireInvalid:
+        frame = None
+    if isinstance(frame, Frame):
+        return encode(msgspec.structs.replace(frame, beside=[]))
+    return f"SHA-256 {hashlib.sha256(record).hexdigest()}, {len(record)} bytes\n".encode()
+
+
 def fork_below(hashes: HashReader, tree: Tree, ours: SignedHead, theirs: SignedHead, record: bytes) -> Fork | None:
     """The evidence where `theirs`, not larger than the tree, has another root than the tree had at that size."""
     prefix = frontier_at(hashes, theirs.size)
     if prefix.root() == theirs.root:
         return None
     proof = Prover(hashes, tree.size).consistency(theirs.size)
-    return Fork(ours.note, theirs.note, prefix.root(), proof, theirs.size, b"", record)
+    return Fork(ours.note, theirs.note, prefix.root(), proof, theirs.size, b"", evidence_of(record))
 
 
 def fork_beyond(
@@ -66,7 +83,7 @@ def fork_beyond(
     continued, _ = edge.extend(entries)
     if continued.root() != theirs.root:
         return None
-    return Fork(ours.note, theirs.note, b"", [], first, edge.to_bytes(), record)
+    return Fork(ours.note, theirs.note, b"", [], first, edge.to_bytes(), evidence_of(record))
 
 
 def contradiction(asked: Question, status: int, body: bytes) -> Fault | None:

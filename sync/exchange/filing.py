@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sync.exchange.faults import Fault
+from sync.exchange.faults import Fault, evidence_of
 from sync.exchange.inbox_store import Part
 from sync.exchange.leaf import certificate_in, is_part_of, parts_expected
 from sync.exchange.opening import OpenFrame
@@ -33,7 +33,7 @@ def file_frame(opened: OpenFrame, tree: Tree, sparse: dict[tuple[int, int], byte
         elif held != digest:
             where = f"{frame.log}#{seq}"
             detail = "the enclosure that came from above holds another leaf"
-            filed.faults.append(Fault("enclosure_differs", where, opened.child, detail, opened.record))
+            filed.faults.append(Fault("enclosure_differs", where, opened.child, detail, evidence_of(opened.record)))
         if leaf.fault is not None:
             where = f"{frame.log}#{seq}"
             filed.faults.append(Fault("undecodable", where, opened.child, leaf.fault))

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.divisions import Division
 from sync.exchange.answers import Answers
-from sync.exchange.faults import HEALING, Fault, fork_below, fork_beyond
+from sync.exchange.faults import HEALING, Fault, evidence_of, fork_below, fork_beyond
 from sync.exchange.filing import enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
 from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
@@ -125,7 +125,7 @@ class _Batch:
                 self._answers.hear(record)
             case Spoiled():
                 lane = f"up.{record.child}"
-                self._faults.append(Fault(record.kind, lane, record.child, record.detail, record.record))
+                self._faults.append(Fault(record.kind, lane, record.child, record.detail, evidence_of(record.record)))
 
     def take_up_parked(self) -> None:
         """Offer again whatever waited for what has come, until nothing more moves."""
@@ -188,7 +188,7 @@ class _Batch:
         if reason == "unknown_author":
             self._park(record, _Want(log, _ANY_SIZE, reason))
         else:
-            self._faults.append(Fault(reason, log, record.child, str(record.trouble), record.record))
+            self._faults.append(Fault(reason, log, record.child, str(record.trouble), evidence_of(record.record)))
             self._answers.say(record.child, Refused(log, self._trees[log].size if log in self._trees else 0, reason))
         return None
 
@@ -237,7 +237,7 @@ class _Batch:
                 self._freeze(opened, tree, msgspec.msgpack.encode(fork))
                 return
         self._faults.append(
-            Fault("mismatch", frame.log, opened.child, "the entries do not make its root", opened.record)
+            Fault("mismatch", frame.log, opened.child, "the entries do not make its root", evidence_of(opened.record))
         )
         if self._asked.may_ask(frame.log, self._moment.elapsed_s):
             self._answers.say(opened.child, AskRange(frame.log, tree.size))

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
+import msgspec
+
 from domain.divisions import Division
 from domain.events import (
     Actor,
@@ -26,6 +28,8 @@ from gateway.hosting.config import Database
 from gateway.hosting.ids import uuid7
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
+from sync.exchange.wire import Beside, Frame, decode_record
+from sync.exchange.wire import encode as encode_record
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import keep_parts
 from sync.sealed.sealing import DataKey, grant_key
@@ -95,6 +99,63 @@ def test_an_erasure_is_complete_when_every_custodian_above_and_below_has_signed(
         wait_until(lambda office=office: erasures(office, filed.case)[0]["waiting_for"] == [])
     (erasure,) = erasures(town.village, filed.case)
     assert erasure["complete_us"] > time.time_ns() // 1000, "the longest kept backup has its time, too"
+
+
+def test_what_waits_in_frames_is_destroyed_too_also_what_came_after_the_erasure(town: Town) -> None:
+    filed, other = (file_case(town.village.api("clerk")) for _ in range(2))
+    end(town.village, filed.case, filed.leg)
+    wait_until(lambda: learned(town.county, filed.case) and learned(town.county, other.case))
+    frames = [frame_of(town.village, one.case) for one in (filed, other)]
+    for number, frame in enumerate(frames):
+        park(town.county, number, frame)
+
+    subject = erase(town.village, filed)
+
+    wait_until(lambda: parked(town.county, 0).beside == [])
+    assert parked(town.county, 0).entries == frames[0].entries
+    assert parked(town.county, 1) == frames[1]
+    wait_until(lambda: kept(town.county, filed.case, subject) == 0)
+    park(town.county, 2, frames[0])
+    erasing = town.county.node.steward._erasing
+    erasing.learned(erasing.waiting())
+    assert parked(town.county, 2).beside == []
+    assert parked(town.county, 1) == frames[1]
+
+
+def frame_of(office: Office, case: str) -> Frame:
+    """What an office said of a case, with all that lies beside it, as if it came in one frame."""
+    rows = office.node.reader.fetch("select seq, body from ledger where case_id = %b and via = 0", (UUID(case),))
+    parts = office.node.reader.fetch(
+        "select seq, part, beside.body from ledger join beside using (log_id, seq) where case_id = %b and via = 0",
+        (UUID(case),),
+    )
+    place = {seq: number for number, (seq, _) in enumerate(rows)}
+    beside = [Beside(place[seq], part, bytes(body)) for seq, part, body in parts]
+    assert beside
+    return Frame("nobody.example/0/1", 0, "", [bytes(body) for _, body in rows], beside)
+
+
+def park(office: Office, first: int, frame: Frame) -> None:
+    moved = msgspec.structs.replace(
+        frame,
+        first=first * 100,
+        beside=[msgspec.structs.replace(one, seq=one.seq + first * 100) for one in frame.beside],
+    )
+    with office.node.pool.connection() as conn:
+        conn.execute(
+            "insert into parked (log, first, lane, reason, wants_log, wants_size, record, at_us)"
+            " values (%s, %s, %s, 'gap', 'never', 1, %s, 0)",
+            (frame.log, first, VILLAGE, encode_record(moved)),
+        )
+
+
+def parked(office: Office, first: int) -> Frame:
+    with office.node.pool.connection() as conn:
+        ((record,),) = conn.execute("select record from parked where first = %s", (first,)).fetchall()
+    frame = decode_record(bytes(record))
+    assert isinstance(frame, Frame)
+    back = [msgspec.structs.replace(one, seq=one.seq - first * 100) for one in frame.beside]
+    return msgspec.structs.replace(frame, first=0, beside=back)
 
 
 def test_a_key_that_is_given_on_after_the_erasure_stays_nowhere(town: Town) -> None:

@@ -10,7 +10,7 @@ from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import up_lane
 from sync.exchange.faults import Fork
 from sync.exchange.inbox import PARKED_FRAMES
-from sync.exchange.wire import Frame, decode_record, encode
+from sync.exchange.wire import Beside, Frame, decode_record, encode
 from sync.ledger.append import Append, NewEvent
 from sync.proofs.merkle import Frontier, leaf_hash, verify_consistency
 from sync.proofs.note import ED25519, Checkpoint, Ed25519Signer, parse_checkpoint, parse_note, sign_note, verify
@@ -185,6 +185,34 @@ def test_no_lane_carries_what_stands_below_another_child(nodes: Hierarchy) -> No
 
     assert township.faults() == {"misplaced": up_lane(VILLAGE)}
     assert township.log(neighbour.origin) == held
+
+
+def test_no_fault_keeps_what_was_sealed_beside_the_leaves_that_show_it(nodes: Hierarchy) -> None:
+    village, township, neighbour = nodes[VILLAGE], nodes[TOWNSHIP], nodes[NEIGHBOUR]
+    village.chat(3)
+    nodes.settle()
+    truth, secret = township.log(village.origin), b"wrapped key and sealed words"
+    forked = frame(village, 1, bodies(village, "other", "past"), truth)
+    broken = frame(village, len(truth), bodies(village, "one"), truth[:-1])
+    stolen = frame(neighbour, 1, bodies(neighbour, "stolen"), township.log(neighbour.origin))
+
+    for record in (broken, stolen, forked):
+        read = decode_record(record)
+        assert isinstance(read, Frame)
+        beside = [Beside(read.first, 0, secret)]
+        nodes.channel.publish(up_lane(VILLAGE), [encode(msgspec.structs.replace(read, beside=beside))])
+        nodes.settle()
+    nodes.channel.publish(up_lane(VILLAGE), [b"\x81" + secret])
+    nodes.settle()
+
+    kinds = dict(township.query("select kind, evidence from fault"))
+    assert set(kinds) >= {"fork", "misplaced", "wire_invalid"}
+    for evidence in kinds.values():
+        assert evidence
+        assert secret not in bytes(evidence)
+    kept = decode_record(bytes(kinds["misplaced"]))
+    assert isinstance(kept, Frame)
+    assert kept.entries == bodies(neighbour, "stolen")
 
 
 def test_an_unknown_author_waits_and_does_not_hold_up_the_lane(nodes: Hierarchy) -> None:
