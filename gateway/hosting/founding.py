@@ -94,6 +94,7 @@ def request_of(config: NodeConfig, keys: NodeKeys) -> Request:
     """What a node with these keys asks its superior to sign."""
     return Request(
         division=config.node.division,
+        parent=config.node.parent,
         name=config.node.name,
         tier=config.node.tier,
         origin=config.origin,

@@ -5,7 +5,7 @@ another line. A directory of organs alone would not do: which organ it is follow
 was enrolled. So all certificates travel, about 1 KB each, 3 MB in a city of 3,000 nodes, once to each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from domain.divisions import Division, Topology
@@ -46,26 +46,29 @@ class IntroducingStore(Protocol):
 def introduce(store: IntroducingStore, station: Station, directory: Directory, now_us: int) -> bool:
     """Tell every child of the next certificates that became known here; whether there were any.
 
-    A child that was just enrolled is told of all that were known before it. What stands below a child came from it.
-    What is stored but not believed any more (see `exchange.believed`) goes to nobody.
+    A child that was just enrolled is told of all that were known before it. What it signed, or one below it, came from
+    it. What is stored but not believed any more (see `exchange.believed`) goes to nobody.
     """
     done = store.claim(INTRODUCED)
     new = store.certificates_between(done, None, LETTER_CERTIFICATES)
     if not new:
         return False
     known, _ = directory.adding_what_holds(learned.text for learned in new)
-    believed = frozenset(known.texts())
-    enrolled = {read_certificate(text).division for _, text in new if text in believed}
+    issuers = known.issuers()
+    enrolled = {read_certificate(text).division for _, text in new if text in issuers}
     for child in sorted(code for code, parent in known.topology.parents.items() if parent == station.here):
         before = store.certificates_between(0, done, None) if child in enrolled else []
-        texts = [text for _, text in [*before, *new] if text in believed]
-        for letter in _letters(texts, child, known.topology):
+        for letter in _letters([text for _, text in [*before, *new]], child, issuers, known.topology):
             store.enqueue(child, [Introduction(letter)], now_us)
     store.move(INTRODUCED, new[-1].num)
     return True
 
 
-def _letters(known: Sequence[str], child: Division, topology: Topology) -> Iterator[list[str]]:
-    texts = [text for text in known if child not in topology.path_up(read_certificate(text).division)]
+def _letters(
+    known: Sequence[str], child: Division, issuers: Mapping[str, Division], topology: Topology
+) -> Iterator[list[str]]:
+    """Of those that are believed, what did not come from the child: what it or one below it signed did."""
+    believed = [text for text in known if text in issuers and read_certificate(text).division != child]
+    texts = [text for text in believed if child not in topology.path_up(issuers[text])]
     for at in range(0, len(texts), LETTER_CERTIFICATES):
         yield texts[at : at + LETTER_CERTIFICATES]

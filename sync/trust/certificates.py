@@ -78,9 +78,10 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a node asks its superior to sign."""
+    """What a node asks its superior, or the root, to sign. parent: below whom; null for whoever enrols it."""
 
     division: Division
+    parent: Division | None = None
     name: Annotated[str, Meta(min_length=1, max_length=80)]
     tier: Tier
     origin: str
@@ -122,9 +123,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A certificate whose chain was verified, with its exact text and its keys, parsed once."""
+    """A certificate whose chain was verified, with its exact text and its keys, parsed once. issuer: who signed it."""
 
     certificate: Certificate
+    issuer: Division
     text: str
     log: Verifier
     witness: Verifier
@@ -237,7 +239,11 @@ class Directory:
 
     def texts(self) -> list[str]:
         """Every certificate, in any order."""
-        return [known.text for entries in self._by_division.values() for known in entries]
+        return list(self.issuers())
+
+    def issuers(self) -> dict[str, Division]:
+        """Who signed each certificate, by its text: its superior, or the root in its place."""
+        return {known.text: known.issuer for entries in self._by_division.values() for known in entries}
 
     def _has(self, certificate: Certificate, text: str) -> bool:
         return any(known.text == text for known in self._by_division.get(certificate.division, ()))
@@ -262,32 +268,45 @@ class Directory:
 
     def _add(self, certificate: Certificate, text: str) -> None:
         log, witness = _checked_keys(certificate.division, certificate.origin, certificate.keys)
-        _verify(text, self._issuers(certificate, text))
+        issuer = self._issuer(certificate, text)
         older = self._by_division.get(certificate.division, ())
         self._check_place(certificate, older)
-        self._check_reach(certificate, is_new=not older)
+        self._check_reach(certificate, issuer, is_new=not older)
         _check_escrow(certificate)
-        known = Known(certificate, text, log, witness)
+        known = Known(certificate, issuer, text, log, witness)
         self._by_division[certificate.division] = (*older, known)
         self._by_origin[certificate.origin] = (*self._by_origin.get(certificate.origin, ()), known)
         if certificate.parent is not None:
             self._parents[certificate.division] = certificate.parent
             self._children[certificate.parent] += not older
 
-    def _issuers(self, certificate: Certificate, text: str) -> list[Verifier]:
-        if certificate.parent is None:
+    def _issuer(self, certificate: Certificate, text: str) -> Division:
+        """Who signed it: its superior, or the root, which may place a division below anybody."""
+        superior = certificate.parent
+        if superior is None:
             if fingerprint(text) != self.root_fingerprint:
                 raise CertificateRefused(
                     "root", "不是配置中指定的根", "not the root that this node's configuration pins"
                 )
-            return [certificate.log]
-        superior = self._by_division.get(certificate.parent, ())
-        if not superior:
-            raise CertificateRefused("unknown_issuer", "上级未知", f"its superior {certificate.parent} is unknown here")
-        valid = [known.log for known in superior if known.certificate.is_valid_at(certificate.valid_from_us)]
-        if not valid:
+            _verify(text, [certificate.log])
+            return certificate.division
+        if superior not in self._by_division:
+            raise CertificateRefused("unknown_issuer", "上级未知", f"its superior {superior} is unknown here")
+        signers = {
+            known.log.vkey: known
+            for code in (self._root_of(superior), superior)
+            for known in self._by_division[code]
+            if known.certificate.is_valid_at(certificate.valid_from_us)
+        }
+        if not signers:
             raise CertificateRefused("period", "签发时上级证书无效", "its superior's was not valid when it was issued")
-        return valid
+        signed = _verify(text, [known.log for known in signers.values()])
+        return signers[signed.vkey].certificate.division
+
+    def _root_of(self, code: Division) -> Division:
+        while code in self._parents:
+            code = self._parents[code]
+        return code
 
     def _check_place(self, certificate: Certificate, older: tuple[Known, ...]) -> None:
         """A division keeps its superior and its logs, and counts its certificates upward."""
@@ -303,13 +322,12 @@ class Directory:
                 raise CertificateRefused("parent", "层级成环", "its division would be its own superior")
             step = self._parents.get(step)
 
-    def _check_reach(self, certificate: Certificate, *, is_new: bool) -> None:
+    def _check_reach(self, certificate: Certificate, issuer: Division, *, is_new: bool) -> None:
         """Only the root may place a division wherever it belongs; every other superior keeps to its own digits.
 
         So nobody can take the place of a division elsewhere before its true superior enrols it.
         """
-        issuer = certificate.parent
-        if issuer is None or issuer not in self._parents:
+        if issuer not in self._parents:
             return
         if not is_below(certificate.division, issuer):
             raise CertificateRefused("area", "该区划不在签发机关的辖区内", "its division is outside its issuer's area")
@@ -355,20 +373,24 @@ def make_root(
 def enrol(
     request_text: str, issuer: Division, signer: Signer, directory: Directory, valid_from_us: int, valid_to_us: int
 ) -> str:
-    """The certificate of a direct subordinate. The caller records it in a `node.enrolled.v0` and tells the node.
+    """The certificate of a direct subordinate, at the root of any division, below whom its request says.
 
-    A request with the keys that are in force gives the certificate in force again. Raises CertificateRefused,
-    AlreadyEnrolled for a division of another superior or with other keys under the same log.
+    The caller records it in a `node.enrolled.v0` and tells the node. A request with the keys that are in force gives
+    the certificate in force again. Raises CertificateRefused, AlreadyEnrolled for a division of another superior or
+    with other keys under the same log.
     """
     request = read_request(request_text)
+    parent = request.parent or issuer
+    if parent != issuer and issuer in directory.topology.parents:
+        raise CertificateRefused("parent", f"申请的上级是{parent}", f"it asks to stand below {parent}: take it there")
     older = directory.division(request.division)
     if older is not None:
-        if older.certificate.keys == request.keys and older.certificate.parent == issuer:
+        if older.certificate.keys == request.keys and older.certificate.parent == parent:
             return older.text
-        if older.certificate.parent != issuer or older.certificate.origin == request.origin:
+        if older.certificate.parent != parent or older.certificate.origin == request.origin:
             raise AlreadyEnrolled(request.division)
     serial = 1 if older is None else older.certificate.serial + 1
-    text = _sign(_CERTIFICATE, _certified(request, issuer, serial, valid_from_us, valid_to_us), signer)
+    text = _sign(_CERTIFICATE, _certified(request, parent, serial, valid_from_us, valid_to_us), signer)
     directory.adding(text)
     return text
 
@@ -439,9 +461,13 @@ def _all_read(texts: Iterable[str]) -> tuple[dict[str, Certificate], dict[str, C
     return read, refused
 
 
-def _verify(text: str, keys: list[Verifier]) -> None:
+def _verify(text: str, keys: list[Verifier]) -> Verifier:
+    """Which of these keys signed it. Raises CertificateRefused where none did."""
     try:
-        verify(parse_note(text.encode()), keys)
+        note = parse_note(text.encode())
+        verify(note, keys)
+        signed = {(line.name, line.key_id) for line in note.signatures}
+        return next(key for key in keys if (key.name, key.key_id) in signed)
     except NoteInvalid as error:
         raise CertificateRefused("signature", "签名不对", str(error)) from error
 

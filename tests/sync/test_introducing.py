@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from domain.divisions import Division
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import down_lane
 from sync.exchange.downlink import sign_letter
@@ -19,12 +20,15 @@ from tests.sync.hierarchy import (
     NEIGHBOUR,
     OTHER_TOWNSHIP,
     OTHER_VILLAGE,
+    START_US,
     TOWNSHIP,
     VILLAGE,
+    YEARS_US,
     Hierarchy,
     Node,
     hierarchy,
 )
+from tests.sync.test_trust import Applicant
 
 ALL = (CITY, COUNTY, TOWNSHIP, OTHER_TOWNSHIP, VILLAGE, NEIGHBOUR, OTHER_VILLAGE)
 
@@ -150,3 +154,22 @@ def test_the_certificate_of_the_true_superior_takes_the_place_of_one_set_aside(n
 
     assert known(township).division(NEIGHBOUR) == genuine
     assert township.faults() == {}
+
+
+def test_a_zone_of_other_digits_placed_by_the_root_is_known_everywhere_and_served_by_its_superior(
+    nodes: Hierarchy,
+) -> None:
+    zone = Applicant(Division("410299000000"), "county")
+    zone.wish = msgspec.structs.replace(zone.wish, parent=COUNTY)
+    city = nodes[CITY]
+
+    given = city.exchange.admit(zone.request, START_US, START_US + YEARS_US, city.recording(zone.division))
+    nodes.settle()
+
+    assert read_certificate(given.certificates[-1]).parent == COUNTY
+    assert zone.division in nodes[COUNTY].exchange.children
+    assert all(known(node).division(zone.division) for node in nodes.nodes.values())
+    assert all(node.faults() == {} for node in nodes.nodes.values())
+    told = nodes[COUNTY].query("select items from down where child = %s", (zone.division,))
+    items = [item for (packed,) in told for item in msgspec.msgpack.decode(packed)]
+    assert {text for item in items for text in item["certificates"]} >= set(nodes[VILLAGE].certificates)

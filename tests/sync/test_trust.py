@@ -237,14 +237,31 @@ def test_only_the_root_places_a_division_outside_its_own_digits(
         assert caught.value.reason == "area"
 
 
+def test_the_root_places_a_division_of_other_digits_below_whom_it_asks_for_and_nobody_else_does(
+    root: Directory, city: Applicant, county: Applicant, township: Applicant
+) -> None:
+    directory = below(below(root, city, county), county, township)
+    zone = Applicant(Division("410299000000"), "county")
+    zone.wish = msgspec.structs.replace(zone.wish, parent=COUNTY)
+
+    placed = below(directory, city, zone)
+
+    assert placed.topology.path_up(zone.division) == (zone.division, COUNTY, CITY)
+    assert verify_chain(placed.chain(zone.division), root.root_fingerprint).topology.parents[zone.division] == COUNTY
+    assert below(placed, city, zone) is placed, "asked again, the same"
+    for other, reason in ((county, "area"), (township, "parent")):
+        with pytest.raises(CertificateRefused) as caught:
+            below(directory, other, zone)
+        assert caught.value.reason == reason
+
+
 def test_what_a_stranger_squatted_does_not_stand_in_the_way_of_the_true_superior(
     root: Directory, city: Applicant, county: Applicant
 ) -> None:
     directory = below(root, city, county)
     true, squatted = Applicant(OTHER_COUNTY, "county"), Applicant(OTHER_COUNTY, "county", seed=1)
     forged = Certificate(
-        **msgspec.structs.asdict(squatted.wish),
-        parent=COUNTY,
+        **msgspec.structs.asdict(msgspec.structs.replace(squatted.wish, parent=COUNTY)),
         escrow=None,
         serial=1,
         valid_from_us=FROM_US,
