@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from domain.authority import judged
+from domain.beginnings import Beginnings, counted_us, with_beginning
 from domain.divisions import Division
 from domain.events import (
     Accepted,
@@ -65,7 +66,8 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     registered: null where only later parts were sent here. orders: by id; directives: by event id. unknown: streams in
     which an event of a newer version stands. keys: by subject, who was given its key. papers: what is served on the
     petitioner, by the event it was rendered from. settling: every paper and closing, also those that a directive left
-    without effect. standing: who may write what, and how far each stream is known.
+    without effect. begun: since when there is the case and each leg. standing: who may write what, and how far each
+    stream is known.
     """
 
     case: CaseId
@@ -87,6 +89,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     keys: Mapping[str, Holders] = {}
     erasures: Mapping[UUID, Erasure] = {}
     unknown: frozenset[StreamId] = frozenset()
+    begun: Beginnings = {}
 
     @property
     def filed_at(self) -> Division | None:
@@ -211,7 +214,8 @@ def evolve(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = N
         return change(file, standing=standing)
     if isinstance(event, Unknown):
         return change(file, standing=standing, unknown=file.unknown | {event.stream})
-    changed = _fold(change(_note_subjects(file, event), standing=standing), event)
+    begun = with_beginning(file.begun, event)
+    changed = _fold(change(_note_subjects(file, event), standing=standing, begun=begun), event)
     if standing.path != file.standing.path or standing.is_overtaken(event):
         changed = _without_overtaken(changed)
     return _with_due_erasures(changed)
@@ -272,7 +276,7 @@ def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line 
             orders = {**file.orders, event.order: Order(issued=event)}
             return change(_directive(file, event), orders=orders)
         case OrderReplied():
-            return _order(file, event.order, reply=event.id, judged=None)
+            return _order(file, event.order, reply=event.id, reply_us=event.occurred_us, judged=None)
         case OrderJudged():
             return _order(file, event.order, judged=event)
         case DirectiveAnswered():
@@ -287,7 +291,7 @@ def _settled(file: CaseFile, event: Paper | Closed) -> CaseFile:
     """The file with the claims that a paper or a closing is about marked by it."""
     match event:
         case Accepted(kind="substantive"):
-            return _with_claims(file, event.claims, accepted=event.id, accepted_us=event.occurred_us)
+            return _with_claims(file, event.claims, accepted=event.id, accepted_us=counted_us(event, file.begun))
         case Extended():
             return _with_claims(file, event.claims, extra_days=event.days)
         case Declined() | Replied():
@@ -357,7 +361,7 @@ def _opened(file: CaseFile, event: LegOpened) -> CaseFile:
         report_by=event.report_by,
         named_by=named.named_by if named else None,
         opened=event.id,
-        opened_us=event.occurred_us,
+        opened_us=counted_us(event, file.begun),
         moved_version=event.version,
     )
     return msgspec.structs.replace(file, legs={**file.legs, leg.id: leg})

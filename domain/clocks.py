@@ -164,6 +164,11 @@ def shanghai_date(moment_us: int) -> date:
     return (_EPOCH + timedelta(microseconds=moment_us)).astimezone(SHANGHAI).date()
 
 
+def shanghai_time(moment_us: int) -> str:
+    """A moment in UTC microseconds as date and minute in China."""
+    return (_EPOCH + timedelta(microseconds=moment_us)).astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M")
+
+
 def day_start_us(day: date) -> int:
     """00:00 of `day` in China, in UTC microseconds."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)

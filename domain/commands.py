@@ -39,7 +39,7 @@ Phone = Annotated[str, Meta(pattern=r"^[0-9+ -]{5,20}$")]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="command"):
-    """Base of all commands. occurred_us: when it happened, null for now; never later than now."""
+    """Base of all commands. occurred_us: when it happened, null for now; never later than now, nor before its cause."""
 
     occurred_us: int | None = None
 
@@ -65,7 +65,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Register(Command, tag="register", frozen=True, kw_only=True):
-    """登记. The node gives the case id and the number. received_on: null for today in China."""
+    """登记. The node gives the case id and the number. received_on: null for the day in China when it happened."""
 
     channel: Channel
     matter_class: MatterClass

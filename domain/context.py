@@ -12,7 +12,7 @@ from domain.commands import Command
 from domain.divisions import Division, Topology
 from domain.events import Actor, CaseId, Cause, EventId, Role, Sealed, StreamId
 from domain.parts import node_of
-from domain.refusals import InFuture, RoleNotAllowed, UnitNotHere
+from domain.refusals import BeforeItsCause, InFuture, RoleNotAllowed, UnitNotHere
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,13 +66,17 @@ class Envelope(TypedDict):
 
 
 class Pen:
-    """Writes the envelopes of one command's events. Raises InFuture for what is said to happen after now."""
+    """Writes the envelopes of one command's events.
+
+    Raises InFuture for what is said to happen after now, BeforeItsCause before what it follows from.
+    """
 
     def __init__(self, file: CaseFile | None, command: Command, context: Context) -> None:
         if command.occurred_us is not None and command.occurred_us > context.now_us:
             raise InFuture(field="occurred_us")
         self._file = file
         self._context = context
+        self._claimed_us = command.occurred_us
         self._occurred_us = context.now_us if command.occurred_us is None else command.occurred_us
 
     def fresh(self) -> UUID:
@@ -86,15 +90,24 @@ class Pen:
 
         To be asked before anything else of this pen, and once.
         """
+        causes = tuple(event for event in cause if event is not None)
+        if self._file is not None:
+            self._check_order(self._file, causes)
         id_ = EventId(self.fresh())
         case = self._file.case if self._file else CaseId(id_)
-        return self._envelope(id_, case, stream or id_, cause, law, self._context.sealed)
+        return self._envelope(id_, case, stream or id_, causes, law, self._context.sealed)
 
     def further(
         self, case: CaseId, stream: UUID, cause: Iterable[EventId | None] = (), law: str | None = None
     ) -> Envelope:
         """The envelope of an event that follows from the main one."""
         return self._envelope(EventId(self.fresh()), case, stream, cause, law, ())
+
+    def _check_order(self, file: CaseFile, causes: Iterable[EventId]) -> None:
+        known = (file.begun.get(file.case), *(_happened_us(file, event) for event in causes))
+        since_us = max((moment for moment in known if moment is not None), default=None)
+        if self._claimed_us is not None and since_us is not None and self._claimed_us < since_us:
+            raise BeforeItsCause(since_us)
 
     def _envelope(
         self,
@@ -122,3 +135,21 @@ class Pen:
     def _cause(self, event: EventId) -> Cause:
         log, seq = self._context.where_known(event) or (None, None)
         return Cause(id=event, log=log, seq=seq)
+
+
+def _happened_us(file: CaseFile, event: EventId) -> int | None:
+    """When an event from which others follow happened; of the opening of a leg, when the leg was given to its unit.
+
+    What was done on paper between the two is rightly dated before its node opened the leg. Null: not known here.
+    """
+    for leg in file.legs.values():
+        if event in {leg.opened, leg.named_by}:
+            return file.begun.get(leg.id, file.begun.get(file.case))
+    for order in file.orders.values():
+        if event == order.reply:
+            return order.reply_us
+        if order.judged is not None and event == order.judged.id:
+            return order.judged.occurred_us
+    objection = file.objections.get(event)
+    known = file.papers.get(event) or file.directives.get(event) or (objection.raised if objection else None)
+    return known.occurred_us if known else None

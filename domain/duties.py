@@ -1,7 +1,8 @@
-"""Which clocks an event starts and which it stops, read from the event alone, so that a replay gives the same.
+"""Which clocks an event starts and which it stops, read from the events alone, so that a replay gives the same.
 
-A clock starts when its fact happened (`occurred_us`, as claimed: an earlier claim only brings the end nearer) and
-stops when the stopping fact was recorded (`recorded_us`): nothing backdated clears what is overdue.
+A clock starts when its fact happened (`occurred_us`, as claimed: an earlier claim only brings the end nearer), though
+not before what the fact followed from (`domain.beginnings`: another office may have to answer by then), and stops when
+the stopping fact was recorded (`recorded_us`): nothing backdated clears what is overdue.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.beginnings import Beginnings, as_counted
 from domain.clocks import day_start_us
 from domain.events import (
     Accepted,
@@ -87,10 +89,10 @@ _UNTIL_ROUTED: tuple[RuleId, ...] = ("register_route", "accept_notice", "accept_
 _UNTIL_LEFT: tuple[RuleId, ...] = (*_UNTIL_ROUTED, "report_back")
 
 
-def duty_changes(event: AnyEvent) -> list[DutyChange]:
-    """What `event` does to the clocks, closings first."""
+def duty_changes(event: AnyEvent, begun: Beginnings) -> list[DutyChange]:
+    """What `event` does to the clocks, closings first. begun: of its case, from the events before it."""
     told = _CHANGES.get(type(event))
-    return [] if told is None else list(told(event))
+    return [] if told is None else list(told(as_counted(event, begun)))
 
 
 def _registered(event: Registered) -> Iterator[DutyChange]:

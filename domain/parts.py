@@ -106,6 +106,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     issued: OrderIssued
     reply: EventId | None = None
+    reply_us: int = 0
     judged: OrderJudged | None = None
 
 

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from domain import articles
+from domain.clocks import shanghai_time
 from domain.errors import DomainError
 
 
@@ -26,7 +27,7 @@ class RoleNotAllowed(Refusal):
     """The actor's role does not include this step. Pass it to a colleague whose role does."""
 
     code = "role_not_allowed"
-    says = ("“{zh}”不能办理此步骤，请由“{zh_roles}”办理", "a {role} may not do this; have it done by: {en_roles}")
+    says = ("“{zh}”不能办理此步骤，请由“{zh_roles}”办理", "not for the role of {role}; have it done by: {en_roles}")
 
     def __init__(self, role: str, roles: tuple[str, ...]) -> None:
         super().__init__(
@@ -64,6 +65,20 @@ class InFuture(Refusal):
 
     code = "in_future"
     says = ("填写的时间晚于现在，请更正", "the time given lies in the future; correct it")
+
+
+class BeforeItsCause(Refusal):
+    """Something is said to have happened before what it follows from. Correct the time, or leave it out for now."""
+
+    code = "before_its_cause"
+    says = (
+        "填写的时间早于其起因（{since}），请改为该时间之后，或不填（即为现在）",
+        "the time given is before what it follows from ({since}); give a later one, or leave it out for now",
+    )
+    about = "occurred_us"
+
+    def __init__(self, since_us: int) -> None:
+        super().__init__(since=shanghai_time(since_us))
 
 
 class DayImplausible(Refusal):

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from domain import articles
 from domain.case import CaseFile
-from domain.clocks import shanghai_date
+from domain.clocks import day_start_us, shanghai_date
 from domain.commands import AddMaterial, AmendClaim, CorrectRegistration, Rate, Register, Withdraw
 from domain.context import Context, Pen, Situation
 from domain.divisions import division
@@ -21,6 +21,7 @@ from domain.events import (
     Withdrawn,
 )
 from domain.refusals import (
+    BeforeItsCause,
     CaseEnded,
     CaseWithdrawn,
     ClaimAnswered,
@@ -40,10 +41,12 @@ def register(command: Register, context: Context) -> list[AnyEvent]:
     ids = tuple(claim.claim for claim in command.claims)
     if len(set(ids)) < len(ids):
         raise ClaimRepeated
-    today = shanghai_date(context.now_us)
-    received_on = command.received_on or today
-    if received_on > today:
+    occurred_us = context.now_us if command.occurred_us is None else command.occurred_us
+    received_on = command.received_on or shanghai_date(occurred_us)
+    if received_on > shanghai_date(context.now_us):
         raise InFuture(field="received_on")
+    if occurred_us < day_start_us(received_on):
+        raise BeforeItsCause(day_start_us(received_on))
     region = division(command.issue_region)
     pen = Pen(None, command, context)
     envelope = pen.main(law=articles.REGISTER)

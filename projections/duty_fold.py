@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 
 from domain import events
+from domain.beginnings import beginning
 from domain.calendar import Calendar, Notice, seed_calendar
 from domain.clocks import DAY_US, Deadline, due, shanghai_date
 from domain.duties import WITH_CLOCK, DutyClosed, DutyExtended, DutyOpened, duty_changes
@@ -47,6 +48,14 @@ class DutyRow(Row, gc=False, eq=False):
     is_stopped: bool
 
 
+class BegunRow(Row, gc=False, eq=False):
+    """Since when there is the case, or a leg of it (`subject`); see `domain.beginnings`."""
+
+    subject: UUID
+    at_us: int
+
+
+BEGUN: Final = Table("begun", BegunRow, key=("case_id", "subject"))
 DUTY: Final = Table("duty", DutyRow, key=("case_id", "subject", "rule", "set_pos"), live=f"gone_pos = {FOREVER}")
 
 
@@ -55,14 +64,14 @@ class Duties:
 
     name = "duties"
     edition = 3
-    tables = (DUTY,)
+    tables = (DUTY, BEGUN)
     other_tables = ("notice",)
     topics = topics_of((*WITH_CLOCK, events.HolidaysNoticed))
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Each due date is computed with the calendar as the ledger had it at the event's position."""
         store.load(fact.case_id for fact in batch)
-        duties = store.rows(DUTY)
+        duties, begun = store.rows(DUTY), store.rows(BEGUN)
         deadlines = _Deadlines(_calendar_before(store, batch[0].pos))
         for fact in batch:
             event = fact.event
@@ -73,8 +82,12 @@ class Duties:
                 _keep(store, fact.pos, event)
                 _recompute(store, fact.pos, event, deadlines)
             elif event is not None and fact.case_id is not None:
-                for change in duty_changes(event):
+                known = {row.subject: row.at_us for row in begun.of(fact.case_id)}
+                for change in duty_changes(event, known):
                     _apply(duties, fact, event, change, deadlines)
+                new = beginning(event, known)
+                if new is not None and new[0] not in known:
+                    begun.add(BegunRow(fact.case_id, *new))
 
     def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
         """The holiday notices that came after `pos`."""

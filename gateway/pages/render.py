@@ -1,7 +1,7 @@
 """Turns a template and values into a page in the language that the request wants."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from domain.clocks import SHANGHAI, Language, shanghai_date
+from domain.clocks import Language, shanghai_date, shanghai_time
 from domain.errors import DomainError
 from domain.limits import RuleId, rule_on
 from gateway.languages import COOKIE, chosen, words
@@ -100,9 +100,7 @@ def environment(language: Language) -> Environment:
 
 def moment(at_us: int | None) -> str:
     """A moment (UTC microseconds) as date and minute in China; a dash for none."""
-    if at_us is None:
-        return "—"
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M")
+    return "—" if at_us is None else shanghai_time(at_us)
 
 
 def day(value: date | int | None) -> str:

@@ -163,7 +163,7 @@ def running_clocks(
     """The clocks of a case that run at `now_us`, the first to end first. events: all of the case, as learned."""
     running: dict[tuple[UUID, RuleId], tuple[DutyOpened, int]] = {}
     for event in events:
-        for change in duty_changes(event):
+        for change in duty_changes(event, file.begun):
             match change:
                 case DutyOpened():
                     running.setdefault((change.subject, change.rule), (change, 0))

@@ -6,11 +6,13 @@ from uuid import UUID
 
 import msgspec
 
-from domain.clocks import day_start_us, due, shanghai_date
-from domain.commands import AmendClaim, AnswerClaim, Extend, IssueOpinion, IssueOrder, JudgeOrder, ReplyOrder
+from domain.beginnings import Beginnings, with_beginning
+from domain.case import evolve
+from domain.clocks import DAY_US, day_start_us, due, shanghai_date
+from domain.commands import Accept, AmendClaim, AnswerClaim, Extend, IssueOpinion, IssueOrder, JudgeOrder, ReplyOrder
 from domain.commands import Report as ReportBack
 from domain.duties import DutyClosed, DutyExtended, DutyOpened, duty_changes
-from domain.events import AnyEvent, CaseId, ClaimId
+from domain.events import AnyEvent, CaseId, ClaimId, HandedOver
 from domain.limits import RuleId, rule_on
 from tests.given import GAOYANG, LIUZHUANG, MONDAY, QI, City, office
 
@@ -21,8 +23,10 @@ Clock = tuple[UUID, RuleId]
 def running(events: Iterable[AnyEvent]) -> dict[Clock, DutyOpened]:
     """The clocks that run after `events`, by name; an extension is noted in the rule's extra days elsewhere."""
     clocks: dict[Clock, DutyOpened] = {}
+    begun: Beginnings = {}
     for event in events:
-        for change in duty_changes(event):
+        changes, begun = duty_changes(event, begun), with_beginning(begun, event)
+        for change in changes:
             match change:
                 case DutyOpened():
                     name = change.subject, change.rule
@@ -102,7 +106,7 @@ def test_acceptance_starts_60_days_for_each_claim_and_an_extension_adds_to_the_s
     assert (handle.start_us, handle.unit) == (accepted.occurred_us, None)
     leg = city.leg(case, GAOYANG)
     (extended,) = city.at(TOWN, "leader").does(Extend(case=case, leg=leg, days=30, reason="复杂"))
-    assert duty_changes(extended) == [DutyExtended(subject=handle.subject, rule="handle", extra_days=30)]
+    assert duty_changes(extended, {}) == [DutyExtended(subject=handle.subject, rule="handle", extra_days=30)]
 
 
 def test_a_claim_added_on_day_40_has_its_own_clocks_and_the_first_ones_stay_as_they_were() -> None:
@@ -206,7 +210,7 @@ def test_a_closing_event_clears_when_it_was_recorded_however_it_is_dated() -> No
     case = city.at(TOWN, "clerk").registers()
     (accepted,) = city.at(TOWN).accepts(case)
     dated_back = msgspec.structs.replace(accepted, occurred_us=accepted.occurred_us - 9 * 86_400_000_000)
-    closings = [change for change in duty_changes(dated_back) if isinstance(change, DutyClosed)]
+    closings = [change for change in duty_changes(dated_back, {}) if isinstance(change, DutyClosed)]
     assert closings
     assert {closing.at_us for closing in closings} == {accepted.recorded_us}
 
@@ -231,7 +235,43 @@ def test_every_clock_that_can_start_has_a_rule_in_force() -> None:
     case = assigned(city)
     city.at(TOWN).accepts(case)
     for event in city.history:
-        for change in duty_changes(event):
+        for change in duty_changes(event, {}):
             if isinstance(change, DutyOpened):
                 rule = rule_on(change.rule, shanghai_date(change.start_us))
                 assert due(rule, change.start_us, city.calendar, change.fixed).due_us > change.start_us
+
+
+def handled_below() -> tuple[City, CaseId]:
+    """A case received by the county on Monday, given to the township on Wednesday."""
+    city = City.of()
+    case = city.at(office(QI), "clerk").registers()
+    city.days_pass(2)
+    city.at(office(QI)).hands_over(case, TOWN)
+    city.syncs()
+    return city, case
+
+
+def test_what_another_node_dates_back_starts_no_clock_before_what_it_follows_from() -> None:
+    city, case = handled_below()
+    leg = city.leg(case, GAOYANG)
+    claim = ClaimId(city.fresh())
+    (added,) = city.at(office(QI), "clerk").does(AmendClaim(case=case, claim=claim, change="added", text="x"))
+    city.syncs()
+    (accepted,) = city.at(TOWN).does(Accept(case=case, leg=leg))
+    city.syncs()
+    forged = {
+        event.id: msgspec.structs.replace(event, occurred_us=event.occurred_us - 365 * DAY_US)
+        for event in (added, accepted)
+    }
+    history = [forged.get(event.id, event) for event in city.history]
+
+    received_us = day_start_us(MONDAY)
+    given_us = next(event.occurred_us for event in city.history if isinstance(event, HandedOver))
+    (waiting,) = [duty for duty in running(history[: history.index(forged[added.id]) + 1]).values() if not duty.leg]
+    assert (waiting.subject, waiting.start_us) == (claim, received_us)
+    assert {duty.start_us for duty in running(history).values() if duty.rule == "handle"} == {given_us}
+    file = None
+    for event in history:
+        file = evolve(file, event)
+    assert file is not None
+    assert {one.accepted_us for one in file.claims.values()} == {given_us}

@@ -4,11 +4,29 @@ from datetime import date, timedelta
 import msgspec
 import pytest
 
-from domain.commands import AnswerClaim, HandOver, IssueOpinion, Petitioner, Serve
-from domain.events import ClaimId, EventId, LegId
+from domain.clocks import DAY_US, day_start_us, shanghai_time
+from domain.commands import (
+    Accept,
+    AddMaterial,
+    AmendClaim,
+    AnswerClaim,
+    AnyCommand,
+    Close,
+    Extend,
+    HandOver,
+    IssueOpinion,
+    IssueOrder,
+    JudgeOrder,
+    Object,
+    Petitioner,
+    ReplyOrder,
+    RuleObjection,
+    Serve,
+)
+from domain.events import AnyEvent, ClaimId, EventId, LegId, OrderIssued, Registered
 from domain.plausible import EARLIEST, LATEST
-from domain.refusals import BirthImplausible, CheckDigitWrong, DayImplausible, Refusal
-from tests.given import GAOYANG, LIUZHUANG, MONDAY, City, office, refused
+from domain.refusals import BeforeItsCause, BirthImplausible, CheckDigitWrong, DayImplausible, Refusal
+from tests.given import GAOYANG, LIUZHUANG, MONDAY, QI, City, Somebody, office, refused
 
 NEVER = (date(1, 1, 1), date(1949, 9, 30), date(2200, 1, 1), date(9999, 12, 31))
 
@@ -38,6 +56,69 @@ def test_nothing_is_said_to_have_happened_before_there_were_records(moment_us: i
     clerk = City.of().at(office(LIUZHUANG), "clerk")
     early = msgspec.structs.replace(clerk.registration(), occurred_us=moment_us)
     assert refused(DayImplausible, lambda: clerk.does(early)).field == "occurred_us"
+
+
+def test_nothing_is_said_to_have_happened_before_what_it_follows_from() -> None:
+    city = City.of()
+    county, clerk = city.at(office(QI)), city.at(office(QI), "clerk")
+    town, supervisor = city.at(office(GAOYANG), "leader"), city.at(office(QI), "supervisor")
+
+    def not_before(since_us: int, somebody: Somebody, command: AnyCommand) -> AnyEvent:
+        """Refused a moment before, with the time that it would take; taken at that time, though now it is later."""
+        city.days_pass(1)
+        early = msgspec.structs.replace(command, occurred_us=since_us - 1)
+        error = refused(BeforeItsCause, lambda: somebody.does(early))
+        assert (error.field, shanghai_time(since_us) in error.zh) == ("occurred_us", True)
+        (event, *_) = somebody.does(msgspec.structs.replace(command, occurred_us=since_us))
+        city.syncs()
+        assert event.occurred_us == since_us
+        return event
+
+    received_us = day_start_us(MONDAY)
+    case = not_before(received_us, clerk, clerk.registration()).case
+    assert case is not None
+    claim = ClaimId(city.fresh())
+    not_before(received_us, clerk, AmendClaim(case=case, claim=claim, change="added", text="x"))
+    not_before(received_us, clerk, AddMaterial(case=case, note="x"))
+    (handed,) = county.hands_over(case, office(GAOYANG))
+    city.days_pass(1)
+    city.syncs()
+    leg = city.leg(case, GAOYANG)
+    given_us, last_day = handed.occurred_us, city.today + timedelta(days=20)
+    objection = not_before(given_us, town, Object(case=case, leg=leg, reason="x"))
+    ruling = RuleObjection(case=case, objection=objection.id, agreed=False, reason="x")
+    not_before(objection.occurred_us, county, ruling)
+    order = not_before(
+        given_us, supervisor, IssueOrder(case=case, leg=leg, trigger="delay", reply_by=last_day, demand="x")
+    )
+    assert isinstance(order, OrderIssued)
+    reply = not_before(order.occurred_us, town, ReplyOrder(case=case, order=order.order, text="x"))
+    sent_back = JudgeOrder(case=case, order=order.order, accepted=False, reply_by=last_day, comment="x")
+    judged = not_before(reply.occurred_us, supervisor, sent_back)
+    not_before(judged.occurred_us, town, ReplyOrder(case=case, order=order.order, text="x"))
+    accepted = not_before(given_us, town, Accept(case=case, leg=leg))
+    not_before(accepted.occurred_us, town, Extend(case=case, leg=leg, days=30, reason="x"))
+    answers = tuple(
+        AnswerClaim(claim=claim.id, outcome="explain", law="x", text="x") for claim in city.file(case).living_claims
+    )
+    opinion = not_before(accepted.occurred_us, town, IssueOpinion(case=case, leg=leg, facts="x", answers=answers))
+    today = city.today
+    not_before(
+        opinion.occurred_us,
+        city.at(office(GAOYANG)),
+        Serve(case=case, leg=leg, paper=opinion.id, method="post", served_on=today),
+    )
+    not_before(opinion.occurred_us, town, Close(case=case, leg=leg, ending="opinion"))
+
+
+def test_what_is_registered_later_was_received_on_the_day_it_is_said_to_have_come() -> None:
+    city = City.of()
+    clerk, last_week_us = city.at(office(LIUZHUANG), "clerk"), city.now_us - 7 * DAY_US
+    (registered, _) = clerk.does(
+        msgspec.structs.replace(clerk.registration(), received_on=None, occurred_us=last_week_us)
+    )
+    assert isinstance(registered, Registered)
+    assert registered.received_on == MONDAY - timedelta(days=7)
 
 
 def test_an_old_letter_is_still_registered() -> None:

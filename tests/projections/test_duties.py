@@ -210,3 +210,17 @@ def test_a_parked_case_that_is_retried_after_a_notice_gets_the_rows_of_a_rebuild
     monkeypatch.setattr(Duties, "fold", real)
     assert retrying.retry(conn, ledger.read, Duties(), december.case) is None
     assert check(conn, ledger.read, Duties()).difference is None
+
+
+def test_what_is_dated_back_starts_no_clock_of_another_office_before_its_cause(
+    follow: Follow, conn: psycopg.Connection, ledger: Ledger, runner: Runner
+) -> None:
+    story = Story("a").registered(unit=WATER).handed_over(1, WATER, OFFICE).opened(2, OFFICE, mode="transfer")
+    given_us = story.told[2].occurred_us
+    year_us = 365 * DAY_US
+    story.tell(events.ClaimAmended, WATER, story.case, claim=story.claim(1), change="added", at=START_US - year_us)
+    story.accepted(2, OFFICE, at=START_US - year_us)
+    follow(story)
+    starts = {duty.rule: duty.start_us for duty in duties.of_case(conn, story.case, at())}
+    assert starts == {"accept_notice": day_start_us(date(2026, 3, 2)), "handle": given_us}
+    assert check(conn, ledger.read, Duties()).difference is None
