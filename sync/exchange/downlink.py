@@ -59,8 +59,8 @@ class DownlinkStore(Protocol):
     def resuming(self, child: Division) -> None:
         """The child's wish to have its sequence again is being followed."""
 
-    def forget_down(self, older_than_us: int) -> None:
-        """Drop acknowledged numbers that are older than this."""
+    def forget_down(self, older_than_us: int, gone: Sequence[Division]) -> None:
+        """Drop numbers older than this: acknowledged ones, and all of `gone` that were not heard of since either."""
 
 
 class _Burst(NamedTuple):

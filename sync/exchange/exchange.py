@@ -33,7 +33,8 @@ BATCH_EVENTS: Final = 1_000
 """At most so much, and one frame more, is taken in by one transaction."""
 
 KEEP_DOWN_US: Final = LAST_COPY_US
-"""So long a child that was restored from a backup can have its downward sequence again."""
+"""So long a child that was restored from a backup can have its downward sequence again, and a fault that is over shows;
+and so long after its certificate has run out what a child has not read is kept."""
 
 SET_ASIDE: Final = "certificate_set_aside"
 """The kind of the fault that names a division with a stored certificate that is not believed."""
@@ -285,7 +286,7 @@ class Exchange:
             return False
         with self._store.transaction() as tx:
             outgoing = self._downlink.next(tx, self._elapsed_s())
-            self._forget_down(tx)
+            self._forget(tx)
         moved = False
         for child, letters, upto in outgoing:
             offset = self._publish(self._below, down_lane(child), letters)
@@ -298,11 +299,24 @@ class Exchange:
             moved |= self._downlink.look(child, self._below.extent(down_lane(child)), self._elapsed_s())
         return moved
 
-    def _forget_down(self, tx: PostgresTx) -> None:
+    def _forget(self, tx: PostgresTx) -> None:
         elapsed_s = self._elapsed_s()
         if elapsed_s - self._forgot_s > _FORGET_EVERY_S:
             self._forgot_s = elapsed_s
-            tx.forget_down(self._now_us() - KEEP_DOWN_US)
+            older_than_us = self._now_us() - KEEP_DOWN_US
+            tx.forget_down(older_than_us, self._gone(tx, older_than_us))
+            tx.forget_faults(older_than_us)
+
+    def _gone(self, tx: PostgresTx, since_us: int) -> list[Division]:
+        """Those said something to that are no child any more: certified below another, or not beyond `since_us`."""
+        directory, children = self.trust.directory, set(self.children)
+        return [
+            state.division
+            for state in tx.children()
+            if state.division not in children
+            or (known := directory.division(state.division)) is None
+            or known.certificate.valid_to_us < since_us
+        ]
 
     # --- from above -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,14 @@ from sync.proofs.witness import Question, size_held
 
 EVIDENCE_BYTES: Final = 1 << 20
 
+FAULTS_PER_CHILD: Final = 200
+"""So many rows stand for one child; whatever new comes by its lane beyond is counted in one row, MORE_FAULTS."""
+
+MORE_FAULTS: Final = "more_faults"
+
+PROVEN: Final = ("fork",)
+"""Kinds that always have a row of their own, one per certified log: their evidence convicts."""
+
 HEALING: Final = ("gap", "waits", "unknown_author", "mismatch", "expired", "not_yet_valid", "parked_full")
 """Kinds that are over once their log goes on."""
 

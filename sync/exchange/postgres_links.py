@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.divisions import Division
 from sync.exchange.channel import up_lane
 from sync.exchange.downlink import ChildState, Numbered
-from sync.exchange.faults import EVIDENCE_BYTES, Fault
+from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, PROVEN, Fault
 from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned
 from sync.exchange.outbox import RELAYED, REWOUND
@@ -15,11 +15,27 @@ from sync.exchange.wire import Enclosure, Held, Item, encode
 from sync.proofs.postgres_trees import Statements, columns
 from sync.trust.certificates import read_certificate
 
+# One statement, because what it is written among is sent without reading: beyond the bound, what is new of a child
+# is counted in one row of its lane.
 _FAULTS: LiteralString = """
+with given as (
+    select u.*, fault.kind is not null or u.child = '' or u.kind = any(%b::text[]) as has_place
+    from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bigint[], %b::bigint[])
+        as u (kind, subject, child, detail, evidence, count, now_us)
+    left join fault using (kind, subject)
+), kept as (
+    select child, count(*) as rows from fault where child in (select child from given where not has_place) group by 1
+), ranked as (
+    select given.*, coalesce(kept.rows, 0) + row_number() over (partition by child, has_place order by kind, subject)
+        <= %b::bigint or has_place as fits
+    from given left join kept using (child)
+)
 insert into fault (kind, subject, child, detail, evidence, count, first_us, last_us)
-select kind, subject, child, detail, evidence, count, now_us, now_us
-from unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::bigint[], %b::bigint[])
-    as u (kind, subject, child, detail, evidence, count, now_us)
+select kind, subject, child, detail, evidence, count, now_us, now_us from ranked where fits
+union all
+select %b::text, 'up.' || child, child, max(detail), ''::bytea, sum(count)::bigint, max(now_us), max(now_us)
+from ranked where not fits group by child
+order by 1, 2
 on conflict (kind, subject) do update
 set count = fault.count + excluded.count, last_us = excluded.last_us, detail = excluded.detail, healed_us = null"""
 
@@ -97,12 +113,12 @@ class PostgresLinks(Statements):
         query: LiteralString = "select seq, items from down where child = %b and seq > %b order by seq limit %b"
         return [Numbered(*row) for row in self.rows(query, (child, after, limit))]
 
-    def forget_down(self, older_than_us: int) -> None:
-        """Acknowledged numbers only."""
+    def forget_down(self, older_than_us: int, gone: Sequence[Division]) -> None:
+        """Acknowledged numbers, and all of who is gone."""
         self.do(
-            "delete from down using child"
-            " where down.child = child.division and down.seq <= child.down_acked and down.at_us < %b",
-            (older_than_us,),
+            "delete from down using child where down.child = child.division and down.at_us < %b"
+            " and (down.seq <= child.down_acked or (down.child = any(%b) and child.heard_us < %b))",
+            (older_than_us, list(gone), older_than_us),
         )
 
     # --- the parent -----------------------------------------------------------------------------------------------
@@ -219,7 +235,7 @@ class PostgresLinks(Statements):
         return [bytes(record) for (record,) in rows]
 
     def fault(self, faults: Sequence[Fault], now_us: int) -> None:
-        """One row per kind and subject, in an order in which two transactions cannot block each other."""
+        """One row per kind and subject, in an order in which two transactions cannot block each other; see faults."""
         found: dict[tuple[str, str], tuple[Fault, int]] = {}
         for fault in faults:
             key = (fault.kind, fault.subject)
@@ -229,7 +245,14 @@ class PostgresLinks(Statements):
             (kind, subject, fault.child, _storable(fault.detail), fault.evidence[:EVIDENCE_BYTES], count, now_us)
             for (kind, subject), (fault, count) in sorted(found.items(), key=lambda item: item[0])
         ]
-        self.do(_FAULTS, columns(rows, 7))
+        self.do(_FAULTS, (list(PROVEN), *columns(rows, 7), FAULTS_PER_CHILD, MORE_FAULTS))
+
+    def forget_faults(self, older_than_us: int) -> None:
+        """What is over for so long, and the count of what found no room, once nothing was added for so long."""
+        self.do(
+            "delete from fault where healed_us < %b or (kind = %b and last_us < %b)",
+            (older_than_us, MORE_FAULTS, older_than_us),
+        )
 
     def heal(self, kinds: Sequence[str], subjects: Sequence[str], now_us: int) -> None:
         """These are over."""

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import up_lane
-from sync.exchange.faults import Fork
+from sync.exchange.faults import FAULTS_PER_CHILD, MORE_FAULTS, Fault, Fork
 from sync.exchange.inbox import PARKED_FRAMES
 from sync.exchange.wire import Beside, Frame, decode_record, encode
 from sync.ledger.append import Append, NewEvent
@@ -357,3 +357,60 @@ def test_whichever_step_dies_wherever_everything_arrives_once(nodes: Hierarchy, 
 
     assert township.log(village.origin) == village.log(village.origin)
     assert township.faults() == {}
+
+
+def test_the_faults_of_a_child_are_bounded_and_a_fork_always_has_its_row(nodes: Hierarchy) -> None:
+    village, township = nodes[VILLAGE], nodes[TOWNSHIP]
+    stream = village.chance.uuid()
+    odd = [NewEvent(stream, number, "made.up.v0", None, b"no event %d" % number) for number in range(1, 251)]
+    village.writer.append(Append(odd)).result()
+    nodes.settle()
+
+    nodes.channel.publish(up_lane(VILLAGE), [b"nonsense", frame(village, 0, bodies(village, "other"))])
+    nodes.settle()
+
+    rows = township.query("select kind, count(*), sum(count) from fault where child = %s group by 1", (VILLAGE,))
+    counts = {kind: (rows, times) for kind, rows, times in rows}
+    assert counts["fork"] == (1, 1)
+    assert counts["undecodable"] == (FAULTS_PER_CHILD, FAULTS_PER_CHILD)
+    assert counts[MORE_FAULTS] == (1, 250 - FAULTS_PER_CHILD + 1)
+    with township.store.transaction() as tx:
+        tx.fault([Fault("waits", "x", NEIGHBOUR, "another child has room")], nodes.clock.at_us)
+    assert township.faults()["waits"] == "x"
+
+
+def test_a_fault_that_is_over_and_the_count_of_the_rest_are_dropped_after_a_month(nodes: Hierarchy) -> None:
+    township = nodes[TOWNSHIP]
+    with township.store.transaction() as tx:
+        now_us = nodes.clock.at_us
+        tx.fault([Fault("waits", "over", VILLAGE, ""), Fault("waits", "stands", VILLAGE, "")], now_us)
+        tx.fault([Fault("undecodable", f"x#{number}", VILLAGE, "") for number in range(FAULTS_PER_CHILD)], now_us)
+        tx.heal(["waits"], ["over"], now_us)
+    nodes.clock.pass_s(31 * 86_400)
+
+    nodes.settle()
+
+    subjects = {subject for (subject,) in township.query("select subject from fault")}
+    assert "stands" in subjects
+    assert not subjects & {"over", up_lane(VILLAGE)}
+
+
+def test_what_a_child_has_not_read_is_dropped_a_month_after_its_certificate_ran_out_and_not_before(
+    nodes: Hierarchy,
+) -> None:
+    village, township = nodes[VILLAGE], nodes[TOWNSHIP]
+    village.chat(1)
+    village.step()
+    township.step()
+    ((unread,),) = township.query("select down_size - down_acked from child where division = %s", (VILLAGE,))
+    known = township.exchange.trust.directory.division(VILLAGE)
+    assert known is not None
+    assert unread > 0
+    kept = "select count(*) from down, child where child = division and division = %s and seq > down_acked"
+    for at_us in (known.certificate.valid_to_us, known.certificate.valid_to_us + 31 * 86_400 * 1_000_000):
+        assert township.query(kept, (VILLAGE,)) == [(unread,)]
+        nodes.clock.at_us = at_us
+        nodes.clock.at_s += 7_200
+        township.exchange.pump_down()
+
+    assert township.query(kept, (VILLAGE,)) == [(0,)]
