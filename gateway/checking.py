@@ -26,8 +26,8 @@ def _verdict(report: ReceiptReport, now_us: int) -> str:
     if not isinstance(shows, Promised):
         witnesses = ", ".join(f"{signed.verifier.name} {_local(signed.time_s or 0)}" for signed in shows.cosigned)
         return (
-            f"有效：登记是日志第 {shows.index} 条，见证于 {witnesses} / "
-            f"valid: the filing is leaf {shows.index} of the log, cosigned by {witnesses}"
+            f"有效：登记是日志第 {shows.index + 1} 条，见证于 {witnesses} / "
+            f"valid: the filing is leaf {shows.index} (from 0) of the log, cosigned by {witnesses}"
         )
     due = _local(shows.due_us // 1_000_000)
     if report.simulated_clock:

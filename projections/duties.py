@@ -19,12 +19,15 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
     """One running clock. unit: who answers at the moment asked; null where this node does not know who holds the case.
 
     due_on: the last day in China. due_us: its end, exclusive. soon_us, promise_us: see `domain.clocks.Deadline`.
-    provisional: a holiday notice still to come may move it. number: the case's; null where its registration is
-    not known here. With rule, start_us, fixed and extra_days, `domain.clocks.due` prints how it was computed.
+    provisional: a holiday notice still to come may move it. number, matter_class, category: the case's; null where its
+    registration is not known here. With rule, start_us, fixed and extra_days, `domain.clocks.due` prints how it was
+    computed.
     """
 
     case_id: UUID
     number: str | None
+    matter_class: str | None
+    category: str | None
     subject: UUID
     rule: RuleId
     leg: UUID | None
@@ -87,7 +90,7 @@ def running(own: str = "", held: str = "") -> str:
 
 
 def _columns(unit: str) -> str:
-    own = {"number": "f.number", "unit": unit}
+    own = {name: f"f.{name}" for name in ("number", "matter_class", "category")} | {"unit": unit}
     return ", ".join(f"{own.get(name, f'd.{name}')} as {name}" for name in Duty.__struct_fields__)
 
 

@@ -90,3 +90,8 @@ class Receipt(NamedTuple):
     leaf: bytes
     data: bytes
     is_proof: bool
+
+    @property
+    def due_us(self) -> int:
+        """By when the filing must stand in the log."""
+        return self.registered.recorded_us + PROMISE_US

@@ -29,12 +29,13 @@ Tell = Callable[[str], None]
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One node of the city. port: where it listens on loopback."""
+    """One node of the city. review_organ: who reviews its opinions. port: where it listens on loopback."""
 
     division: Division
     name: str
     parent: Division | None
     port: int
+    review_organ: str = ""
 
 
 class CityPlan(msgspec.Struct, frozen=True):
@@ -128,6 +129,7 @@ def _members() -> tuple[tuple[Member, ...], int]:
             row["name"],
             valid_division(row["parent"]) if row["parent"] else None,
             port,
+            row["review_organ"],
         )
         for row, port in zip(rows, ports, strict=True)
     )
@@ -167,6 +169,7 @@ def _found_node(
             tier=tier_of(member.division),
             trust_domain=TRUST_DOMAIN,
             parent=member.parent,
+            review_organ=member.review_organ,
         ),
         http=config.Http(port=member.port),
         database=config.Database(dsn=city.dsn(member)),

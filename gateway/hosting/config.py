@@ -22,7 +22,11 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Identity(Strict, frozen=True, kw_only=True):
-    """Who this node is. trust_domain: the first part of every log origin of this hierarchy."""
+    """Who this node is. trust_domain: the first part of every log origin of this hierarchy.
+
+    review_organ: who reviews this organ's opinions (Art. 35), as its papers name them; in the law's general words
+    where it is empty.
+    """
 
     division: Division
     name: str
@@ -30,6 +34,7 @@ class Identity(Strict, frozen=True, kw_only=True):
     trust_domain: str
     parent: Division | None = None
     shard: Annotated[int, msgspec.Meta(ge=1)] = 1
+    review_organ: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class Http(Strict, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ def receipt_page(request: Request, case: CaseId, back: str | None, item: UUID | 
         qr=_qr(node, receipt),
         data=base64.b64encode(receipt.data).decode(),
         proven=receipt.is_proof,
+        due_us=receipt.due_us,
         back=back,
         item=item,
     )

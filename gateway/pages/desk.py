@@ -1,5 +1,6 @@
 """The clerk's pages: today's duties, the case ledger, and the one screen that registers a matter."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -59,6 +60,7 @@ def show_duties(request: Request) -> Response:
         counts={colour: colours.count(colour) for colour in ("red", "yellow", "green")},
         today=shanghai_date(node.clock.now_us()),
         unit_name=Names(node).unit,
+        category=_category_name(request),
     )
 
 
@@ -86,7 +88,7 @@ def list_cases(request: Request) -> Response:
         given=Given(given | {"scope": scope}),
         scopes=[(code, _(text)) for code, text in _SCOPES.items() if code in _scopes_of(visitor)],
         categories=[(code[:2], _(text)) for code, text in labels.CATEGORIES.items()],
-        category=lambda code: _(labels.CATEGORIES.get(f"{code[:2]}0000", str(code))),
+        category=_category_name(request),
         count_limit=COUNT_LIMIT,
         next_page=_next_page(given, found),
         unit_name=Names(node).unit,
@@ -133,6 +135,12 @@ def _register_page(request: Request, problems: Problems, given: Given, item: UUI
         units=node.around.offices(),
         item=item,
     )
+
+
+def _category_name(request: Request) -> Callable[[str], str]:
+    """What the first level of a category is called."""
+    _ = translator(request)
+    return lambda code: _(labels.CATEGORIES.get(f"{code[:2]}0000", code))
 
 
 def _scopes_of(visitor: Visitor) -> tuple[str, ...]:

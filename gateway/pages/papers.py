@@ -67,8 +67,7 @@ def show(request: Request, case: UUID, event: UUID, form: SentForm) -> Response:
     node = reading.node
     desk = Desk(
         unit_name=reading.names.unit,
-        division_name=node.around.name_of,
-        topology=node.around.topology(),
+        review_organ=node.config.node.review_organ if found.node == node.here else "",
         texts=texts,
         deadline=_deadline(reading, found),
         contact=f"{reading.names.unit(found.actor.unit)}（{node.config.url}）",

@@ -1,5 +1,6 @@
 """From a filled registration form, the citizen's or the clerk's, to what is registered and what is sealed."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -49,7 +50,7 @@ def register_command(form: Form, fixed: Mapping[str, Any]) -> Register:
     texts = [(name, form.get(name)) for name in (f"claim_{number}" for number in range(CLAIMS_MAX))]
     claims = [{"claim": str(uuid5(key, name)), "text": text} for name, text in texts if text]
     require(form, {name: NAMES[name] for name in ("title", "body")} | ({} if claims else {"claim_0": N_("诉求")}))
-    given = form.filled()
+    given = form.filled() | {name: _ascii(form.get(name)) for name in ("phone", "id_number") if form.get(name)}
     values: dict[str, Any] = {
         "petitioner": {name: given[name] for name in _PERSON if name in given},
         "claims": claims,
@@ -62,6 +63,11 @@ def register_command(form: Form, fixed: Mapping[str, Any]) -> Register:
     except InputInvalid as refusal:
         raise in_page_words(renamed(refusal, _form_field(refusal.field or "")), NAMES) from refusal
     return command
+
+
+def _ascii(text: str) -> str:
+    """Digits as a Chinese keyboard may give them (１３８…, －) as the ordinary ones that are meant."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def apart_of(form: Form) -> Denunciation | None:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from domain.articles import in_english
 from domain.clocks import Language, shanghai_date, shanghai_time
 from domain.errors import DomainError
 from domain.limits import RuleId, rule_on
@@ -91,6 +92,7 @@ def environment(language: Language) -> Environment:
         "moment": moment,
         "day": day,
         "label": lambda code, table: catalog.gettext(table.get(code, code)),
+        "article": lambda article: article if language == "zh" else in_english(article),
         "said": lambda error: error.zh if language == "zh" else error.en,
         "short": lambda key: str(key)[-8:],
         "lines": _lines,

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from uuid import UUID
 
+import msgspec
+
 from domain.case import CaseFile
 from domain.events import AnyEvent, CaseId, EventId, ReadingPurpose
 from domain.steps import Step
@@ -77,7 +79,12 @@ class CaseReading:
 
     def steps(self, account: Account) -> list[Step]:
         """What the account may do next, and why not the rest."""
-        return self.node.desk.steps(self.file, account.actor)
+        steps = self.node.desk.steps(self.file, account.actor)
+        return [msgspec.structs.replace(step, **self._why(step)) for step in steps]
+
+    def _why(self, step: Step) -> dict[str, str]:
+        told = {"why_zh": step.why_zh, "why_en": step.why_en}
+        return {name: self.names.in_words(text) for name, text in told.items() if text is not None}
 
     def is_secured(self, event: EventId) -> bool:
         """Whether the author's parent is known to have cosigned what holds the event."""

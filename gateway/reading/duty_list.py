@@ -10,10 +10,12 @@ from projections.moment import Moment
 
 
 class DutyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One duty. number: the case's, null where its registration is not known here."""
+    """One duty. number, matter_class, category: the case's, null where its registration is not known here."""
 
     case: CaseId
     number: str | None
+    matter_class: str | None
+    category: str | None
     clock: ClockView
 
 
@@ -32,6 +34,8 @@ def duties_of(node: Node, unit: Unit) -> list[DutyView]:
         DutyView(
             case=CaseId(duty.case_id),
             number=duty.number,
+            matter_class=duty.matter_class,
+            category=duty.category,
             clock=clock_view(
                 deadline_of(duty.rule, duty.start_us, calendar, duty.fixed, duty.extra_days), duty.unit, at.as_of_us
             ),

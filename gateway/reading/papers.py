@@ -9,7 +9,6 @@ import msgspec
 from domain import articles
 from domain.case import CaseFile
 from domain.clocks import Deadline, shanghai_date
-from domain.divisions import Division, Topology
 from domain.events import (
     Accepted,
     AnyEvent,
@@ -21,7 +20,8 @@ from domain.events import (
     Replied,
     encode,
 )
-from domain.parts import Leg, node_of
+from domain.parts import Leg
+from gateway.languages import N_
 from gateway.reading import labels
 from sync.proofs.merkle import leaf_hash
 
@@ -60,12 +60,13 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """What a paper takes from around its case. unit_name: unit code -> name. texts: opened text by path.
 
+    review_organ: who reviews the opinions of the organ that issues the paper; empty where this node does not know.
+
     deadline: the clock that the paper tells of. contact: how to reach the office.
     """
 
     unit_name: Callable[[str], str]
-    division_name: Callable[[Division], str]
-    topology: Topology
+    review_organ: str
     texts: Mapping[str, str]
     deadline: Deadline | None
     contact: str
@@ -91,22 +92,22 @@ def paper(file: CaseFile, event: Printable, desk: Desk) -> Paper:
 
 
 def name_of(event: Printable) -> str:
-    """What the paper is called."""
+    """What the paper is called, in Chinese; the catalog has its English."""
     match event:
         case Accepted():
-            return "程序性受理告知书" if event.kind == "procedural" else "受理告知书"
+            return N_("程序性受理告知书") if event.kind == "procedural" else N_("受理告知书")
         case Declined():
-            return "不再受理告知书" if event.ground == "three_level_final" else "不予受理告知书"
+            return N_("不再受理告知书") if event.ground == "three_level_final" else N_("不予受理告知书")
         case Extended():
-            return "延期办理告知书"
+            return N_("延期办理告知书")
         case OpinionIssued():
-            return "信访事项处理意见书"
+            return N_("信访事项处理意见书")
         case Replied():
-            return "信访事项答复书"
+            return N_("信访事项答复书")
         case HandedOver():
-            return "转送函" if event.mode == "transfer" else "交办函"
+            return N_("转送函") if event.mode == "transfer" else N_("交办函")
         case OrderIssued():
-            return "督办函"
+            return N_("督办函")
 
 
 def check_code(event: AnyEvent) -> str:
@@ -249,9 +250,8 @@ def _remedy(file: CaseFile, leg: Leg | None, desk: Desk) -> str | None:
     """Only matters under Art. 31 ⑥ end in an opinion that can be reviewed under Art. 35."""
     if file.matter_class != _REVIEWED_CLASS or leg is None:
         return None
-    above = desk.topology.path_up(node_of(leg.unit))[1:2]
-    organ = desk.division_name(above[0]) if above else "上一级机关、单位"
-    return f"如不服本处理意见，可以自收到本意见书之日起30日内向{organ}书面申请复查（《信访工作条例》第35条）。"
+    organ = desk.review_organ or "原办理机关、单位的上一级机关、单位"
+    return f"如不服本处理意见，可以自收到本意见书之日起30日内请求{organ}复查（《信访工作条例》第35条）。"
 
 
 def _number(file: CaseFile) -> str:

@@ -1,11 +1,17 @@
 """The offices that are known here and what people call them."""
 
+import re
+from typing import Final
+
 import msgspec
 
 from domain.divisions import Division
 from domain.events import Unit
+from gateway.hosting.surroundings import OFFICE
 from gateway.node import Node
 from projections import cases
+
+_UNIT: Final = re.compile(r"\b[0-9]{12}\.[a-z0-9_]{1,24}\b")
 
 
 class UnitName(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +43,13 @@ class Names:
         self._units: dict[Unit, str] | None = None
 
     def unit(self, unit: str) -> str:
-        """What people call the office; its node's name and code where it was never named here."""
+        """What people call the office; its node's name, and its code where it was never named here."""
         if self._units is None:
             with self._node.pool.connection() as conn:
                 self._units = {row.unit: row.name for row in cases.units(conn)}
-        return self._units.get(unit) or f"{self._node.around.name_of(Division(unit[:12]))}（{unit[13:]}）"
+        node = self._node.around.name_of(Division(unit[:12]))
+        return self._units.get(unit) or (node if unit[13:] == OFFICE else f"{node}（{unit[13:]}）")
+
+    def in_words(self, text: str) -> str:
+        """`text` with every code of an office replaced by what people call it."""
+        return _UNIT.sub(lambda found: self.unit(found[0]), text)

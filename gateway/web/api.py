@@ -24,6 +24,7 @@ from gateway.reading.duty_list import DutyList, duties_of
 from gateway.reading.event_view import EventView, event_view
 from gateway.reading.moments import Day, When, point_of_view
 from gateway.reading.supervising import BoardView, UnitCases, board_view, unit_cases
+from gateway.reading.units import Names
 from gateway.refusals import InputInvalid, RoleForbidden
 from gateway.web.model import REFUSALS, answer, body, gives, takes
 from gateway.web.visits import (
@@ -213,6 +214,7 @@ def carry_out(request: Request, node: Node, account: Account, command: AnyComman
         done = node.desk.do(command, account.actor, node.journal.of_account(account.id, key))
     except DomainError as refusal:
         outcomes.labels(tag, refusal.code).inc()
+        refusal.zh, refusal.en = map(Names(node).in_words, (refusal.zh, refusal.en))
         raise
     outcomes.labels(tag, "repeated" if done.repeated else "recorded").inc()
     secured = done.case is not None and CaseReading.of(node, done.case).are_secured(event.id for event in done.events)

@@ -30,8 +30,10 @@ MAX_MEMBERS = 64
 class PolicyInvalid(Exception):
     """The policy text is malformed, contradicts itself or would prove nothing. Get it again from its publisher."""
 
-    def __init__(self, zh: str, en: str) -> None:
-        super().__init__(f"信任策略无效：{zh}，请重新获取 / policy invalid: {en}; get it again from its publisher")
+    def __init__(
+        self, zh: str, en: str, to_do: tuple[str, str] = ("请重新获取", "get it again from its publisher")
+    ) -> None:
+        super().__init__(f"信任策略无效：{zh}，{to_do[0]} / policy invalid: {en}; {to_do[1]}")
 
 
 class QuorumMissing(NoteInvalid):
@@ -178,7 +180,11 @@ class _Reading:
         if self.log is None or self.quorum is None:
             raise PolicyInvalid("缺少log或quorum行", "the log line or the quorum line is missing")
         if self.simulated_clock and not accept_simulated_clock:
-            raise PolicyInvalid("模拟时钟的策略只用于演示", "its clock is simulated, for demonstrations only")
+            raise PolicyInvalid(
+                "模拟时钟的策略只用于演示",
+                "its clock is simulated, for demonstrations only",
+                ("确要核验演示回执请加 --accept-simulated-clock", "for a demo's receipt add --accept-simulated-clock"),
+            )
         return Policy(
             log=self.log,
             log_url=self.log_url,

@@ -133,6 +133,14 @@ def test_an_incomplete_form_comes_back_with_every_problem_and_what_was_typed(vil
     assert 'value="只有主题"' in refused.text
     refused = browser.post("/file", form(refused, "/file") | filling(phone="not a phone"))
     assert "“电话”不符合要求" in refused.text
+    assert "数字、空格、+和-，5至20位" in refused.text
+
+
+def test_digits_as_a_chinese_keyboard_gives_them_are_digits(village: Office) -> None:
+    browser = citizen(village)
+    filed = browser.post("/file", form(browser.get("/file"), "/file") | filling(phone="１３９－００００　００００"))
+    assert filed.status_code == 200, filed.text
+    assert re.search(r"最迟于 \d{4}-\d\d-\d\d \d\d:\d\d 写入日志", filed.text)
 
 
 def test_a_code_that_was_mistyped_is_told_so(village: Office) -> None:
@@ -173,6 +181,7 @@ def test_a_registered_matter_is_among_todays_duties_with_its_clock_in_words(vill
     assert "期限内" in duties
     assert "期限如何计算" in duties
     assert "第22条" in duties
+    assert "农村农业" in duties, "the clerk sees what it is about without opening it"
 
 
 def test_a_case_goes_from_acceptance_to_service_through_the_page(clerk: Browser, handler: Browser) -> None:
@@ -197,7 +206,7 @@ def test_a_case_goes_from_acceptance_to_service_through_the_page(clerk: Browser,
         "补偿大棚",
         "经查属实",
         "说明如下",
-        "申请复查",
+        "请求原办理机关、单位的上一级机关、单位复查",
         "校验码",
         "印章",
     ):
@@ -227,7 +236,8 @@ def test_an_acceptance_notice_has_its_fields_and_no_remedy(clerk: Browser, handl
     notice = handler.post(*paper_of(handler.get(case), case, 0)).text
     for field in ("受理告知书", "信访编号", "收到日期", "办理期限", "联系方式", "第34条"):
         assert field in notice
-    assert "申请复查" not in notice
+    assert "复查" not in notice
+    assert "office" not in notice, "offices are called by their names"
 
 
 def test_opening_sealed_text_shows_it_once_and_leaves_a_record(clerk: Browser) -> None:
@@ -244,7 +254,18 @@ def test_steps_that_the_law_forbids_now_are_shown_with_their_reason(clerk: Brows
     case = register(clerk)
     page = handler.get(case).text
     assert "目前不能办理的步骤及原因" in page
-    assert "出具处理意见书" in page.split("目前不能办理的步骤及原因")[1]
+    unlawful = page.split("目前不能办理的步骤及原因")[1]
+    assert "出具处理意见书" in unlawful
+    assert not re.search(r"[0-9]{12}\.[a-z]", re.sub(r"<[^>]*>", "", unlawful)), "offices are called by their names"
+
+
+def test_articles_and_papers_have_their_english_names(clerk: Browser, handler: Browser) -> None:
+    case = register(clerk)
+    take(handler, case, "accept", kind="substantive")
+    page = handler.get(f"{case}?lang=en").text
+    assert "Notice of acceptance" in page
+    assert "Regulations on Petition Work, Art. 23" in page
+    assert "《信访工作条例》" not in page
 
 
 def test_the_page_of_a_late_case_says_who_held_it_on_the_late_days(clerk: Browser) -> None:
