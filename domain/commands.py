@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from domain.bounds import Category, ExtraDays, Line, PersonCount, Subject
 from domain.divisions import Division
 from domain.events import (
     CaseId,
@@ -33,7 +34,6 @@ from domain.events import (
     Unit,
 )
 
-Line = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(min_length=1, max_length=20_000)]
 Phone = Annotated[str, Meta(pattern=r"^[0-9+ -]{5,20}$")]
 
@@ -69,10 +69,10 @@ class Register(Command, tag="register", frozen=True, kw_only=True):
 
     channel: Channel
     matter_class: MatterClass
-    category: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
+    category: Category
     issue_region: Division
     received_on: date | None = None
-    person_count: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    person_count: PersonCount = 1
     petitioner: Petitioner
     title: Line
     body: Text
@@ -94,7 +94,7 @@ class CorrectRegistration(Command, tag="correct_registration", frozen=True, kw_o
 
     case: CaseId
     matter_class: MatterClass
-    category: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
+    category: Category
     issue_region: Division
     reason: Text
 
@@ -254,7 +254,7 @@ class Extend(Command, tag="extend", frozen=True, kw_only=True):
 
     case: CaseId
     leg: LegId
-    days: Annotated[int, Meta(ge=1, le=30)]
+    days: ExtraDays
     reason: Text
 
     def texts(self) -> dict[str, str]:
@@ -373,7 +373,7 @@ class NoteReading(Command, tag="note_reading", frozen=True, kw_only=True):
     """The node notes that somebody opened sealed text; given before the text is shown."""
 
     case: CaseId
-    subject: str
+    subject: Subject
     events: Annotated[tuple[EventId, ...], Meta(min_length=1, max_length=500)]
     purpose: ReadingPurpose
 
@@ -382,7 +382,7 @@ class OrderErasure(Command, tag="order_erasure", frozen=True, kw_only=True):
     """The first of two persons orders a subject's key destroyed."""
 
     case: CaseId
-    subject: str
+    subject: Subject
     ground: ErasureGround
 
 

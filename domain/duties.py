@@ -169,7 +169,7 @@ def _order_replied(event: OrderReplied) -> Iterator[DutyChange]:
 
 
 def _order_judged(event: OrderJudged) -> Iterator[DutyChange]:
-    if not event.accepted:
+    if not event.accepted and event.reply_by is not None:  # without a date nothing can be late
         yield _open(event, "supervision_reply", event.order, None, event.unit, fixed=event.reply_by)
 
 

@@ -4,16 +4,21 @@ The names, the order of the fields and their types ARE the storage format (ADR-0
 in declaration order, without floats, its tag first. A change of any field is a new tag. Until release 1.0 tags
 end in `v0` and may still change, on purpose, together with their golden bytes in `tests/golden`.
 
+Every field is bounded (`domain.bounds`): what goes beyond is no event, so a dishonest or broken node's leaf ends in a
+fault of its own instead of in a table or a clock.
+
 No event has a field for free text or for a person: whatever a human wrote is sealed beside the event, and the
 event only carries `sealed`, the commitments to it (ADR-0005).
 """
 
+import re
 from datetime import date
 from typing import Annotated, Literal, NewType
 from uuid import UUID
 
 import msgspec
 
+from domain import bounds
 from domain.divisions import Division
 
 EventId = NewType("EventId", UUID)
@@ -23,8 +28,10 @@ LegId = NewType("LegId", UUID)
 ClaimId = NewType("ClaimId", UUID)
 OrderId = NewType("OrderId", UUID)
 
-Unit = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{12}\.[a-z0-9_]{1,24}$")]
+Unit = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{12}\.[a-z0-9_]{1,24}(?!\n)$")]
 """An office that can hold a leg: the 12-digit code of the node it works on, a dot, its short name there."""
+
+Claims = Annotated[tuple[ClaimId, ...], bounds.MANY]
 
 Role = Literal["citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator", "system"]
 Channel = Literal["online", "letter", "visit", "phone", "fax", "sms", "mailbox", "hotline"]
@@ -70,8 +77,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     id: EventId
-    log: str | None
-    seq: int | None
+    log: bounds.Origin | None
+    seq: bounds.Size | None
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,9 +88,9 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     the sealed bytes that travel beside the event, so that a swapped or missing ciphertext shows without any key.
     """
 
-    subject: str
-    fields: dict[str, str]
-    ciphertext: str
+    subject: bounds.Subject
+    fields: Annotated[dict[bounds.SealedPath, bounds.Digest], bounds.FEW]
+    ciphertext: bounds.Digest
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -96,15 +103,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     id: EventId
     stream: StreamId
-    version: int
+    version: bounds.Version
     case: CaseId | None
-    node: Division
+    node: bounds.AuthorCode
     actor: Actor
-    occurred_us: int
-    recorded_us: int
-    cause: tuple[Cause, ...]
-    law: str | None
-    sealed: tuple[Sealed, ...]
+    occurred_us: bounds.InstantUs
+    recorded_us: bounds.InstantUs
+    cause: Annotated[tuple[Cause, ...], bounds.FEW]
+    law: bounds.Line | None
+    sealed: Annotated[tuple[Sealed, ...], bounds.FEW]
 
 
 # --- the case and what the citizen says ---------------------------------------------------------------------------
@@ -113,23 +120,26 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Registered(Event, tag="case.registered.v0", frozen=True, kw_only=True):
     """登记. The case stream opens (stream = case = id). claims: one id per claim, its text sealed at `claim.<id>`."""
 
-    number: str
+    number: bounds.Line
     channel: Channel
     matter_class: MatterClass
-    category: str
-    issue_region: Division
+    category: bounds.Category
+    issue_region: bounds.Code
     received_on: date
-    person_count: int
+    person_count: bounds.PersonCount
     unit: Unit
-    claims: tuple[ClaimId, ...]
+    claims: Claims
+
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.received_on)
 
 
 class RegistrationCorrected(Event, tag="case.corrected.v0", frozen=True, kw_only=True):
     """更正登记. The whole new classification; what stood before stays in the log. Reason sealed at `reason`."""
 
     matter_class: MatterClass
-    category: str
-    issue_region: Division
+    category: bounds.Category
+    issue_region: bounds.Code
 
 
 class ClaimAmended(Event, tag="claim.amended.v0", frozen=True, kw_only=True):
@@ -143,8 +153,8 @@ class MaterialAdded(Event, tag="material.added.v0", frozen=True, kw_only=True):
     """补充材料. digest: base64 SHA-256 of the sealed attachment, or null where the material is the text at `note`."""
 
     material: UUID
-    digest: str | None
-    size_bytes: int
+    digest: bounds.Digest | None
+    size_bytes: bounds.SizeBytes
 
 
 class Withdrawn(Event, tag="case.withdrawn.v0", frozen=True, kw_only=True):
@@ -171,6 +181,9 @@ class LegOpened(Event, tag="leg.opened.v0", frozen=True, kw_only=True):
     sender: Unit | None
     report_by: date | None
 
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.report_by)
+
 
 class HandedOver(Event, tag="leg.handed_over.v0", frozen=True, kw_only=True):
     """转送/交办. Written on the sender's leg; the receiver opens `next_leg`. Until it has, the sender answers."""
@@ -180,6 +193,9 @@ class HandedOver(Event, tag="leg.handed_over.v0", frozen=True, kw_only=True):
     mode: TransferMode
     next_leg: LegId
     report_by: date | None
+
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.report_by)
 
 
 class Objected(Event, tag="leg.objected.v0", frozen=True, kw_only=True):
@@ -192,7 +208,7 @@ class Objected(Event, tag="leg.objected.v0", frozen=True, kw_only=True):
     leg: LegId
     proposed: Unit | None
     sender: Unit
-    ruler: Division
+    ruler: bounds.Code
 
 
 class ObjectionRuled(Event, tag="objection.ruled.v0", frozen=True, kw_only=True):
@@ -203,7 +219,7 @@ class ObjectionRuled(Event, tag="objection.ruled.v0", frozen=True, kw_only=True)
 
     objection: EventId
     leg: LegId
-    leg_version: int
+    leg_version: bounds.VersionSeen
     agreed: bool
     by: Literal["sender", "common_superior"]
     holder: Unit
@@ -224,9 +240,9 @@ class TakenOver(Event, tag="leg.taken_over.v0", frozen=True, kw_only=True):
     """
 
     leg: LegId
-    leg_version: int
-    last_log: str
-    last_size: int
+    leg_version: bounds.VersionSeen
+    last_log: bounds.Origin
+    last_size: bounds.Size
     next_leg: LegId
     unit: Unit
 
@@ -246,8 +262,8 @@ class Accepted(Event, tag="leg.accepted.v0", frozen=True, kw_only=True):
 
     leg: LegId
     kind: Literal["procedural", "substantive"]
-    number: str
-    claims: tuple[ClaimId, ...]
+    number: bounds.Line
+    claims: Claims
 
 
 class Declined(Event, tag="leg.declined.v0", frozen=True, kw_only=True):
@@ -255,17 +271,17 @@ class Declined(Event, tag="leg.declined.v0", frozen=True, kw_only=True):
 
     leg: LegId
     ground: DeclineGround
-    number: str
-    right_organ: str
-    claims: tuple[ClaimId, ...]
+    number: bounds.Line
+    right_organ: bounds.Line
+    claims: Claims
 
 
 class Extended(Event, tag="leg.extended.v0", frozen=True, kw_only=True):
     """延期, once per claim, at most 30 days, approved by the head of the unit (Art. 34); reason sealed at `reason`."""
 
     leg: LegId
-    days: int
-    claims: tuple[ClaimId, ...]
+    days: bounds.ExtraDays
+    claims: Claims
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -273,26 +289,29 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     claim: ClaimId
     outcome: Outcome
-    law: str
+    law: bounds.Line
     performer: Unit | None
     perform_by: date | None
+
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.perform_by)
 
 
 class OpinionIssued(Event, tag="opinion.issued.v0", frozen=True, kw_only=True):
     """信访处理意见书 (Art. 32): facts sealed at `facts`, every living claim answered."""
 
     leg: LegId
-    number: str
-    answers: tuple[Answer, ...]
+    number: bounds.Line
+    answers: Annotated[tuple[Answer, ...], bounds.MANY]
 
 
 class Replied(Event, tag="leg.replied.v0", frozen=True, kw_only=True):
     """答复 where the law asks no formal opinion: a suggestion adopted or not, a simple matter, a procedure named."""
 
     leg: LegId
-    number: str
+    number: bounds.Line
     result: PaperReply
-    claims: tuple[ClaimId, ...]
+    claims: Claims
 
 
 class Served(Event, tag="paper.served.v0", frozen=True, kw_only=True):
@@ -303,12 +322,15 @@ class Served(Event, tag="paper.served.v0", frozen=True, kw_only=True):
     method: ServiceMethod
     served_on: date
 
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.served_on)
+
 
 class Reported(Event, tag="leg.reported.v0", frozen=True, kw_only=True):
     """办结报告 to the assigner (Art. 22(1)); text sealed at `report`."""
 
     leg: LegId
-    number: str
+    number: bounds.Line
 
 
 class Closed(Event, tag="leg.closed.v0", frozen=True, kw_only=True):
@@ -316,7 +338,7 @@ class Closed(Event, tag="leg.closed.v0", frozen=True, kw_only=True):
 
     leg: LegId
     ending: Ending
-    claims: tuple[ClaimId, ...]
+    claims: Claims
 
 
 # --- supervision --------------------------------------------------------------------------------------------------
@@ -327,11 +349,14 @@ class OrderIssued(Event, tag="order.issued.v0", frozen=True, kw_only=True):
 
     order: OrderId
     leg: LegId
-    leg_version: int
+    leg_version: bounds.VersionSeen
     unit: Unit
-    number: str
+    number: bounds.Line
     trigger: OrderTrigger
     reply_by: date
+
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.reply_by)
 
 
 class OrderReplied(Event, tag="order.replied.v0", frozen=True, kw_only=True):
@@ -350,6 +375,9 @@ class OrderJudged(Event, tag="order.judged.v0", frozen=True, kw_only=True):
     accepted: bool
     reply_by: date | None
 
+    def __post_init__(self) -> None:
+        bounds.keep_within(self.reply_by)
+
 
 class DirectiveAnswered(Event, tag="directive.answered.v0", frozen=True, kw_only=True):
     """Exactly one per directive received: applied, or overtaken by what the leg's holder had done meanwhile."""
@@ -358,7 +386,7 @@ class DirectiveAnswered(Event, tag="directive.answered.v0", frozen=True, kw_only
     leg: LegId
     effect: Literal["applied", "overtaken"]
     holder: Unit
-    leg_version: int
+    leg_version: bounds.VersionSeen
 
 
 # --- personal data ------------------------------------------------------------------------------------------------
@@ -367,23 +395,23 @@ class DirectiveAnswered(Event, tag="directive.answered.v0", frozen=True, kw_only
 class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One custodian of a data key. recipient_key: the id of the public key that it was wrapped to."""
 
-    custodian: Division
-    recipient_key: str
+    custodian: bounds.Code
+    recipient_key: bounds.KeyName
     purpose: Literal["handle", "escrow", "access"]
 
 
 class KeyGranted(Event, tag="key.granted.v0", frozen=True, kw_only=True):
     """A data key was wrapped for these custodians; wrapped key i travels beside as part i, never in a log."""
 
-    subject: str
-    grants: tuple[Grant, ...]
+    subject: bounds.Subject
+    grants: Annotated[tuple[Grant, ...], bounds.MANY]
 
 
 class SealedRead(Event, tag="sealed.read.v0", frozen=True, kw_only=True):
     """Somebody opened sealed text: which events' and why."""
 
-    subject: str
-    events: tuple[EventId, ...]
+    subject: bounds.Subject
+    events: Annotated[tuple[EventId, ...], bounds.MANY]
     purpose: ReadingPurpose
 
 
@@ -394,14 +422,14 @@ class SealedItem(Event, tag="sealed.item.v0", frozen=True, kw_only=True):
     """
 
     item: UUID
-    ciphertext: str
+    ciphertext: bounds.Digest
 
 
 class ErasureOrdered(Event, tag="erasure.ordered.v0", frozen=True, kw_only=True):
     """The first of two persons orders a subject's key destroyed (stream = erasure)."""
 
     erasure: UUID
-    subject: str
+    subject: bounds.Subject
     ground: ErasureGround
 
 
@@ -409,16 +437,16 @@ class ErasureConfirmed(Event, tag="erasure.confirmed.v0", frozen=True, kw_only=T
     """The second person agrees. custodians: every node whose signed destruction completes it."""
 
     erasure: UUID
-    subject: str
-    custodians: tuple[Division, ...]
+    subject: bounds.Subject
+    custodians: Annotated[tuple[bounds.Code, ...], bounds.MANY]
 
 
 class KeyDestroyed(Event, tag="key.destroyed.v0", frozen=True, kw_only=True):
     """A custodian signs that it has destroyed its wrapped key and its ciphertexts of this subject."""
 
     erasure: UUID
-    subject: str
-    custodian: Division
+    subject: bounds.Subject
+    custodian: bounds.Code
 
 
 # --- the node itself ----------------------------------------------------------------------------------------------
@@ -427,48 +455,51 @@ class KeyDestroyed(Event, tag="key.destroyed.v0", frozen=True, kw_only=True):
 class NodeOpened(Event, tag="node.opened.v0", frozen=True, kw_only=True):
     """The first leaf of a log."""
 
-    origin: str
-    name: str
-    parent: Division | None
+    origin: bounds.Origin
+    name: bounds.Line
+    parent: bounds.Code | None
 
 
 class ChildEnrolled(Event, tag="node.enrolled.v0", frozen=True, kw_only=True):
     """A node was enrolled below this one. certificate: the signed text (see sync/trust/certificates)."""
 
-    division: Division
-    name: str
-    certificate: str
+    division: bounds.Code
+    name: bounds.Line
+    certificate: bounds.CertificateText
 
 
 class UnitOpened(Event, tag="unit.opened.v0", frozen=True, kw_only=True):
     """An office of this node and its name."""
 
     unit: Unit
-    name: str
+    name: bounds.Line
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far another node's log was known: size and base64 root."""
 
-    log: str
-    size: int
-    root: str
+    log: bounds.Origin
+    size: bounds.Size
+    root: bounds.Digest
 
 
 class HeadsNoted(Event, tag="node.heads.v0", frozen=True, kw_only=True):
     """What this node knew when, made provable: the heads it had accepted that grew since its last note."""
 
-    heads: tuple[Head, ...]
+    heads: Annotated[tuple[Head, ...], bounds.MANY]
 
 
 class HolidaysNoticed(Event, tag="calendar.noticed.v0", frozen=True, kw_only=True):
     """The State Council's notice for a year: days off on weekdays, working days on weekends. The later notice rules."""
 
-    year: int
-    off: tuple[date, ...]
-    working: tuple[date, ...]
-    source: str
-    edition: int
+    year: bounds.Year
+    off: Annotated[tuple[date, ...], bounds.MANY]
+    working: Annotated[tuple[date, ...], bounds.MANY]
+    source: bounds.Line
+    edition: bounds.Edition
+
+    def __post_init__(self) -> None:
+        bounds.keep_within(*self.off, *self.working)
 
 
 AnyEvent = (
@@ -515,6 +546,8 @@ MAX_LEAF_BYTES = 65_535
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\u00")
+"""How JSON must spell a NUL and its like, which no text column holds. An escaped backslash before it is none."""
 _envelope_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -555,22 +588,30 @@ TAGS: frozenset[str] = frozenset(str(shape.__struct_config__.tag) for shape in A
 
 
 def encode(event: AnyEvent) -> bytes:
-    """The leaf bytes of an event; ValueError beyond MAX_LEAF_BYTES (long texts are sealed beside, by hash)."""
+    """The leaf bytes of an event; ValueError beyond MAX_LEAF_BYTES (long texts are sealed beside, by hash), and for
+    one that goes beyond its bounds: recorded, it would be unreadable for ever."""
     body = _encoder.encode(event)
     if len(body) > MAX_LEAF_BYTES:
         raise ValueError(f"a leaf is at most {MAX_LEAF_BYTES} bytes, this one has {len(body)}")
+    try:
+        decode(body)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{tag_of(event)}: nobody could read this event back: {error}") from error
     return body
 
 
 def decode(body: bytes) -> AnyEvent:
     """The event of bytes this node wrote or already checked. Raises msgspec.ValidationError on a foreign type."""
-    return _decoder.decode(body)
+    event = _decoder.decode(body)
+    if b"\\u00" in body and _CONTROL.search(body):
+        raise msgspec.ValidationError("a control character stands in a text")
+    return event
 
 
 def read(body: bytes) -> AnyEvent | Unknown:
     """The event in foreign bytes, or Unknown for a newer type; NotCanonical where re-encoding gives other bytes."""
     try:
-        event = _decoder.decode(body)
+        event = decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         tag = _tag_in(body)
         if tag is not None and tag not in TAGS:

@@ -5,14 +5,10 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from domain.clocks import day_start_us
+from domain.bounds import EARLIEST, EARLIEST_US, LATEST
 from domain.commands import Command, IssueOpinion, Register
 from domain.refusals import BirthImplausible, CheckDigitWrong, DayImplausible
 
-EARLIEST: Final = date(1949, 10, 1)
-LATEST: Final = date(2199, 12, 31)
-EARLIEST_US: Final = day_start_us(EARLIEST)
-LATEST_US: Final = day_start_us(LATEST)
 EARLIEST_BIRTH: Final = date(1900, 1, 1)
 
 

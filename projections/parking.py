@@ -58,9 +58,14 @@ def skipped(conn: psycopg.Connection, projection: Projection) -> frozenset[int]:
 
 
 def is_poison(error: Exception) -> bool:
-    """Whether an event is to blame, and not the database or the way to it."""
+    """Whether an event is to blame, and not the database or the way to it.
+
+    A program limit (SQLSTATE class 54, such as a text too long for an index) is an OperationalError by name only.
+    """
     by_event = psycopg.DataError | psycopg.IntegrityError | psycopg.errors.CardinalityViolation
-    return not isinstance(error, psycopg.Error) or isinstance(error, by_event)
+    if not isinstance(error, psycopg.Error) or isinstance(error, by_event):
+        return True
+    return (error.sqlstate or "").startswith("54")
 
 
 class Gate:

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from fastapi import Query
 from pydantic import BeforeValidator
 
+from domain.bounds import EARLIEST_US, LATEST_US
 from domain.clocks import SHANGHAI
-from domain.plausible import EARLIEST_US, LATEST_US
 from gateway.node import Node
 from gateway.refusals import InputInvalid
 from projections.moment import Moment, moment

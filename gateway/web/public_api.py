@@ -8,7 +8,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from domain.commands import Claim, Line, Petitioner, Rate, Register, Text
+from domain.bounds import Line
+from domain.commands import Claim, Petitioner, Rate, Register, Text
 from domain.events import CaseId, MatterClass, Rating
 from gateway.casework.denunciations import Denunciation
 from gateway.casework.receipts import Receipt

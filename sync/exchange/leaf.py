@@ -29,7 +29,6 @@ UNREADABLE: Final = "?"
 MAX_WRAPPED_BYTES: Final = 256
 """A data key wrapped by HPKE has 80 bytes; another suite may take some more."""
 
-_MAX_SEQ = 2**62
 _NIL = UUID(int=0)
 _TAG = re.compile(r"[a-z0-9_.]{1,64}", re.ASCII)
 
@@ -66,7 +65,7 @@ def read_leaf(body: bytes, log: str, directory: Directory) -> Leaf:
     causes = event.cause
     if causes:
         causes = tuple([cause for cause in causes if _names_a_leaf(cause)])
-    return Leaf(event.stream, _fitting(event.version), tag_of(event), event.case, causes, event, None)
+    return Leaf(event.stream, event.version, tag_of(event), event.case, causes, event, None)
 
 
 def _read_unknown(event: Unknown, log: str) -> Leaf:
@@ -144,8 +143,8 @@ def certificate_in(event: AnyEvent | None) -> str | None:
 
 
 def _names_a_leaf(cause: Cause) -> bool:
-    """Whether it names a leaf that could exist in another log; only such a one can be waited for."""
-    return cause.log is not None and cause.seq is not None and cause.seq < _MAX_SEQ and cause.log.isprintable()
+    """Whether it names a leaf of another log; only such a one can be waited for."""
+    return cause.log is not None and cause.seq is not None
 
 
 def _fitting(version: int) -> int:

@@ -11,7 +11,17 @@ from sync.ledger.append import Busy, LedgerUnavailable
 from sync.proofs.tree import TreeMoved
 
 TROUBLE: Final = (ChannelDown, LedgerUnavailable, Busy, TreeMoved, psycopg.OperationalError, psycopg.InterfaceError)
-"""What passes by itself: the pump shows it, waits, and goes on where it was."""
+"""What passes by itself: the pump shows it, waits, and goes on where it was. But see `is_refusal`."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database answered that it cannot hold what it was given: the same bytes will never do.
+
+    A program limit (SQLSTATE class 54, such as a text too long for an index) is an OperationalError by name only.
+    """
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+        return True
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("54")
 
 
 class Bell:
@@ -77,11 +87,11 @@ class Pump:
                 if not self._step():
                     self._wait()
                 delay_s = self._first_delay_s
-            except TROUBLE as trouble:
+            except BaseException as trouble:
+                if not isinstance(trouble, TROUBLE) or is_refusal(trouble):
+                    self.failure = trouble
+                    self._on_trouble(self.name, trouble, 0)
+                    raise
                 self._on_trouble(self.name, trouble, delay_s)
                 self._stopping.wait(delay_s)
                 delay_s = min(2 * delay_s, self._last_delay_s)
-            except BaseException as failure:
-                self.failure = failure
-                self._on_trouble(self.name, failure, 0)
-                raise

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from domain.bounds import Origin, Size
 from domain.events import MAX_LEAF_BYTES
 
 MAX_RECORD_BYTES = 900 * 1024
@@ -28,8 +29,6 @@ _T = TypeVar("_T")
 
 _LETTER_DOMAIN = b"huiyin-letter/v0\0"
 
-Origin = Annotated[str, Meta(pattern=r"\A[!-*,-~]{1,200}\Z")]
-Size = Annotated[int, Meta(ge=0, le=2**62)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Note = Annotated[str, Meta(max_length=8_192)]
 LeafBytes = Annotated[bytes, Meta(max_length=MAX_LEAF_BYTES)]

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 import msgspec
 import pytest
 
+from domain.bounds import EARLIEST, LATEST
 from domain.clocks import DAY_US, day_start_us, shanghai_time
 from domain.commands import (
     Accept,
@@ -24,7 +25,6 @@ from domain.commands import (
     Serve,
 )
 from domain.events import AnyEvent, ClaimId, EventId, LegId, OrderIssued, Registered
-from domain.plausible import EARLIEST, LATEST
 from domain.refusals import BeforeItsCause, BirthImplausible, CheckDigitWrong, DayImplausible, Refusal
 from tests.given import GAOYANG, LIUZHUANG, MONDAY, QI, City, Somebody, office, refused
 

@@ -18,12 +18,15 @@ ACCOUNT = an_id("operator")
 
 
 class Choking(Cases):
-    """A projection with a mistake: it cannot fold an acceptance that carries this number."""
+    """A projection with a mistake: it cannot fold an event that carries this number, or lets the database say so."""
 
     is_mended = False
+    statement = ""
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         if not self.is_mended and any(getattr(fact.event, "number", "") == "poison" for fact in batch):
+            if self.statement:
+                store.conn.execute(self.statement)
             raise ZeroDivisionError("cannot fold poison")
         super().fold(batch, store)
 
@@ -163,14 +166,19 @@ def test_bytes_that_are_no_event_hold_up_nothing_but_themselves(
     assert status(conn, story.case) == "registered"
 
 
-def test_text_that_the_database_refuses_is_poison_too(
-    ledger: Ledger, follower: Runner, conn: psycopg.Connection
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [("select chr(0)", "null character"), ("select repeat('x', 1 << 30)", "requested length too large")],
+)
+def test_what_the_database_refuses_of_an_event_is_poison_too(
+    ledger: Ledger, follower: Runner, choking: Choking, conn: psycopg.Connection, refused: str, reason: str
 ) -> None:
-    bad, good = Story("bad").registered(category="01\x0002"), Story("good").registered()
+    choking.statement = refused
+    bad, good = Story("bad").registered(number="poison"), Story("good").registered()
     ledger.append([*bad.take(), *good.take()])
     while follower.step():
         pass
     (waiting,) = parking.parked(conn)
     assert waiting.key == bad.case
-    assert "0x00" in waiting.reason
+    assert reason in waiting.reason
     assert status(conn, good.case) == "registered"
