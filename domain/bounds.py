@@ -25,8 +25,8 @@ EARLIEST_US: Final = (EARLIEST - _EPOCH).days * _DAY_US - _CHINA_US
 LATEST_US: Final = (LATEST - _EPOCH).days * _DAY_US - _CHINA_US
 """UTC microseconds at which LATEST begins in China."""
 
-InstantUs = Annotated[int, Meta(ge=EARLIEST_US, le=LATEST_US)]
-"""UTC microseconds since 1970."""
+InstantUs = Annotated[int, Meta(ge=EARLIEST_US, lt=LATEST_US + _DAY_US)]
+"""UTC microseconds since 1970, to the end of LATEST."""
 
 Version = Annotated[int, Meta(ge=1, lt=2**31)]
 """A 1-based position in a stream."""

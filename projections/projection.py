@@ -35,6 +35,18 @@ class LedgerRow(Protocol):
     def known_us(self) -> int: ...
 
 
+_OF_THE_NODE = frozenset(
+    {
+        events.SealedItem,
+        events.NodeOpened,
+        events.ChildEnrolled,
+        events.UnitOpened,
+        events.HeadsNoted,
+        events.HolidaysNoticed,
+    }
+)
+"""What concerns no case by its kind. Any other event that names none, as a dishonest node may sign it, concerns nothing."""
+
 ReadAfter = Callable[[int, int], Sequence[LedgerRow]]
 """read_after(pos, limit): the committed rows with a higher position, in order, at most `limit`."""
 
@@ -104,6 +116,7 @@ def _fact_of(row: LedgerRow, topics: frozenset[str]) -> Fact:
             event = events.decode(row.body)
             case_id = event.case  # the ledger has none for a type that was unknown when it came
             key = case_id or event.stream
+            event = event if case_id is not None or type(event) in _OF_THE_NODE else None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             fault = f"undecodable: {error}"
     elif row.topic not in events.TAGS:

@@ -107,7 +107,7 @@ def is_within(given: tuple[object, ...], held: tuple[object, ...]) -> bool:
     return given == held
 
 
-@pytest.mark.parametrize("at_us", [10**30, 3 * 10**17, -9 * 10**17, LATEST_US + 1, EARLIEST_US - 1])
+@pytest.mark.parametrize("at_us", [10**30, 3 * 10**17, -9 * 10**17, LATEST_US + 86_400_000_000, EARLIEST_US - 1])
 @pytest.mark.parametrize("field", ["occurred_us", "recorded_us"])
 def test_a_time_that_no_calendar_counts_from_is_no_event(field: str, at_us: int) -> None:
     body = msgspec.json.encode(msgspec.structs.replace(REGISTERED, **{field: at_us}))

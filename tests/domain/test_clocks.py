@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.bounds import EARLIEST, EARLIEST_US, LATEST, LATEST_US
 from domain.calendar import Notice, seed_calendar
 from domain.clocks import (
     DAY_US,
@@ -23,7 +24,6 @@ from domain.clocks import (
     stage,
 )
 from domain.limits import RULES, RuleId, RuleNotInForce, rule_on
-from domain.plausible import EARLIEST, EARLIEST_US, LATEST, LATEST_US
 
 SEED = seed_calendar()
 NOON_US = DAY_US // 2

@@ -7,11 +7,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.bounds import EARLIEST, EARLIEST_US, LATEST_US
 from domain.calendar import seed_calendar
 from domain.clocks import DAY_US, day_start_us
 from domain.commands import Accept, AmendClaim, AnyCommand, Extend, HandOver, IssueOrder, JudgeOrder, ReplyOrder
 from domain.events import AnyEvent, ClaimId, OrderIssued
-from domain.plausible import EARLIEST, EARLIEST_US, LATEST_US
 from domain.refusals import Refusal
 from domain.refusals_of_papers import ExtensionTooLate
 from gateway.reading.case_view import case_view, running_clocks

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 
 from domain import events
+from domain.bounds import EARLIEST, LATEST
 from domain.clocks import DAY_US, day_start_us
-from domain.plausible import EARLIEST, LATEST
 from projections import cases, duties, parking, retrying
 from projections.duties import Duty
 from projections.duty_fold import Duties
