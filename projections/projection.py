@@ -45,7 +45,7 @@ _OF_THE_NODE = frozenset(
         events.HolidaysNoticed,
     }
 )
-"""What concerns no case by its kind. Any other event that names none, as a dishonest node may sign it, concerns nothing."""
+"""What concerns no case by its kind. Any other event that names none, as a dishonest node may sign it, says nothing."""
 
 ReadAfter = Callable[[int, int], Sequence[LedgerRow]]
 """read_after(pos, limit): the committed rows with a higher position, in order, at most `limit`."""
