@@ -3,19 +3,20 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
 from sync.exchange.arrivals import receive_down
-from sync.exchange.channel import Channel, Delivered, LaneFull, LaneReset, down_lane, up_lane
+from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
 from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
 from sync.exchange.faults import Fault
 from sync.exchange.inbox import receive
 from sync.exchange.introducing import introduce
+from sync.exchange.lanes import Lanes
 from sync.exchange.opening import Opened, OpenFrame, open_record
 from sync.exchange.outbox import Outbox
 from sync.exchange.postgres_links import certificate_statement
@@ -39,11 +40,7 @@ and so long after its certificate has run out what a child has not read is kept.
 SET_ASIDE: Final = "certificate_set_aside"
 """The kind of the fault that names a division with a stored certificate that is not believed."""
 
-LANE_FULL: Final = "lane_full"
-"""The kind of the fault that names a lane that takes no more, because its reader is away."""
-
 _UNREADABLE: Final = "certificate"
-_TRIM_EVERY_S: Final = 10.0
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
 
@@ -105,10 +102,7 @@ class Exchange:
         self._downlink = Downlink(station, retry_s)
         self._dispatch = Dispatch(station)
         self._asked = Asked(retry_s)
-        self._offsets: dict[str, int] = {}
-        self._trimmed: dict[str, int] = {}
-        self._trimmed_s: dict[str, float] = {}
-        self._flowing: set[str] = set()
+        self._lanes = Lanes(store, now_us, elapsed_s)
         self._forgot_s = 0.0
         self._held_sizes: dict[str, int] = {}
         self._known_origins: frozenset[str] = frozenset()
@@ -153,27 +147,12 @@ class Exchange:
         if not outgoing.records:
             is_unsure = self._outbox.is_unsure(self._elapsed_s())
             return is_unsure and self._outbox.look(self._above.extent(lane), self._elapsed_s())
-        offset = self._publish(self._above, lane, outgoing.records)
+        offset = self._lanes.publish(self._above, lane, outgoing.records)
         if offset is None:
             self._outbox.full(self._elapsed_s())
             return False
         self._outbox.sent(outgoing, offset, self._elapsed_s())
         return True
-
-    def _publish(self, channel: Channel, lane: str, records: Sequence[bytes]) -> int | None:
-        """The offset reached; None where the lane is full, which is a fault until it takes something again."""
-        try:
-            offset = channel.publish(lane, records)
-        except LaneFull as full:
-            self._flowing.discard(lane)
-            with self._store.transaction() as tx:
-                tx.fault([Fault(LANE_FULL, lane, "", str(full))], self._now_us())
-            return None
-        if lane not in self._flowing:
-            self._flowing.add(lane)
-            with self._store.transaction() as tx:
-                tx.heal([LANE_FULL], [lane], self._now_us())
-        return offset
 
     @property
     def awaits_parent(self) -> bool:
@@ -188,9 +167,9 @@ class Exchange:
         if self._below is None or not children:
             return False
         try:
-            delivered = self._below.fetch(self._positions(children), FETCH_BYTES, wait_s)
+            delivered = self._below.fetch(self._lanes.positions(children), FETCH_BYTES, wait_s)
         except LaneReset as reset:
-            self._restart_lane(reset.lane)
+            self._lanes.restart(reset.lane)
             return True
         at, storing = 0, _nothing
         try:
@@ -201,7 +180,7 @@ class Exchange:
                 at += len(opened)
         finally:
             storing()
-        self._trim(self._below, children, is_idle=not delivered)
+        self._lanes.trim(self._below, children, is_idle=not delivered)
         return bool(delivered)
 
     def _open(self, delivered: Sequence[Delivered], children: Mapping[str, Division]) -> list[Opened]:
@@ -234,35 +213,10 @@ class Exchange:
             self._known_origins = directory.origins()
             self._held_sizes |= received.sizes
             self.trust.publish(received.directory)
-            self._offsets |= reached
+            self._lanes.reached(reached)
             self.to_children.ring()
 
         return stored
-
-    def _restart_lane(self, lane: str) -> None:
-        """A lane that was made anew is read from its beginning; what is dealt with already changes nothing."""
-        fault = Fault("lane_reset", lane, "", "the lane is younger than the position it was read to")
-        with self._store.transaction() as tx:
-            tx.move(lane, 0)
-            tx.fault([fault], self._now_us())
-        self._offsets[lane] = 0
-        self._trimmed.pop(lane, None)
-
-    def _positions(self, lanes: Iterable[str]) -> dict[str, int]:
-        unread = [lane for lane in lanes if lane not in self._offsets]
-        if unread:
-            with self._store.transaction() as tx:
-                self._offsets |= {lane: tx.position(lane) for lane in unread}
-        return {lane: self._offsets[lane] for lane in lanes}
-
-    def _trim(self, channel: Channel, lanes: Iterable[str], *, is_idle: bool) -> None:
-        """Let the channel forget what is dealt with: as soon as nothing else comes, or now and then."""
-        elapsed_s = self._elapsed_s()
-        for lane in lanes:
-            since_s = self._trimmed_s.setdefault(lane, elapsed_s)
-            if self._trimmed.get(lane, 0) != self._offsets[lane] and (is_idle or elapsed_s - since_s > _TRIM_EVERY_S):
-                channel.trim(lane, self._offsets[lane])
-                self._trimmed[lane], self._trimmed_s[lane] = self._offsets[lane], elapsed_s
 
     # --- downward ---------------------------------------------------------------------------------------------------
 
@@ -289,7 +243,7 @@ class Exchange:
             self._forget(tx)
         moved = False
         for child, letters, upto in outgoing:
-            offset = self._publish(self._below, down_lane(child), letters)
+            offset = self._lanes.publish(self._below, down_lane(child), letters)
             if offset is None:
                 self._downlink.full(child, self._elapsed_s())
             else:
@@ -328,12 +282,12 @@ class Exchange:
         asked = self._ask_held()
         lane = down_lane(self.station.here)
         try:
-            delivered = self._above.fetch(self._positions([lane]), FETCH_BYTES, wait_s)
+            delivered = self._above.fetch(self._lanes.positions([lane]), FETCH_BYTES, wait_s)
         except LaneReset:
-            self._restart_lane(lane)
+            self._lanes.restart(lane)
             return True
         if not delivered:
-            self._trim(self._above, [lane], is_idle=True)
+            self._lanes.trim(self._above, [lane], is_idle=True)
             return asked
         records, offset = [one.body for one in delivered], delivered[-1].offset
         directory, moment = self.trust.directory, self._moment()
@@ -341,11 +295,11 @@ class Exchange:
             lambda tx: receive_down(tx, self.station, records, lane, offset, directory, self._asked, moment)
         )
         self.trust.publish(arrived.directory)
-        self._offsets[lane] = offset
+        self._lanes.reached({lane: offset})
         self._say_up(Acknowledge(arrived.down_seq))
         if arrived.ask_from is not None:
             self._say_up(AskDown(arrived.ask_from))
-        self._trim(self._above, [lane], is_idle=False)
+        self._lanes.trim(self._above, [lane], is_idle=False)
         self.to_parent.ring()
         self.to_children.ring()
         return True
@@ -354,7 +308,8 @@ class Exchange:
         """The offset of the letter; 0 where it could not be said."""
         if self._above is None or (parent := self.parent) is None:
             return 0
-        return self._publish(self._above, up_lane(self.station.here), [sign_letter(self.station, parent, said)]) or 0
+        letter = sign_letter(self.station, parent, said)
+        return self._lanes.publish(self._above, up_lane(self.station.here), [letter]) or 0
 
     # --- before the first write -------------------------------------------------------------------------------------
 
