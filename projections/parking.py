@@ -35,7 +35,8 @@ def fold_or_park(
     Runs inside the caller's transaction. only: the one case that may be touched, for a retry. Raises what is
     no event's fault: a lost connection, a missing table.
     """
-    gate = Gate(conn, schema, projection.name, {fact.key for fact in batch})
+    keys = {fact.key.int: fact.key for fact in batch}  # the hash of a UUID is Python code
+    gate = Gate(conn, schema, projection.name, keys.values())
     _fold(conn, schema, projection, gate, batch, only)
 
 

@@ -1,6 +1,6 @@
 """The rows of one projection while events are folded: loaded by case, changed in memory, written together."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib.resources import files
 from types import NoneType
@@ -106,10 +106,10 @@ class Rows(Generic[R]):
         self.touch(row)
         self._live[row.case_id.int].remove(row)
 
-    def load(self, conn: psycopg.Connection, schema: str, cases: Collection[UUID]) -> None:
+    def load(self, conn: psycopg.Connection, schema: str, cases: list[UUID]) -> None:
         """Fetch what can still change of `cases`, none of which was loaded before."""
         with conn.cursor(binary=True) as cursor:
-            for values in cursor.execute(self.table.select(schema), (list(cases),)):
+            for values in cursor.execute(self.table.select(schema), (cases,)):
                 row = self.table.row(*values)
                 self._live.setdefault(row.case_id.int, []).append(row)
                 self._stored[id(row)] = row
@@ -147,7 +147,7 @@ class Store:
         self.schema = schema
         self.only = only
         self._rows: dict[str, Rows[Any]] = {table.name: Rows(table) for table in tables}
-        self._cases: set[UUID] = set()
+        self._cases: set[int] = set()  # as UUID.int, like the keys of `Rows`
         self._all_in_memory = empty
 
     def __len__(self) -> int:
@@ -161,11 +161,12 @@ class Store:
         """Make every row that a fold may need of `cases` available in `rows(...).of`."""
         if self._all_in_memory:
             return
-        missing = {case_id for case_id in cases if case_id is not None} - self._cases
+        asked = {case_id.int: case_id for case_id in cases if case_id is not None}
+        missing = [case_id for number, case_id in asked.items() if number not in self._cases]
         if missing:
             for rows in self._rows.values():
                 rows.load(self.conn, self.schema, missing)
-            self._cases |= missing
+            self._cases |= asked.keys()
 
     def flush(self) -> None:
         """Write everything and forget it, so that memory stays bounded."""
