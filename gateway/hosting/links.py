@@ -130,6 +130,13 @@ class Links:
         name = self._acknowledger()
         return self.exchange.cosigned_size(name) if name else 0
 
+    def cosigned_without(self, leaves: Sequence[tuple[int, int, int]]) -> list[int | None]:
+        """For each (log, leaf, moment): when, by that moment, a head of the log was last cosigned without the leaf."""
+        if not leaves:
+            return []
+        with self._store.transaction() as tx:
+            return tx.cosigned_without(leaves)
+
     def cosigned_us(self) -> int:
         """When the next one up last cosigned the own log, by its clock (UTC microseconds); 0 for never."""
         last = self._own_cosigned()

@@ -103,7 +103,9 @@ def _page(
     numbers = {str(claim): number for number, claim in enumerate(file.claims, start=1)}
     shown = opened or Opened({}, {})
     said = {path: text for found in shown.texts.values() for path, text in found.items()}
-    lines = [_line(reading, entry, shown, numbers, request) for entry in reading.timeline(at)]
+    entries = reading.timeline(at)
+    doubts = reading.unproven(entries)
+    lines = [_line(reading, entry, shown, numbers, request) | {"unproven": doubts.get(entry.pos)} for entry in entries]
     steps, papers = reading.steps(account), printable(reading)
     return page(
         request,

@@ -1,6 +1,6 @@
 """Puts together what API and pages show of one case, from the node's ledger as it stands now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from gateway.reading.case_view import CaseView, ClockView, case_view, running_cl
 from gateway.reading.following import Followed, followed
 from gateway.reading.supervising import whole_view
 from gateway.reading.units import Names
+from gateway.reading.unproven import Unproven, unproven
 from gateway.refusals import NotFound
 from projections.board import Lateness, lateness
 from projections.moment import Moment
@@ -71,6 +72,10 @@ class CaseReading:
     def timeline(self, at: Moment | None = None) -> list[Entry]:
         """Every event, of types unknown here too; at: only what had happened and was known by then."""
         return timeline(self.node.reader.read_case, self.file.case, at)
+
+    def unproven(self, entries: Sequence[Entry]) -> dict[int, Unproven]:
+        """By position, which of these happened at a time that only their author vouches for."""
+        return unproven(self.node.links, entries)
 
     def lateness(self, at: Moment | None = None) -> list[Lateness]:
         """Who held the case on each of its late days, clock by clock; at: as it stood then."""

@@ -6,6 +6,7 @@ import msgspec
 
 from domain.events import AnyEvent, EventId, encode
 from gateway.reading.case_reading import CaseReading
+from gateway.reading.unproven import Unproven
 from gateway.refusals import NotFound
 from sync.proofs.merkle import leaf_hash
 
@@ -13,7 +14,8 @@ from sync.proofs.merkle import leaf_hash
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """An event and where it stands: leaf `seq` (0-based) of `log`, position `pos` here. leaf_hash: hex, RFC 6962.
 
-    state: secured once the author's direct parent has cosigned a head over the leaf.
+    state: secured once the author's direct parent has cosigned a head over the leaf. unproven: where nobody but the
+    author vouches for the time at which it is said to have happened.
     """
 
     event: AnyEvent
@@ -22,6 +24,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     pos: int
     leaf_hash: str
     state: Literal["recorded", "secured"]
+    unproven: Unproven | None
 
 
 def event_view(reading: CaseReading, event_id: EventId) -> EventView:
@@ -30,6 +33,7 @@ def event_view(reading: CaseReading, event_id: EventId) -> EventView:
     if event is None:
         raise NotFound
     place = reading.place(event_id)
+    entries = [entry for entry in reading.timeline() if entry.pos == place.pos]
     return EventView(
         event=event,
         log=reading.node.around.origin(place.log_id),
@@ -37,4 +41,5 @@ def event_view(reading: CaseReading, event_id: EventId) -> EventView:
         pos=place.pos,
         leaf_hash=leaf_hash(encode(event)).hex(),
         state="secured" if reading.is_secured(event_id) else "recorded",
+        unproven=reading.unproven(entries).get(place.pos),
     )

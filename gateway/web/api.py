@@ -25,6 +25,7 @@ from gateway.reading.event_view import EventView, event_view
 from gateway.reading.moments import Day, When, point_of_view
 from gateway.reading.supervising import BoardView, UnitCases, board_view, unit_cases
 from gateway.reading.units import Names
+from gateway.reading.unproven import Unproven
 from gateway.refusals import InputInvalid, RoleForbidden
 from gateway.web.model import REFUSALS, answer, body, gives, takes
 from gateway.web.visits import (
@@ -121,10 +122,14 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a time line, with whether its author's parent is known to have cosigned it."""
+    """One entry of a time line, with whether its author's parent is known to have cosigned it.
+
+    unproven: where nobody but the author vouches for the time at which it is said to have happened.
+    """
 
     entry: Entry
     state: Literal["recorded", "secured"]
+    unproven: Unproven | None
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,9 +296,15 @@ def show_timeline(
     node: Node = request.app.state.node
     reading = CaseReading.for_account(node, CaseId(case), visitor.account)
     at = point_of_view(node, as_of, known_by)
+    entries = reading.timeline(at)
+    doubts = reading.unproven(entries)
     lines = (
-        Line(entry=entry, state="secured" if reading.secured(entry.log_id, entry.seq) else "recorded")
-        for entry in reading.timeline(at)
+        Line(
+            entry=entry,
+            state="secured" if reading.secured(entry.log_id, entry.seq) else "recorded",
+            unproven=doubts.get(entry.pos),
+        )
+        for entry in entries
     )
     return answer(TimeLine(lines=tuple(lines), late=tuple(reading.lateness(at))))
 
@@ -393,7 +404,3 @@ def _after(text: str | None) -> After | None:
             '"after" must be what the page before gave as next; correct it',
             field="after",
         ) from error
-
-
-def _line(reading: CaseReading, entry: Entry) -> Line:
-    return Line(entry=entry, state="secured" if reading.secured(entry.log_id, entry.seq) else "recorded")

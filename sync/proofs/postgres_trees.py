@@ -169,6 +169,18 @@ class PostgresTrees(Statements):
         )
         return int(rows[0][0]) if rows else 0
 
+    def cosigned_without(self, leaves: Sequence[tuple[int, int, int]]) -> list[int | None]:
+        """For each (log, leaf, moment in UTC microseconds): when the newest head without that leaf that had been
+        cosigned by that moment was, by this node's clock."""
+        rows = self.rows(
+            "select had.at_us from unnest(%b::int[], %b::bigint[], %b::bigint[])"
+            " with ordinality as u (log_id, seq, by_us, n) left join lateral (select c.at_us from cosignature c"
+            " where c.log_id = u.log_id and c.size <= u.seq and c.at_us <= u.by_us"
+            " order by c.size desc, c.at_us limit 1) had on true order by u.n",
+            columns(leaves, 3),
+        )
+        return [at_us for (at_us,) in rows]
+
     def cosignature_lines(self, log_id: int, size: int) -> list[str]:
         """In order of the witness's name."""
         rows = self.rows(

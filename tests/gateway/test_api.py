@@ -1,9 +1,11 @@
 import re
+from datetime import date
 from uuid import uuid4
 
 import msgspec
 import pytest
 
+from domain.clocks import day_start_us
 from domain.divisions import Division
 from domain.events import AnyEvent
 from gateway.hosting.surroundings import RecipientUnknown
@@ -175,6 +177,40 @@ def test_a_recorded_event_becomes_secured(clerk: Api) -> None:
     filed = file_case(clerk)
     path = f"/api/cases/{filed.case}/events/{filed.registered}"
     wait_until(lambda: clerk.get(path).json()["state"] == "secured")
+
+
+def test_what_is_said_to_have_happened_before_the_last_cosignature_is_shown_as_claimed(town: Town, clerk: Api) -> None:
+    filed, handler, supervisor = file_case(clerk), town.village.api("handler"), town.county.api("supervisor")
+    first = f"/api/cases/{filed.case}/events/{filed.registered}"
+    wait_until(lambda: clerk.get(first).json()["state"] == "secured")
+    claimed_us = clerk.get(first).json()["event"]["occurred_us"]
+    accept = {"command": "accept", "case": filed.case, "leg": filed.leg, "occurred_us": claimed_us}
+    accepted = handler.give(accept).json()["events"][0]
+    path = f"/api/cases/{filed.case}/events/{accepted['id']}"
+    wait_until(lambda: supervisor.get(path).status_code == 200)
+
+    for api in (clerk, supervisor):
+        assert api.get(first).json()["unproven"] is None
+        doubt = api.get(path).json()["unproven"]
+        assert (doubt["why"], doubt["claimed_us"]) == ("cosigned", claimed_us)
+        assert claimed_us < doubt["since_us"] <= accepted["recorded_us"]
+        lines = api.get(f"/api/cases/{filed.case}/timeline").json()["lines"]
+        assert [line["unproven"] for line in lines if line["unproven"]] == [doubt]
+    browser = town.village.browser("clerk")
+    for page in (f"/cases/{filed.case}", f"/cases/{filed.case}/events/{accepted['id']}"):
+        assert browser.get(page).text.count("未经证明") == 1
+
+
+def test_what_comes_to_a_node_days_after_it_is_said_to_have_happened_is_shown_as_claimed(lone: Office) -> None:
+    clerk = lone.api("clerk")
+    early_us = day_start_us(date(2026, 3, 2))
+    case = clerk.give(registration(received_on="2026-03-02", occurred_us=early_us)).json()["case"]
+    (line, _) = clerk.get(f"/api/cases/{case}/timeline").json()["lines"][:2]
+    assert line["unproven"] == {
+        "claimed_us": early_us,
+        "since_us": line["entry"]["known_us"],
+        "why": "learned",
+    }
 
 
 def test_the_case_list_is_paged_by_its_last_line(clerk: Api) -> None:
