@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from domain.events import (
 from gateway import accounts
 from gateway.backup.probation import Probation
 from gateway.casework.case_files import CaseFiles
+from gateway.casework.cover import Cover
 from gateway.casework.denunciations import Denunciations
 from gateway.casework.desk import Desk
 from gateway.casework.head_notes import HeadNotes
@@ -217,7 +219,21 @@ class Node:
             self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
         )
         self.denunciations = Denunciations(
-            self.here, self.office, self.journal, self._keys.recipients, around.topology, around.recipient, connect
+            self.here,
+            self.office,
+            self.journal,
+            self._keys.recipients,
+            around.topology,
+            around.recipient,
+            around.directory().escrow,
+            connect,
+        )
+        self.cover = Cover(
+            self.here,
+            lambda: sorted(around.topology().parents),
+            self.denunciations.send_nothing,
+            self.clock.now_us,
+            SystemRandom().random,
         )
         hands = Hands(
             self.desk,
@@ -230,6 +246,7 @@ class Node:
             around.forget_calendar,
             self.admit,
             HeadNotes(self.reader, self.journal, self._own_envelope).look,
+            self.cover.look,
             self.clock.now_us,
             connect,
         )

@@ -1,9 +1,9 @@
 """Denunciations: sealed as they are typed to the organ that manages the official, and opened only on its desk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Final, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
@@ -20,7 +20,7 @@ from gateway.hosting.ids import uuid7
 from sync.exchange.postgres_links import onward_statement
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import Statement, keep_parts
-from sync.sealed.sealed_item import INNER_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
+from sync.sealed.sealed_item import INNER_SIZES_BYTES, ITEM_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
 from sync.sealed.sealing import Recipient, RecipientKey, SealBroken, digest_text
 from sync.trust.keys import CommandId
 
@@ -45,7 +45,12 @@ class _ReadNote(msgspec.Struct, frozen=True, tag="read.v0"):
     at_us: int
 
 
-_contents: msgspec.json.Decoder[_Letter | _ReadNote] = msgspec.json.Decoder(_Letter | _ReadNote)
+class _Nothing(msgspec.Struct, frozen=True, tag="nothing.v0"):
+    """What a decoy says to the organ that it is addressed to."""
+
+
+_Content = _Letter | _ReadNote | _Nothing
+_contents: msgspec.json.Decoder[_Content] = msgspec.json.Decoder(_Content)
 
 
 class ItemUnreadable(DomainError):
@@ -114,11 +119,12 @@ class Denunciations:
         keys: tuple[RecipientKey, ...],
         topology: Callable[[], Topology],
         recipient: Callable[[Division], Recipient],
+        escrow: Recipient | None,
         connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     ) -> None:
         """office: the unit in whose name all of it is recorded, alike. keys: this node's own, newest first.
 
-        recipient: whom to seal for, by division.
+        recipient: whom to seal for, by division. escrow: to whom each item is sealed as well.
         """
         self._here = here
         self._office = office
@@ -126,6 +132,7 @@ class Denunciations:
         self._keys = keys
         self._topology = topology
         self._recipient = recipient
+        self._escrow = escrow.key if escrow else None
         self._connect = connect
 
     def file(self, form: Denunciation, key: UUID) -> UUID:
@@ -134,28 +141,31 @@ class Denunciations:
         key: the visitor's. Raises ManagedAbove, OfficeUnknown, OrganKeyInvalid, ItemTooLong; CommandReused where
         another letter was sent under it.
         """
-        topology, payload = self._topology(), msgspec.json.encode(_Letter(form))
+        return self._send(node_of(form.accused_unit), _Letter(form), key)
+
+    def send_nothing(self, about: Division) -> None:
+        """A decoy: on its way the very same as a letter about an official there, and shown to nobody. Raises as `file`.
+
+        Its command, too, is like a visitor's, under a key that nobody has.
+        """
+        self._send(about, _Nothing(), uuid4())
+
+    def _send(self, about: Division, content: "_Content", key: UUID) -> UUID:
+        topology, payload = self._topology(), msgspec.json.encode(content)
         try:
-            organ = managing_organ(node_of(form.accused_unit), topology)
+            organ = managing_organ(about, topology)
             stop = first_stop(organ, self._here, topology)
         except DivisionUnknown:
             raise OfficeUnknown from None
 
         def seal(item: UUID) -> bytes:
             if stop in (organ, self._here):
-                return seal_item(self._recipient(organ).key, item, payload)
-            inner = seal_item(self._recipient(organ).key, item, payload, INNER_SIZES_BYTES)
-            return seal_item(self._recipient(stop).key, item, Onward(organ, inner).to_bytes())
+                return self._sealed(organ, item, payload)
+            inner = self._sealed(organ, item, payload, INNER_SIZES_BYTES)
+            return self._sealed(stop, item, Onward(organ, inner).to_bytes())
 
         sent_down = organ if stop == self._here != organ else None
         return self._record(seal, payload, self._journal.of_visitor(key), to=sent_down)
-
-    def file_apart(self, form: Denunciation | None, key: UUID) -> UUID | None:
-        """What a letter that is registered under `key` says against an official, if it does: sealed by itself.
-
-        Nothing that is kept joins the two. Raises as `file`, so call it before the rest is registered.
-        """
-        return self.file(form, uuid5(key, "apart")) if form else None
 
     def arrived(self, leaf: Leaf, item: UUID, ciphertext: bytes, received_us: int) -> None:
         """Told of every sealed item that reaches this node: keeps the letters that are for its own organ.
@@ -164,7 +174,7 @@ class Denunciations:
         OrganKeyInvalid, ItemTooLong, RecipientUnknown where that cannot be done.
         """
         payload = self._opened(item, ciphertext)
-        if payload is None or isinstance(_content(payload), _ReadNote):
+        if payload is None or isinstance(_content(payload), _ReadNote | _Nothing):
             return
         onward = read_onward(payload)
         if onward is not None and self._is_below(onward.to):
@@ -195,7 +205,7 @@ class Denunciations:
         if not isinstance(letter, _Letter):
             raise ItemUnreadable
         note = msgspec.json.encode(_ReadNote(item, actor, self._journal.sure_us()))
-        self._record(lambda id_: seal_item(self._recipient(self._here).key, id_, note), note)
+        self._record(lambda id_: self._sealed(self._here, id_, note), note)
         return letter.form
 
     def _held(self, leaf: Leaf) -> tuple[UUID, bytes]:
@@ -230,9 +240,12 @@ class Denunciations:
 
     def _pass_on(self, leaf: Leaf, item: UUID, onward: Onward) -> None:
         """As an item of this node, of the same weight as every other."""
-        key, payload = self._recipient(onward.to).key, onward.to_bytes()
+        payload = onward.to_bytes()
         act = self._journal.of_node(f"pass_on/{leaf.log_id}/{leaf.seq}")
-        self._record(lambda id_: seal_item(key, id_, payload), payload, act, item=item, to=onward.to)
+        self._record(lambda id_: self._sealed(onward.to, id_, payload), payload, act, item=item, to=onward.to)
+
+    def _sealed(self, to: Division, item: UUID, payload: bytes, sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES) -> bytes:
+        return seal_item(self._recipient(to).key, self._escrow, item, payload, sizes_bytes)
 
     def _record(
         self,
@@ -279,7 +292,7 @@ class Denunciations:
         )
 
 
-def _content(payload: bytes) -> _Letter | _ReadNote | None:
+def _content(payload: bytes) -> _Content | None:
     try:
         return _contents.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

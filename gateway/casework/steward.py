@@ -100,6 +100,7 @@ class Hands(NamedTuple):
     forget_calendar: Callable[[], None]
     admit: Callable[[str], Enrolment]
     note_heads: Callable[[], None]
+    look_at_cover: Callable[[], None]
     now_us: Callable[[], int]
     connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
@@ -143,6 +144,7 @@ class Steward:
         self._end_silent_objections()
         self._admit_children()
         self._hands.note_heads()
+        self._hands.look_at_cover()
         if len(rows) < _PAGE:
             self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 

@@ -20,7 +20,7 @@ from gateway.pages.render import page
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.following import code_of_leaf, leaf_of_code
 from gateway.refusals import InputInvalid
-from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case
+from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case, seal_apart
 from gateway.web.strict import convert
 from gateway.web.visits import visitor_or_none
 
@@ -49,7 +49,7 @@ def file(request: Request, form: SentForm) -> Response:
     item = None
     try:
         command, apart = register_command(form, _fixed(form, node)), apart_of(form)
-        item = node.denunciations.file_apart(apart, key_of(form))
+        item = seal_apart(node, apart, key_of(form))
         recorded = act_for_petitioner(node, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
         return _file_page(request, Problems(refusal), Given(form.fields), item)

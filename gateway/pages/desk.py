@@ -24,7 +24,7 @@ from gateway.reading.duty_list import duties_of
 from gateway.reading.units import Names
 from gateway.refusals import InputInvalid, NotSignedIn
 from gateway.web.api import carry_out, case_filter
-from gateway.web.receiving import registered_case
+from gateway.web.receiving import registered_case, seal_apart
 from gateway.web.strict import convert
 from gateway.web.visits import require_role, visitor_or_none
 from projections import cases
@@ -111,7 +111,7 @@ def register(request: Request, form: SentForm) -> Response:
     item = None
     try:
         command, apart = register_command(form, {}), apart_of(form)
-        item = node.denunciations.file_apart(apart, key_of(form))
+        item = seal_apart(node, apart, key_of(form))
         recorded = carry_out(request, node, visitor.account, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
         return _register_page(request, Problems(refusal), Given(form.fields), item)

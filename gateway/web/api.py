@@ -28,6 +28,7 @@ from gateway.reading.units import Names
 from gateway.reading.unproven import Unproven
 from gateway.refusals import InputInvalid, RoleForbidden
 from gateway.web.model import REFUSALS, answer, body, gives, takes
+from gateway.web.receiving import seal_apart
 from gateway.web.visits import (
     SignedInVisitor,
     bearer_token,
@@ -203,7 +204,9 @@ def give_command(
     node: Node = request.app.state.node
     item, command = None, given
     if isinstance(given, MixedLetter):
-        item, command = node.denunciations.file_apart(given.denunciation, key), given.register
+        item, command = seal_apart(node, given.denunciation, key), given.register
+    elif isinstance(given, Register):
+        seal_apart(node, None, key)
     recorded = msgspec.structs.replace(carry_out(request, node, visitor.account, command, key), item=item)
     return answer(recorded, 200 if recorded.repeated else 201)
 

@@ -20,7 +20,7 @@ from gateway.reading.following import Followed, leaf_of_code
 from gateway.refusals import InputInvalid
 from gateway.web.api import CommandKey
 from gateway.web.model import REFUSALS, answer, body, gives, takes
-from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case
+from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case, seal_apart
 from gateway.web.visits import check_origin
 
 router = APIRouter(prefix="/api", responses=REFUSALS)
@@ -117,7 +117,7 @@ def file_petition(request: Request, key: CommandKey, given: Annotated[Petition, 
         body=given.body,
         claims=given.claims,
     )
-    item = node.denunciations.file_apart(given.denunciation, key)
+    item = seal_apart(node, given.denunciation, key)
     recorded = act_for_petitioner(node, command, key)
     case = registered_case(recorded.events)
     return answer(_receipt_file(case, node.receipts.of(case), item), 201)

@@ -1,10 +1,11 @@
 """What comes from a petitioner without an account: their acts, and which filing their receipt is of."""
 
 from collections.abc import Iterable
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from domain.commands import AnyCommand
 from domain.events import Actor, AnyEvent, CaseId, Registered
+from gateway.casework.denunciations import Denunciation
 from gateway.casework.desk import Recorded
 from gateway.node import Node
 from gateway.refusals import InputInvalid
@@ -20,6 +21,17 @@ def act_for_petitioner(node: Node, command: AnyCommand, key: UUID) -> Recorded:
     """
     command_id = node.journal.of_visitor(key)
     return node.desk.do(command, Actor(account=command_id, role="citizen", unit=node.office), command_id)
+
+
+def seal_apart(node: Node, form: Denunciation | None, key: UUID) -> UUID | None:
+    """What the letter to be registered under `key` says against an official, if it does: sealed by itself, first.
+
+    Nothing that is kept joins the two, and now and then a decoy stands in its place. Raises as `Denunciations.file`.
+    """
+    if form is None:
+        node.cover.before_registration()
+        return None
+    return node.denunciations.file(form, uuid5(key, "apart"))
 
 
 def registered_case(events: Iterable[AnyEvent]) -> CaseId:

@@ -3,6 +3,9 @@
 A denunciation is sealed at entry, on whatever node (Art. 30, 46⑤ of the Regulations). Its leaf names no organ:
 each organ tries its own keys on every such item (HPKE's X25519 ciphertexts show no recipient, RFC 9180 section 9).
 
+What is sealed is wrapped a second time to the escrow above, as every data key of a case is, so that a dead organ takes
+no letter with it. Both wraps look alike and lie inside the one size that all items have.
+
 Items travel upward. One for an organ on another line is sealed to that organ first and then, as an `Onward`, to the
 first superior of both, whose node finds there whom to send it down to, and nothing else.
 """
@@ -13,6 +16,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.divisions import Division
 from domain.errors import DomainError
@@ -21,7 +25,11 @@ from sync.sealed.sealing import HPKE, SealBroken
 ITEM_SIZES_BYTES = (64 * 1024, 512 * 1024)
 """What every item weighs when sealed. The forms' own limits fit the first; the second is for pasted documents."""
 
-OVERHEAD_BYTES = 32 + 16 + 4  # encapsulated key, tag, length
+WRAP_BYTES: Final = 32 + 32 + 16  # encapsulated key, data key, tag
+
+OVERHEAD_BYTES = 2 * WRAP_BYTES + 16 + 4  # the organ's and the escrow's wrap; tag, length
+
+_NONCE: Final = bytes(12)  # each data key seals one item
 
 _DOMAIN = b"huiyin-item/v0\0"
 
@@ -78,32 +86,60 @@ def read_onward(payload: bytes) -> Onward | None:
     return Onward(Division(code.decode("ascii")), body[_CODE_BYTES:])
 
 
-def seal_item(organ_key: bytes, item: UUID, payload: bytes, sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES) -> bytes:
-    """`payload` for the holder of `organ_key` (32 raw bytes) alone, bound to `item`, of the next of `sizes_bytes`.
+def seal_item(
+    organ_key: bytes,
+    escrow_key: bytes | None,
+    item: UUID,
+    payload: bytes,
+    sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES,
+) -> bytes:
+    """`payload` for the holders of `organ_key` and `escrow_key` (32 raw bytes each), bound to `item`.
 
-    sizes_bytes: ascending, one and the same tuple in all places. Raises ItemTooLong, OrganKeyInvalid.
+    escrow_key: null where the tree has no escrow; nobody can tell. sizes_bytes: ascending, one and the same tuple in
+    all places; the item weighs the next of them. Raises ItemTooLong, OrganKeyInvalid.
     """
     size = next((size for size in sizes_bytes if len(payload) + OVERHEAD_BYTES <= size), None)
     if size is None:
         raise ItemTooLong(sizes_bytes[-1] - OVERHEAD_BYTES)
-    padded = len(payload).to_bytes(4) + payload.ljust(size - OVERHEAD_BYTES, b"\0")
+    data_key = AESGCM.generate_key(256)
     try:
-        return HPKE.encrypt(padded, X25519PublicKey.from_public_bytes(organ_key), _DOMAIN + item.bytes)
+        wraps = _wrap(data_key, organ_key, item) + _wrap(data_key, escrow_key or _nobody(), item)
     except ValueError:
         raise OrganKeyInvalid from None
+    padded = len(payload).to_bytes(4) + payload.ljust(size - OVERHEAD_BYTES, b"\0")
+    return wraps + AESGCM(data_key).encrypt(_NONCE, padded, _DOMAIN + item.bytes + wraps)
 
 
 def try_open_item(item: UUID, ciphertext: bytes, keys: Iterable[X25519PrivateKey]) -> bytes | None:
     """The payload, if one of these keys opens it; None where the item is for somebody else.
 
-    Raises SealBroken where it is ours and its padding is not what `seal_item` makes.
+    keys: an organ's, or the escrow's joined from its two shares. Raises SealBroken where it is ours and is not what
+    `seal_item` makes.
     """
+    wraps, body = ciphertext[: 2 * WRAP_BYTES], ciphertext[2 * WRAP_BYTES :]
     for key in keys:
-        try:
-            return _unpadded(HPKE.decrypt(ciphertext, key, _DOMAIN + item.bytes))
-        except InvalidTag:
-            continue
+        for wrap in (wraps[:WRAP_BYTES], wraps[WRAP_BYTES:]):
+            try:
+                data_key = HPKE.decrypt(wrap, key, _DOMAIN + item.bytes)
+            except InvalidTag:
+                continue
+            return _unpadded(_decrypted(data_key, body, _DOMAIN + item.bytes + wraps))
     return None
+
+
+def _wrap(data_key: bytes, recipient: bytes, item: UUID) -> bytes:
+    return HPKE.encrypt(data_key, X25519PublicKey.from_public_bytes(recipient), _DOMAIN + item.bytes)
+
+
+def _nobody() -> bytes:
+    return X25519PrivateKey.generate().public_key().public_bytes_raw()
+
+
+def _decrypted(data_key: bytes, body: bytes, bound: bytes) -> bytes:
+    try:
+        return AESGCM(data_key).decrypt(_NONCE, body, bound)
+    except InvalidTag:
+        raise SealBroken("seal") from None
 
 
 def _unpadded(padded: bytes) -> bytes:

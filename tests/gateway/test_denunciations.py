@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -131,8 +131,8 @@ def publish(node: Node, item: UUID, ciphertext: bytes) -> None:
 def forged(node: Node, item: UUID, words: str) -> bytes:
     """A letter for the county in one for the city to pass on, as a node seals it, under an id of its choice."""
     typed = msgspec.json.encode({"type": "letter.v0", "form": letter(VILLAGE, words)})
-    inner = seal_item(node.around.recipient(COUNTY).key, item, typed, INNER_SIZES_BYTES)
-    return seal_item(node.around.recipient(CITY).key, item, Onward(COUNTY, inner).to_bytes())
+    inner = seal_item(node.around.recipient(COUNTY).key, None, item, typed, INNER_SIZES_BYTES)
+    return seal_item(node.around.recipient(CITY).key, None, item, Onward(COUNTY, inner).to_bytes())
 
 
 def unattended(node: Node) -> list[FaultStatus]:
@@ -227,6 +227,64 @@ def test_the_note_of_a_reading_tells_no_more_than_the_letter_itself(nodes: Nodes
     assert decode(note.body).actor == decode(filed.body).actor
     assert reader.unit.encode() not in note.body
     assert str(reader.account).encode() not in note.body
+
+
+@pytest.mark.parametrize(("typed_at", "about"), [(VILLAGE, VILLAGE), (VILLAGE, OTHER_VILLAGE), (CITY, VILLAGE)])
+def test_a_decoy_looks_and_travels_like_a_letter_and_only_the_organ_finds_that_it_says_nothing(
+    nodes: Nodes, typed_at: Division, about: Division
+) -> None:
+    wait_until(lambda: is_quiet(nodes))
+    node, start = nodes[typed_at], heights(nodes)
+    item = node.denunciations.file(letter(about), uuid4())
+    wait_until(lambda: desks(nodes, item) != [] and is_quiet(nodes))
+    one = {code: height - start[code] for code, height in heights(nodes).items()}
+    rows = {code: traces(each) for code, each in nodes.items()}
+
+    node.denunciations.send_nothing(about)
+
+    wait_until(lambda: is_quiet(nodes))
+    assert heights(nodes) == {code: start[code] + 2 * one[code] for code in nodes}
+    real, decoy = [held for held in sealed(node) if held.leaf.log_id == 1][-2:]
+    assert item_of(real.body) == item
+    assert len(real.body) == len(decoy.body)
+    assert len(real.part) == len(decoy.part)
+    events = decode(real.body), decode(decoy.body)
+    assert events[0].actor == events[1].actor
+    assert [row[1:] for row in traces(node)[-1:]] == [row[1:] for row in rows[typed_at][-1:]]
+    assert len(traces(node)) == len(rows[typed_at]) + 1
+    for each in nodes.values():
+        assert item_of(decoy.body) not in {waits.item for waits in each.denunciations.waiting()}
+
+
+def heights(nodes: Nodes) -> dict[Division, int]:
+    """How many sealed items each node holds."""
+    return {code: len(sealed(node)) for code, node in nodes.items()}
+
+
+def is_quiet(nodes: Nodes) -> bool:
+    """Whether every sealed item has come wherever it goes, and every steward has looked at everything."""
+    before = heights(nodes)
+    held = {code: {one.body for one in sealed(node)} for code, node in nodes.items()}
+    for code, node in nodes.items():
+        (pos,) = node.reader.fetch("select pos from web.steward")[0]
+        own = {one.body for one in sealed(node) if one.leaf.log_id == 1}
+        above = node.around.topology().path_up(code)
+        if pos < node.reader.head().pos or not all(own <= held[step] for step in above):
+            return False
+        for stream, division in node.reader.fetch("select stream, division from onward"):
+            if not any(str(stream).encode() in body for body in held[Division(division)]):
+                return False
+    return heights(nodes) == before
+
+
+def traces(node: Node) -> list[tuple[object, ...]]:
+    """What lies in the node's tables of each own sealed item, but for what is random: size of it, and to whom."""
+    query: LiteralString = (
+        "select ledger.pos, octet_length(ledger.body), octet_length(command.digest), octet_length(command.result),"
+        " command.events, onward.division from ledger left join command using (pos) left join onward using (stream)"
+        " where topic = 'sealed.item.v0' and via = 0 order by ledger.pos"
+    )
+    return [tuple(row) for row in node.reader.fetch(query)]
 
 
 def test_a_city_official_is_managed_above_every_node_so_nothing_is_taken_in(nodes: Nodes) -> None:

@@ -1,6 +1,7 @@
 """A letter that also accuses an official is two matters: one is sealed, one registered, and nothing joins them."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -127,3 +128,20 @@ def test_nothing_that_is_kept_joins_the_two(town: Town) -> None:
     assert len({*rows}) == 2
     assert UUID(key) not in {row[0] for row in rows}
     assert {len(row[1]) for row in rows} == {32}
+
+
+def test_however_a_matter_is_registered_a_decoy_may_stand_where_a_sealed_part_would(town: Town) -> None:
+    """Else whatever stands right before a registration would say that its writer has accused somebody."""
+    node, clerk, browser = town.village.node, town.village.browser("clerk"), citizen(town.village)
+    ways: list[Callable[[], Any]] = [
+        lambda: clerk.post("/register", registration(clerk.get("/register"))),
+        lambda: browser.post("/file", form(browser.get("/file"), "/file") | filling()),
+        lambda: town.village.client().post("/api/public/petitions", json=petition(), headers=fresh_key()),
+        lambda: town.village.api("clerk").give(command()),
+    ]
+    for register in ways:
+        before = node.reader.head().pos
+        node.cover._waits_until_us = 2**62  # one is due, and waits for a registration
+        assert register().status_code < 300
+        own = [row.topic for row in node.reader.read(before, 10) if row.via == 0]
+        assert own[:2] == ["sealed.item.v0", "case.registered.v0"]
