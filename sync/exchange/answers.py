@@ -68,8 +68,8 @@ class Answers:
 
     def _take(self, letter: OpenLetter) -> None:
         match letter.up:
-            case Acknowledge(down_seq):
-                self._store.acknowledged(letter.child, down_seq)
+            case Acknowledge(down_seq, knows):
+                self._store.acknowledged(letter.child, down_seq, knows)
             case AskDown(from_seq):
                 self._store.ask_down(letter.child, from_seq)
             case AskHeld():

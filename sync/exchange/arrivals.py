@@ -1,7 +1,7 @@
 """What a node makes of what its parent sent: in the order of its numbers, once, each statement checked by itself."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -20,18 +20,24 @@ from sync.exchange.wire import (
     Held,
     Introduction,
     Item,
+    ItemUnknown,
     Letter,
     Refused,
     WireInvalid,
     decode_down,
+    decode_item,
     decode_record,
+    encode,
 )
 from sync.ledger.append import Learned
 from sync.ledger.reader import FROM_ABOVE
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
 from sync.proofs.tree import SignedHead, Tree, frontier_at
-from sync.trust.certificates import Directory, read_certificate
+from sync.trust.certificates import Directory, is_newer, read_certificate
+
+ITEM_UNKNOWN: Final = "item_unknown"
+"""The kind of the fault that names an item of a newer version: over once an upgrade has read it."""
 
 
 class ArrivalsStore(LearningStore, Protocol):
@@ -57,6 +63,15 @@ class ArrivalsStore(LearningStore, Protocol):
 
     def keep_enclosure(self, log_id: int, enclosure: Enclosure) -> None:
         """How a leaf is proven and for whom it came; a later one for others adds to whom."""
+
+    def keep_unread(self, seq: int, num: int, item: bytes, now_us: int) -> None:
+        """Keep an item that this program cannot read, for the one that comes after it."""
+
+    def unread(self) -> list[tuple[int, int, bytes]]:
+        """(number, index, bytes) of every item that is kept so, in order."""
+
+    def read_at_last(self, seq: int, num: int) -> None:
+        """Keep this one no longer."""
 
     def acknowledge_log(self, log_id: int, size: int) -> None:
         """The parent holds this log up to `size`; a refusal is over."""
@@ -106,6 +121,14 @@ def receive_down(
     return Arrived(batch.directory, batch.down_seq, ask)
 
 
+def look_again(store: ArrivalsStore, station: Station, directory: Directory, moment: Moment) -> Directory:
+    """Take what an earlier program could not read and this one can, in the store's one transaction."""
+    batch = _Batch(store, station, directory, moment)
+    batch.take_unread()
+    batch.write()
+    return batch.directory
+
+
 class _Batch:
     def __init__(self, store: ArrivalsStore, station: Station, directory: Directory, moment: Moment) -> None:
         self.directory = directory
@@ -148,13 +171,41 @@ class _Batch:
         if down.after < down.seq - 1:
             lost = f"numbers {self.down_seq + 1} to {down.seq - 1} are lost above"
             self._fault("down_lost", f"down#{self.down_seq + 1}", lost)
-        for item in down.items:
-            self._take_item(item)
+        for num, raw in enumerate(down.items):
+            self._take_raw(down.seq, num, bytes(raw))
         self.down_seq = down.seq
         self.missing_from = None
 
+    def take_unread(self) -> None:
+        """Look once more at what could not be read when it came."""
+        for seq, num, raw in self._store.unread():
+            self._store.read_at_last(seq, num)
+            self._store.heal([ITEM_UNKNOWN], [f"down#{seq}.{num}"], self._moment.now_us)
+            self._take_raw(seq, num, raw)
+
+    def _take_raw(self, seq: int, num: int, raw: bytes) -> None:
+        try:
+            item = decode_item(raw)
+        except ItemUnknown as error:
+            self._keep_unread(seq, num, raw, str(error))
+        except WireInvalid as error:
+            self._fault("item_invalid", f"down#{seq}.{num}", str(error))
+        else:
+            self._take_item(item)
+            if isinstance(item, Introduction) and (newer := [text for text in item.certificates if is_newer(text)]):
+                self._keep_unread(seq, num, encode(Introduction(newer)), "certificates of a newer version")
+
+    def _keep_unread(self, seq: int, num: int, raw: bytes, why: str) -> None:
+        self._store.keep_unread(seq, num, raw, self._moment.now_us)
+        self._fault(ITEM_UNKNOWN, f"down#{seq}.{num}", why)
+
     def finish(self, lane: str, offset: int) -> None:
-        """Write everything."""
+        """Write everything, and how far the lane is dealt with."""
+        self.write()
+        self._store.arrived(lane, offset, self.down_seq)
+
+    def write(self) -> None:
+        """Write everything that was learned."""
         now_us = self._moment.now_us
         if self._learned:
             self._store.learn(FROM_ABOVE, list(self._learned.values()))
@@ -172,7 +223,6 @@ class _Batch:
                 self._store.heal(["held_invalid"], [self._station.origin], now_us)
             if self._faults:
                 self._store.fault(self._faults, now_us)
-            self._store.arrived(lane, offset, self.down_seq)
 
     def _take_item(self, item: Item) -> None:
         match item:

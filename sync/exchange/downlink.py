@@ -16,8 +16,8 @@ from sync.exchange.wire import (
     Item,
     Letter,
     Up,
-    decode_items,
     encode,
+    items_of,
     signed_bytes,
 )
 from sync.trust.certificates import Directory
@@ -173,7 +173,7 @@ class Downlink:
         for row in rows:
             if letters and size_bytes + len(row.items) > BURST_BYTES:
                 break
-            down = Down(row.seq, after, decode_items(row.items))
+            down = Down(row.seq, after, items_of(row.items))
             letters.append(sign_letter(self._station, child, down))
             size_bytes += len(row.items)
             after = row.seq

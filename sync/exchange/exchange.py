@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
-from sync.exchange.arrivals import receive_down
+from sync.exchange.arrivals import look_again, receive_down
 from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
 from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import Dispatch
@@ -23,7 +23,7 @@ from sync.exchange.postgres_links import certificate_statement
 from sync.exchange.pump import Bell
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
-from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Up
+from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, Up
 from sync.proofs.tree import OWN_LOG, Proof, proof_for
 from sync.sealed.custody_postgres import Statement
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, read_certificate
@@ -107,6 +107,7 @@ class Exchange:
         self._held_sizes: dict[str, int] = {}
         self._known_origins: frozenset[str] = frozenset()
         self._asked_held_s: float | None = None
+        self._has_looked_again = False
         self._asked_held_at = 0
 
     @property
@@ -279,6 +280,7 @@ class Exchange:
         parent = self.parent
         if self._above is None or parent is None:
             return False
+        self._look_again()
         asked = self._ask_held()
         lane = down_lane(self.station.here)
         try:
@@ -296,13 +298,24 @@ class Exchange:
         )
         self.trust.publish(arrived.directory)
         self._lanes.reached({lane: offset})
-        self._say_up(Acknowledge(arrived.down_seq))
+        self._say_up(Acknowledge(arrived.down_seq, EDITION))
         if arrived.ask_from is not None:
             self._say_up(AskDown(arrived.ask_from))
         self._lanes.trim(self._above, [lane], is_idle=False)
         self.to_parent.ring()
         self.to_children.ring()
         return True
+
+    def _look_again(self) -> None:
+        """Once in a program's life: what the one before could not read."""
+        if self._has_looked_again:
+            return
+        with self._store.transaction() as tx:
+            unread = tx.unread()
+        if unread:
+            directory, moment = self.trust.directory, self._moment()
+            self.trust.publish(self._store.learning(lambda tx: look_again(tx, self.station, directory, moment)))
+        self._has_looked_again = True
 
     def _say_up(self, said: Up) -> int:
         """The offset of the letter; 0 where it could not be said."""

@@ -90,8 +90,8 @@ class InboxStore(LearningStore, Protocol):
     def last_cosigned(self, log_ids: Iterable[int], witness: str) -> dict[int, LastCosigned]:
         """The newest cosignature of `witness` for each log that has one."""
 
-    def acknowledged(self, child: Division, down_seq: int) -> None:
-        """The child holds its sequence up to here; never beyond what it was sent, never back."""
+    def acknowledged(self, child: Division, down_seq: int, knows: int) -> None:
+        """The child holds its sequence up to here; never beyond what it was sent, never back. knows: its EDITION."""
 
     def ask_down(self, child: Division, from_seq: int) -> None:
         """The child wants its sequence again from this number on."""

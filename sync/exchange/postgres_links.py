@@ -5,6 +5,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from domain.divisions import Division
+from domain.keys import LAST_COPY_US
 from sync.exchange.channel import up_lane
 from sync.exchange.downlink import ChildState, Numbered
 from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, PROVEN, Fault
@@ -88,11 +89,11 @@ class PostgresLinks(Statements):
         """The next number."""
         self.do(_ENQUEUE, (child, encode(list(items)), now_us))
 
-    def acknowledged(self, child: Division, down_seq: int) -> None:
+    def acknowledged(self, child: Division, down_seq: int, knows: int) -> None:
         """Never beyond what it was sent, never back."""
         self.do(
-            "update child set down_acked = greatest(down_acked, least(down_size, %b)) where division = %b",
-            (down_seq, child),
+            "update child set down_acked = greatest(down_acked, least(down_size, %b)), knows = %b where division = %b",
+            (down_seq, knows, child),
         )
 
     def ask_down(self, child: Division, from_seq: int) -> None:
@@ -132,6 +133,21 @@ class PostgresLinks(Statements):
         """Lane and number."""
         self.do(_TRACK, (lane, offset))
         self.do(_TRACK, (_DOWN_SEQ, down_seq))
+
+    def keep_unread(self, seq: int, num: int, item: bytes, now_us: int) -> None:
+        """One that is kept already stays; those that no backup holds any more go."""
+        self.do("delete from unread where at_us < %b", (now_us - LAST_COPY_US,))
+        self.do("insert into unread values (%b, %b, %b, %b) on conflict do nothing", (seq, num, item, now_us))
+
+    def unread(self) -> list[tuple[int, int, bytes]]:
+        """In order."""
+        return [
+            (seq, num, bytes(item)) for seq, num, item in self.rows("select seq, num, item from unread order by 1, 2")
+        ]
+
+    def read_at_last(self, seq: int, num: int) -> None:
+        """It is kept no longer."""
+        self.do("delete from unread where seq = %b and num = %b", (seq, num))
 
     def acknowledge_log(self, log_id: int, size: int) -> None:
         """The parent holds it up to here."""

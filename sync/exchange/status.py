@@ -30,7 +30,7 @@ class ChildStatus(msgspec.Struct, frozen=True):
 
     log_size: leaves of its own log held here. lag: numbers of its downward sequence that it has not acknowledged.
     quarantined: frames of its lane that wait. open_faults: that came by its lane. frozen: why no more of its own log
-    is taken, or null.
+    is taken, or null. knows: the newest edition of shapes that it says it can read (`wire.EDITION`), 0 for not yet.
     """
 
     division: str
@@ -40,6 +40,7 @@ class ChildStatus(msgspec.Struct, frozen=True):
     quarantined: int
     open_faults: int
     frozen: str | None
+    knows: int
 
 
 class FaultStatus(msgspec.Struct, frozen=True):
@@ -83,7 +84,7 @@ _CHILDREN: LiteralString = """
 select child.division, child.heard_us, coalesce(own.size, 0), child.down_size - child.down_acked,
     (select count(*) from parked where parked.lane = child.division),
     (select count(*) from fault where fault.child = child.division and healed_us is null),
-    own.frozen
+    own.frozen, child.knows
 from child left join lateral (
     select tree.size, tree.frozen from log join tree on tree.log_id = log.id
     where log.division = child.division order by log.shard desc limit 1

@@ -5,6 +5,7 @@ it, whoever carried it. Everything else is a letter, signed by the node that spe
 stand in `tests/golden`; a change of any field is a new tag.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -25,6 +26,10 @@ FRAME_BYTES = 512 * 1024
 MAX_EVENT_BYTES = 850 * 1024
 """One leaf with all that travels beside it. Whoever writes an event must refuse a larger one."""
 
+EDITION = 1
+"""Counts what this program can read: raised with every event tag, letter or item kind that joins. A child says it, so
+that its parent can tell what it must not be sent yet (`tests/golden/editions.txt`)."""
+
 _T = TypeVar("_T")
 
 _LETTER_DOMAIN = b"huiyin-letter/v0\0"
@@ -33,6 +38,10 @@ Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Note = Annotated[str, Meta(max_length=8_192)]
 LeafBytes = Annotated[bytes, Meta(max_length=MAX_LEAF_BYTES)]
 DivisionCode = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
+
+
+class ItemUnknown(ValueError):
+    """An item of a kind that joined after this program was made. The receiver keeps it until it is upgraded."""
 
 
 class WireInvalid(ValueError):
@@ -44,7 +53,10 @@ class Beside(msgspec.Struct, frozen=True, array_like=True):
 
     seq: Size
     part: Annotated[int, Meta(ge=0, lt=32_768)]
-    body: bytes
+    body: Annotated[bytes, Meta(max_length=MAX_EVENT_BYTES)]
+
+
+Parts = Annotated[list[Beside], Meta(max_length=65_536)]
 
 
 class Frame(msgspec.Struct, frozen=True, tag="frame.v0", tag_field="type"):
@@ -57,16 +69,17 @@ class Frame(msgspec.Struct, frozen=True, tag="frame.v0", tag_field="type"):
     first: Size
     checkpoint: Note
     entries: Annotated[list[LeafBytes], Meta(min_length=1, max_length=FRAME_ENTRIES)]
-    beside: list[Beside]
+    beside: Parts
 
 
 # --- upward -------------------------------------------------------------------------------------------------------
 
 
 class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge.v0", tag_field="type"):
-    """The child has stored everything of its downward sequence up to here."""
+    """The child has stored everything of its downward sequence up to here. knows: its EDITION."""
 
     down_seq: Size
+    knows: Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class AskDown(msgspec.Struct, frozen=True, tag="ask_down.v0", tag_field="type"):
@@ -114,7 +127,7 @@ class Enclosure(msgspec.Struct, frozen=True, tag="enclosure.v0", tag_field="type
     body: LeafBytes
     proof: Annotated[list[Hash], Meta(max_length=63)]
     checkpoint: Note
-    beside: list[Beside]
+    beside: Parts
 
 
 class AskRange(msgspec.Struct, frozen=True, tag="ask_range.v0", tag_field="type"):
@@ -150,12 +163,13 @@ Item = Cosigned | Introduction | Enclosure | AskRange | Refused | Held
 class Down(msgspec.Struct, frozen=True, tag="down.v0", tag_field="type"):
     """Number `seq` of what one parent says to one child.
 
-    after: the number before it that the parent can still give; anything but `seq` - 1 owns up to a loss.
+    after: the number before it that the parent can still give; anything but `seq` - 1 owns up to a loss. items: each
+    an Item, encoded, and read by itself: one of a kind that is not known here is no reason to miss the others.
     """
 
     seq: Annotated[int, Meta(ge=1, le=2**62)]
     after: Size
-    items: Annotated[list[Item], Meta(max_length=1_000)]
+    items: Annotated[list[msgspec.Raw], Meta(max_length=1_000)]
 
 
 class Letter(msgspec.Struct, frozen=True, tag="letter.v0", tag_field="type"):
@@ -163,7 +177,7 @@ class Letter(msgspec.Struct, frozen=True, tag="letter.v0", tag_field="type"):
 
     sender: DivisionCode
     to: DivisionCode
-    body: bytes
+    body: Annotated[bytes, Meta(max_length=MAX_RECORD_BYTES)]
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
@@ -173,10 +187,19 @@ _encoder = msgspec.msgpack.Encoder()
 _records: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 _ups: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
 _downs: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
-_items: msgspec.msgpack.Decoder[list[Item]] = msgspec.msgpack.Decoder(list[Item])
+_item: msgspec.msgpack.Decoder[Item] = msgspec.msgpack.Decoder(Item)
+_items: msgspec.msgpack.Decoder[list[msgspec.Raw]] = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
-def encode(message: Record | Up | Down | list[Item]) -> bytes:
+class _Kind(msgspec.Struct):
+    type: Annotated[str, Meta(pattern=r"\A[a-z0-9_.]{1,64}\Z")]
+
+
+_kind: msgspec.msgpack.Decoder[_Kind] = msgspec.msgpack.Decoder(_Kind)
+_KINDS = frozenset(str(shape.__struct_config__.tag) for shape in Item.__args__)
+
+
+def encode(message: Record | Up | Down | Item | list[Item]) -> bytes:
     """The bytes of a record, of a letter's body, or of a row of kept items."""
     return _encoder.encode(message)
 
@@ -198,9 +221,25 @@ def decode_down(body: bytes) -> Down:
     return _decode(_downs, body)
 
 
-def decode_items(data: bytes) -> list[Item]:
+def decode_item(data: msgspec.Raw | bytes) -> Item:
+    """One item of a downward letter; ItemUnknown, WireInvalid."""
+    try:
+        return _decode(_item, data)
+    except WireInvalid:
+        kind = _decode(_kind, data).type
+        if kind in _KINDS:
+            raise
+        raise ItemUnknown(f"{kind} is of a newer version") from None
+
+
+def items_of(data: bytes) -> list[msgspec.Raw]:
     """Items that this node wrote into its own table of letters to come."""
     return _decode(_items, data)
+
+
+def encode_items(items: Sequence[Item]) -> list[msgspec.Raw]:
+    """The items of a downward letter."""
+    return [msgspec.Raw(_encoder.encode(item)) for item in items]
 
 
 def signed_bytes(to: str, body: bytes) -> bytes:
@@ -208,7 +247,7 @@ def signed_bytes(to: str, body: bytes) -> bytes:
     return _LETTER_DOMAIN + to.encode() + b"\0" + body
 
 
-def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: bytes) -> _T:
+def _decode(decoder: "msgspec.msgpack.Decoder[_T]", data: msgspec.Raw | bytes) -> _T:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -38,7 +38,8 @@ MAX_CHILDREN = 1_000
 MAX_SERIAL = 100
 """So many certificates one division may have, for the same reason."""
 
-_CERTIFICATE = "huiyin-certificate/v0"
+_FAMILY = "huiyin-certificate/"
+_CERTIFICATE = f"{_FAMILY}v0"
 _REQUEST = "huiyin-request/v0"
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -413,6 +414,11 @@ def fingerprint(text: str) -> str:
 def read_certificate(text: str) -> Certificate:
     """What a certificate says, its signature not checked. Raises CertificateRefused."""
     return _read(text, _CERTIFICATE, Certificate)
+
+
+def is_newer(text: str) -> bool:
+    """Whether it calls itself a certificate of another shape than this program's, which an upgrade may read."""
+    return text.startswith(_FAMILY) and not text.startswith(f"{_CERTIFICATE}\n")
 
 
 def _certified(

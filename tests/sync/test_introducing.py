@@ -11,7 +11,7 @@ from sync.exchange.channel import down_lane
 from sync.exchange.downlink import sign_letter
 from sync.exchange.exchange import SET_ASIDE
 from sync.exchange.introducing import INTRODUCED
-from sync.exchange.wire import Down, Introduction
+from sync.exchange.wire import Down, Introduction, encode_items
 from sync.proofs.note import sign_note
 from sync.trust.certificates import Certificate, Directory, read_certificate
 from tests.sync.hierarchy import (
@@ -87,7 +87,7 @@ def test_a_certificate_that_does_not_hold_is_named_and_keeps_no_other_out(nodes:
     good = known(nodes[COUNTY]).division(OTHER_TOWNSHIP)
     assert good is not None
     forged = good.text.replace(OTHER_TOWNSHIP, "410221109000")
-    letter = sign_letter(county.station, TOWNSHIP, Down(1, 0, [Introduction([forged, good.text])]))
+    letter = sign_letter(county.station, TOWNSHIP, Down(1, 0, encode_items([Introduction([forged, good.text])])))
     county.channel.publish(down_lane(TOWNSHIP), [letter])
 
     assert township.exchange.pump_arrivals()

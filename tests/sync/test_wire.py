@@ -24,9 +24,11 @@ from sync.exchange.wire import (
     Refused,
     WireInvalid,
     decode_down,
+    decode_item,
     decode_record,
     decode_up,
     encode,
+    encode_items,
     signed_bytes,
 )
 from sync.sealed.sealing import MAX_SEALED_BYTES
@@ -35,24 +37,21 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "wire.txt"
 LOG = "huiyin.example/410221100201/1"
 NOTE = f"{LOG}\n2\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n— {LOG} AAAAAA==\n"
 ENTRIES = [b'{"type":"case.withdrawn.v0"}', b'{"type":"case.rated.v0"}']
+ITEMS = [
+    Cosigned(LOG, 2, b"r" * 32, "— witness AAAAAA==\n"),
+    Introduction(["certificate"]),
+    Enclosure(["410221100201"], LOG, 1, ENTRIES[0], [b"p" * 32], NOTE, [Beside(1, 0, b"sealed")]),
+    AskRange(LOG, 3),
+    Refused(LOG, 3, "fork"),
+    Held(b"n" * 16, LOG, 2, NOTE),
+]
 SHAPES = {
     "frame": Frame(LOG, 3, NOTE, ENTRIES, [Beside(3, 0, b"sealed")]),
     "letter": Letter("410221100201", "410221100000", b"body", b"s" * 64),
-    "acknowledge": Acknowledge(7),
+    "acknowledge": Acknowledge(7, 1),
     "ask_down": AskDown(8),
     "ask_held": AskHeld(b"n" * 16),
-    "down": Down(
-        9,
-        8,
-        [
-            Cosigned(LOG, 2, b"r" * 32, "— witness AAAAAA==\n"),
-            Introduction(["certificate"]),
-            Enclosure(["410221100201"], LOG, 1, ENTRIES[0], [b"p" * 32], NOTE, [Beside(1, 0, b"sealed")]),
-            AskRange(LOG, 3),
-            Refused(LOG, 3, "fork"),
-            Held(b"n" * 16, LOG, 2, NOTE),
-        ],
-    ),
+    "down": Down(9, 8, encode_items(ITEMS)),
 }
 
 
@@ -67,7 +66,7 @@ def test_every_shape_is_read_back_as_it_was_written() -> None:
         assert decode_record(encode(SHAPES[name])) == SHAPES[name]
     for name in ("acknowledge", "ask_down", "ask_held"):
         assert decode_up(encode(SHAPES[name])) == SHAPES[name]
-    assert decode_down(encode(SHAPES["down"])) == SHAPES["down"]
+    assert [decode_item(item) for item in decode_down(encode(SHAPES["down"])).items] == ITEMS
 
 
 def test_what_a_parent_says_is_nothing_a_child_can_say() -> None:
@@ -112,7 +111,7 @@ def test_the_largest_event_with_the_largest_sealed_text_fits_one_record_upward_a
     beside = [Beside(0, 0, text)]
     assert len(encode(Frame("l" * 200, 0, note, [body], beside))) <= MAX_RECORD_BYTES
     enclosure = Enclosure(["410221100201"] * 64, "l" * 200, 0, body, [b"h" * 32] * 63, note, beside)
-    letter = encode(Down(1, 0, [Introduction(["c" * 2_000] * 8), enclosure]))
+    letter = encode(Down(1, 0, encode_items([Introduction(["c" * 2_000] * 8), enclosure])))
     assert len(encode(Letter("410221100201", "410221100000", letter, b"s" * 64))) <= MAX_RECORD_BYTES
 
 
