@@ -125,12 +125,13 @@ def _who_met_the_petitioner(standing: Standing, event: AnyEvent) -> bool:
 
 
 def _to_whom_it_was_given(standing: Standing, event: LegOpened) -> bool:
-    """A leg that was named: its unit, once. The first one: the registering node. No other leg is opened."""
+    """A leg that was named: its unit or the first office there, once. The first leg: the registering node. No other."""
     if event.stream != event.leg or event.node != node_of(event.unit):
         return False
     named = standing.legs.get(event.leg)
     if named is not None:
-        return named.unit == event.unit and not named.is_opened
+        is_theirs = event.unit in {named.unit, f"{named.node}.office"}
+        return is_theirs and not named.is_opened
     return (
         not standing.legs
         and not standing.is_taken(event.leg)
@@ -295,7 +296,7 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
             return change(standing, registrar=event.node)
         case LegOpened():
             named = standing.legs.get(event.leg) or Hold(unit=event.unit, from_leg=event.from_leg)
-            return _with_leg(standing, event.leg, change(named, is_opened=True))
+            return _with_leg(standing, event.leg, change(named, unit=event.unit, is_opened=True))
         case HandedOver():
             left = standing.legs.get(event.leg)
             if left is not None:

@@ -10,19 +10,23 @@ from domain.calendar import Calendar
 from domain.case import CaseFile
 from domain.commands import Command
 from domain.divisions import Division, Topology
-from domain.events import Actor, CaseId, Cause, EventId, Role, Sealed, StreamId
+from domain.events import Actor, CaseId, Cause, EventId, Role, Sealed, StreamId, Unit
 from domain.parts import node_of
-from domain.refusals import BeforeItsCause, InFuture, RoleNotAllowed, UnitNotHere
+from domain.refusals import BeforeItsCause, InFuture, RoleNotAllowed, UnitNotHere, UnitUnknown
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts, on which node, when (UTC microseconds), by which tree of superiors and which calendar."""
+    """Who acts, on which node, when (UTC microseconds), by which tree of superiors and which calendar.
+
+    is_unit: whether it is known here that there is such a unit; the first office of a known node always is.
+    """
 
     now_us: int
     node: Division
     actor: Actor
     topology: Topology
     calendar: Calendar
+    is_unit: Callable[[Unit], bool] = lambda _: True
 
     def require(self, *roles: Role) -> None:
         """Raises RoleNotAllowed unless the actor has one of `roles`, UnitNotHere if the unit is another node's."""
@@ -30,6 +34,11 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
             raise RoleNotAllowed(role=self.actor.role, roles=roles)
         if node_of(self.actor.unit) != self.node:
             raise UnitNotHere(unit=self.actor.unit, node=self.node)
+
+    def require_unit(self, unit: Unit, field: str) -> None:
+        """Raises UnitUnknown, about the field, for what is no unit known here."""
+        if not self.is_unit(unit):
+            raise UnitUnknown(unit=unit, office=f"{node_of(unit)}.office", field=field)
 
 
 class Context(Situation, frozen=True, kw_only=True):

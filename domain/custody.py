@@ -74,7 +74,10 @@ def hand_over(file: CaseFile, command: HandOver, context: Context) -> list[AnyEv
 
 
 def open_leg(file: CaseFile, command: OpenLeg, context: Context) -> list[AnyEvent]:
-    """The receiving node opens the leg that a directive named; nothing where it did, or where it came too late."""
+    """The receiving node opens the leg that a directive named; nothing where it did, or where it came too late.
+
+    Where there is no such unit on this node, its first office has the matter: somebody must.
+    """
     context.require("system")
     leg = next((leg for leg in file.legs.values() if leg.named_by == command.directive), None)
     if leg is None:
@@ -89,7 +92,7 @@ def open_leg(file: CaseFile, command: OpenLeg, context: Context) -> list[AnyEven
         LegOpened(
             **envelope,
             leg=leg.id,
-            unit=leg.unit,
+            unit=leg.unit if context.is_unit(leg.unit) else f"{context.node}.office",
             mode=leg.mode,
             from_leg=leg.from_leg,
             sender=leg.sender,
@@ -120,6 +123,7 @@ def take_over(file: CaseFile, command: TakeOver, context: Context) -> list[AnyEv
     leg = may_take_over(file, command.leg, context)
     if node_of(command.unit) != context.node:
         raise UnitNotHere(unit=command.unit, node=context.node)
+    context.require_unit(command.unit, "unit")
     if context.last_known is None:
         raise ValueError("a take-over names the holder's log and its last cosigned size")
     envelope = Pen(file, command, context).main(cause=(leg.opened or leg.named_by,), law=articles.DISPUTE)
@@ -180,6 +184,7 @@ def _check_receiver(leg: Leg, command: HandOver, here: Situation) -> None:
     is_above = here.topology.is_below(here.node, to) if to != here.node else False
     if to != here.node and not is_above and not here.topology.is_below(to, here.node):
         raise HandOverLateral(to=command.to)
+    here.require_unit(command.to, "to")
     if is_above and command.mode == "assign_with_report":
         raise AssignUpward
 

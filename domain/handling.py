@@ -138,6 +138,9 @@ def issue_opinion(file: CaseFile, command: IssueOpinion, context: Context) -> li
     """信访处理意见书. What was accepted together is answered together; what has its own clock may have its own."""
     leg, open_claims = may_issue_opinion(file, command.leg, context)
     _check_answers(file, command.answers, open_claims, shanghai_date(context.now_us))
+    for index, answer in enumerate(command.answers):
+        if answer.performer is not None:
+            context.require_unit(answer.performer, f"answers[{index}].performer")
     cause = dict.fromkeys(file.claims[answer.claim].accepted for answer in command.answers)
     envelope = Pen(file, command, context).main(leg.id, cause=cause, law=articles.OPINION)
     answers = tuple(

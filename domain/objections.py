@@ -161,6 +161,8 @@ def _holder(command: RuleObjection, objector: Unit, sender: Unit, by: str, here:
         lawful = wanted != objector and here.node in here.topology.path_up(node_of(wanted))
     if not lawful:
         raise RulingHolderWrong
+    if wanted not in {objector, sender}:
+        here.require_unit(wanted, "holder")
     return wanted
 
 

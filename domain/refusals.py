@@ -60,6 +60,16 @@ class UnitNotHere(Refusal):
     )
 
 
+class UnitUnknown(Refusal):
+    """No such unit is known here. Correct it, or name the office of its division, which every node has."""
+
+    code = "unit_unknown"
+    says = (
+        "本节点不知道单位{unit}，请核对；该级确有此单位的，请填{office}",
+        "no unit {unit} is known here; correct it, or name {office} if there is such a unit there",
+    )
+
+
 class InFuture(Refusal):
     """Something is said to have happened after now. Correct the time."""
 

@@ -17,7 +17,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from domain.divisions import Division
-from domain.events import Actor, Unit
+from domain.events import Actor, Unit, UnitOpened, decode
 from gateway.refusals import InputInvalid, NotFound, NotSignedIn, Refusal, TooManyAttempts, WrongPassword
 from sync.ledger.connections import connect
 from sync.ledger.migrations import migrate
@@ -350,10 +350,18 @@ class Accounts:
             self._hashing.release()
 
     def _check_unit(self, unit: Unit) -> None:
-        if not unit.startswith(f"{self._division}."):
+        if unit != f"{self._division}.office" and not self._was_opened(unit):
             raise InputInvalid(
-                "账户所属单位应为本节点的单位，请重新选择", "an account belongs to a unit of this node", field="unit"
+                "账户所属单位应为本节点已设立的单位，请重新选择，或先设立该单位",
+                "an account belongs to a unit of this node; choose one, or open that unit first",
+                field="unit",
             )
+
+    def _was_opened(self, unit: Unit) -> bool:
+        with self._pool.connection() as conn:
+            rows = conn.execute("select body from ledger where via = 0 and log_id = 1 and topic = 'unit.opened.v0'")
+            events = [decode(bytes(body)) for (body,) in rows]
+        return any(isinstance(event, UnitOpened) and event.unit == unit for event in events)
 
     def _keep_an_operator(self, conn: psycopg.Connection, account: UUID, stays: bool) -> None:
         operators = {

@@ -114,6 +114,8 @@ class City:
     history: list[AnyEvent] = field(default_factory=list)
     cut: set[Division] = field(default_factory=set)
     numbers: int = 0
+    ghosts: set[Unit] = field(default_factory=set)
+    """Units that somebody names and that are not."""
 
     @classmethod
     def of(cls, *divisions: Division, day: date = MONDAY) -> "City":
@@ -249,6 +251,7 @@ class Somebody:
             actor=self.actor,
             topology=self.city.topology,
             calendar=self.city.calendar,
+            is_unit=lambda unit: unit not in self.city.ghosts,
         )
 
     def decides(self, command: AnyCommand, **changes: Any) -> list[AnyEvent]:

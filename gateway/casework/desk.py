@@ -177,6 +177,7 @@ class Desk:
             actor=actor,
             topology=self._around.topology(),
             calendar=self._around.calendar(),
+            is_unit=self._around.is_unit,
         )
 
     def _in_hand(self, command: AnyCommand) -> CaseInHand | None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from domain.calendar import Calendar, Notice, seed_calendar
 from domain.divisions import Division, Topology
 from domain.errors import DomainError
-from domain.events import AnyEvent, HolidaysNoticed, Unit, decode
+from domain.events import AnyEvent, HolidaysNoticed, NotCanonical, Unit, UnitOpened, decode, read
+from domain.parts import node_of
 from sync.ledger.reader import Reader
 from sync.sealed.sealing import Recipient
 from sync.trust.certificates import Directory
@@ -40,6 +41,9 @@ class Surroundings:
         self._calendar: Calendar | None = None
         self._of_calendar = threading.Lock()
         self._origins: dict[int, str] = {}
+        self._opened: set[Unit] = set()
+        self._opened_pos = 0
+        self._of_opened = threading.Lock()
         self.directory = directory
 
     def topology(self) -> Topology:
@@ -105,6 +109,24 @@ class Surroundings:
         below = sorted(code for code in tree.parents if self._here in tree.path_up(code)[1:])
         return [(f"{code}.{OFFICE}", self.name_of(code)) for code in (*reversed(line), *below)]
 
+    def is_unit(self, unit: Unit) -> bool:
+        """Whether it is known here that there is this unit: the first office of a node that is, or one that was opened.
+
+        What another node opens is learned from below only; elsewhere its first office always is right.
+        """
+        node = node_of(unit)
+        if unit == f"{node}.{OFFICE}":
+            return node == self._here or self.is_known(node)
+        with self._of_opened:
+            if unit not in self._opened:
+                rows = self._reader.fetch(
+                    "select pos, body from ledger where topic = 'unit.opened.v0' and pos > %b order by pos",
+                    (self._opened_pos,),
+                )
+                self._opened.update(opened for _, body in rows if (opened := _opened(body)) is not None)
+                self._opened_pos = max((pos for pos, _ in rows), default=self._opened_pos)
+            return unit in self._opened
+
     def offices(self) -> list[tuple[Unit, str]]:
         """The first office of every node that is known, wherever it stands, named with its superiors below the root."""
         tree = self.topology()
@@ -114,6 +136,14 @@ class Surroundings:
     def _full_name(self, tree: Topology, code: Division) -> str:
         line = [step for step in tree.path_up(code) if step in tree.parents] or [code]
         return " · ".join(self.name_of(step) for step in reversed(line))
+
+
+def _opened(body: bytes) -> Unit | None:
+    try:
+        event = read(bytes(body))
+    except NotCanonical:
+        return None
+    return event.unit if isinstance(event, UnitOpened) and node_of(event.unit) == event.node else None
 
 
 def _with_notice(calendar: Calendar, event: AnyEvent) -> Calendar:

@@ -17,7 +17,7 @@ class NewUnit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """An office to open. short: what stands after the dot in its code. Opening it again gives it another name."""
 
     short: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,24}$")]
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"\S")]
 
 
 def open_unit(node: Node, new: NewUnit, actor: Actor, key: UUID) -> int:

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from domain.commands import HandOver, OpenLeg, TakeOver
+from domain.case import has_effect
+from domain.commands import AnswerClaim, HandOver, IssueOpinion, OpenLeg, TakeOver
 from domain.events import DirectiveAnswered, HandedOver, LegEnded, LegOpened
 from domain.refusals import (
     AssignUpward,
@@ -19,6 +21,7 @@ from domain.refusals import (
     ReportOwed,
     RoleNotAllowed,
     UnitNotHere,
+    UnitUnknown,
 )
 from tests.given import (
     CITY,
@@ -209,3 +212,56 @@ def test_of_two_take_overs_that_crossed_the_upper_one_holds_on_every_node(order:
     city.cut = set()
     city.syncs()
     assert {city.holder(case, node) for node in (CITY, QI, GAOYANG, LIUZHUANG)} == {office(CITY)}
+
+
+def test_a_unit_that_is_not_known_is_given_nothing() -> None:
+    city = City.of()
+    ghost = office(GAOYANG, "nosuch")
+    city.ghosts |= {ghost, office(QI, "nosuch")}
+    county, town = city.at(office(QI), "leader"), city.at(office(GAOYANG))
+    case = city.at(office(QI), "clerk").registers()
+    error = refused(UnitUnknown, lambda: county.hands_over(case, ghost))
+    assert (error.field, office(GAOYANG) in error.zh) == ("to", True)
+    county.hands_over(case, office(GAOYANG))
+    city.syncs()
+    leg = city.leg(case, QI)
+    taken = TakeOver(case=case, leg=leg, unit=office(QI, "nosuch"), reason="x")
+    assert refused(UnitUnknown, lambda: county.does(taken)).field == "unit"
+    town.accepts(case)
+    claim = city.file(case, GAOYANG).living_claims[0].id
+    answer = AnswerClaim(
+        claim=claim, outcome="support", law="x", text="x", performer=ghost, perform_by=MONDAY + timedelta(days=9)
+    )
+    opinion = IssueOpinion(case=case, leg=leg, facts="x", answers=(answer,))
+    assert refused(UnitUnknown, lambda: town.does(opinion)).field == "answers[0].performer"
+
+
+def test_a_matter_given_to_a_unit_that_is_not_goes_to_the_first_office_there_which_handles_it() -> None:
+    city = City.of()
+    ghost = office(GAOYANG, "nosuch")
+    case = city.at(office(QI), "clerk").registers()
+    city.at(office(QI)).hands_over(case, ghost)
+    city.ghosts |= {ghost}
+    city.syncs()
+    assert {city.holder(case, node) for node in (CITY, QI, GAOYANG)} == {office(GAOYANG)}
+    assert city.at(office(GAOYANG)).accepts(case)
+    city.syncs()
+    city.at(office(QI), "leader").takes_over(case)
+    city.syncs()
+    assert {city.holder(case, node) for node in (CITY, QI, GAOYANG)} == {office(QI)}
+
+
+def test_a_leg_is_opened_for_the_unit_that_it_was_given_to_or_the_first_office_and_for_no_other() -> None:
+    city = City.of()
+    case = city.at(office(QI), "clerk").registers()
+    city.at(office(QI)).hands_over(case, office(GAOYANG, "water"))
+    given = city.file(case, QI).pending_leg
+    assert given is not None
+    assert given.named_by is not None
+    city.cut |= {QI, GAOYANG}
+    city.nodes[GAOYANG].files[case] = city.file(case, QI)
+    system = city.at(office(GAOYANG), "system")
+    (opened,) = system.decides(OpenLeg(case=case, directive=given.named_by))
+    assert isinstance(opened, LegOpened)
+    for unit, is_theirs in ((opened.unit, True), (office(GAOYANG), True), (office(GAOYANG, "land"), False)):
+        assert has_effect(city.file(case, QI), msgspec.structs.replace(opened, unit=unit)) is is_theirs

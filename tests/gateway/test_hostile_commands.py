@@ -238,3 +238,25 @@ def test_23_an_office_that_does_not_exist(lone: Office, unit: str) -> None:
         ):
             assert answer.status_code in {404, 422}, answer.text
             refused(answer, answer.status_code, answer.json()["code"])
+
+
+def test_23_a_unit_that_nobody_has_opened(lone: Office) -> None:
+    handed = {"command": "hand_over", "to": f"{COUNTY}.nosuch", "mode": "transfer", "reason": "x"} | filed(lone)
+    operator = api(lone, "operator").http
+    account = {"login": "ghost", "name": "a", "password": PASSWORD, "role": "clerk", "unit": f"{COUNTY}.ghost"}
+    with nothing_happens(lone):
+        refused(api(lone, "handler").give(handed), 422, "unit_unknown", "to")
+        refused(operator.post("/api/admin/accounts", json=account), 422, "input_invalid", "unit")
+        blank = operator.post("/api/admin/units", json={"short": "ghost", "name": " "}, headers=fresh_key())
+        refused(blank, 422, "input_invalid", "name")
+
+
+def test_23_a_unit_that_was_opened_just_now_is_known(lone: Office) -> None:
+    operator, short = api(lone, "operator").http, f"u{uuid4().hex[:8]}"
+    unit = f"{COUNTY}.{short}"
+    opened = operator.post("/api/admin/units", json={"short": short, "name": "接访科"}, headers=fresh_key())
+    assert opened.status_code < 300, opened.text
+    account = {"login": short, "name": "a", "password": PASSWORD, "role": "clerk", "unit": unit}
+    assert operator.post("/api/admin/accounts", json=account).status_code == 201
+    handed = {"command": "hand_over", "to": unit, "mode": "transfer", "reason": "x"} | filed(lone)
+    assert api(lone, "handler").give(handed).status_code == 201

@@ -37,6 +37,16 @@ def test_a_handed_over_case_stays_with_its_sender_until_the_receiver_opens_it(
     assert holders(conn, story) == [(OFFICE, False), (WATER, True)]
 
 
+def test_a_case_given_to_a_unit_that_is_not_is_held_by_the_first_office_there(
+    follow: Follow, conn: psycopg.Connection
+) -> None:
+    first = f"{COUNTY}.office"
+    story = Story("a").registered().handed_over(1, OFFICE, f"{COUNTY}.nosuch").opened(2, first, mode="transfer")
+    follow(story.accepted(2, first))
+    assert status(conn, story) == ("accepted", first)
+    assert holders(conn, story) == [(OFFICE, False), (first, True)]
+
+
 def test_what_an_old_holder_still_writes_moves_nothing(follow: Follow, conn: psycopg.Connection) -> None:
     story = Story("a").registered().handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
     follow(story.closed(1, OFFICE))
