@@ -216,7 +216,13 @@ class Node:
         self.desk = Desk(self.here, self.journal, self.files, self.reader, sealer, numbers, around)
         self.readings = Readings(self.desk, self.journal, self.files, custody)
         self.receipts = Receipts(
-            self.config.origin, self._keys.intake, self.files, self.readings, self.links.proof, connect
+            self.config.origin,
+            self._keys.intake,
+            self.files,
+            self.readings,
+            self.links.proof,
+            self._keys.commands,
+            connect,
         )
         self.denunciations = Denunciations(
             self.here,

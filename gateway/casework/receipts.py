@@ -1,8 +1,10 @@
 """What the citizen is given: a signed promise at filing, and once the parent has cosigned, the proof."""
 
+import hmac
+import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -14,9 +16,12 @@ from sync.proofs.merkle import leaf_hash
 from sync.proofs.note import Signer, parse_note
 from sync.proofs.receipt import promise, promise_receipt, proof_receipt
 from sync.proofs.tree import Proof
+from sync.trust.keys import CommandSecret
 
 PROMISE_US = 24 * 3_600_000_000
 """By when a filing must stand in the log under a cosigned head."""
+
+_MISTAKEN: Final = str.maketrans("018", "OIB")
 
 
 class ReceiptUnknown(DomainError):
@@ -32,6 +37,19 @@ class ReceiptUnknown(DomainError):
         )
 
 
+class RatingCodeWrong(DomainError):
+    """This is not the rating code on the receipt. Type that one, or show the whole receipt file."""
+
+    code = "rating_code_wrong"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "评价码不正确，请核对回执上的10位评价码，或改用完整的回执文件",
+            "this is not the rating code of ten characters on the receipt; check it, or use the whole receipt file",
+            field="rating_code",
+        )
+
+
 class Receipts:
     """Receipts of what was filed on this node."""
 
@@ -42,6 +60,7 @@ class Receipts:
         files: CaseFiles,
         readings: Readings,
         proof: Callable[[int], Proof | None],
+        secret: CommandSecret,
         connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     ) -> None:
         """proof: of an own leaf by its index, once its parent has cosigned. connect: to the node's database."""
@@ -50,6 +69,7 @@ class Receipts:
         self._files = files
         self._readings = readings
         self._proof = proof
+        self._secret = secret
         self._connect = connect
 
     def of(self, case: CaseId) -> "Receipt":
@@ -67,10 +87,21 @@ class Receipts:
         if proof is not None:
             note = parse_note(proof.checkpoint.encode())
             data = proof_receipt(body, proof.index, proof.path, note, openings)
-            return Receipt(registered, leaf_hash(body), data, is_proof=True)
+            return Receipt(registered, leaf_hash(body), data, self.rating_code(case), is_proof=True)
         made_us = registered.recorded_us
         note = promise(self._intake, self._origin, body, made_us, made_us + PROMISE_US)
-        return Receipt(registered, leaf_hash(body), promise_receipt(note, body, openings), is_proof=False)
+        data = promise_receipt(note, body, openings)
+        return Receipt(registered, leaf_hash(body), data, self.rating_code(case), is_proof=False)
+
+    def rating_code(self, case: CaseId) -> str:
+        """What is printed on the case's receipt for rating: the leaf hash is known to the offices that are rated."""
+        return self._secret.rating_code(case)
+
+    def check_rating_code(self, case: CaseId, given: str) -> None:
+        """RatingCodeWrong unless `given` is the case's, however it was typed."""
+        plain = "".join(unicodedata.normalize("NFKC", given).upper().replace("-", " ").split()).translate(_MISTAKEN)
+        if not hmac.compare_digest(plain.encode(), self.rating_code(case).encode()):
+            raise RatingCodeWrong
 
     def find(self, leaf: bytes) -> CaseId:
         """The case whose registration has this leaf hash. Raises ReceiptUnknown."""
@@ -84,11 +115,15 @@ class Receipts:
 
 
 class Receipt(NamedTuple):
-    """One receipt. leaf: the registration's leaf hash, which is all that its QR carries besides a locator."""
+    """One receipt. leaf: the registration's leaf hash, which is all that its QR carries besides a locator.
+
+    rating_code: printed beside it and told to nobody else.
+    """
 
     registered: Registered
     leaf: bytes
     data: bytes
+    rating_code: str
     is_proof: bool
 
     @property

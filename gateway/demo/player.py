@@ -148,6 +148,7 @@ def _code(response: httpx2.Response) -> str:
 class _Answer(msgspec.Struct):
     case: CaseId | None = None
     events: tuple[AnyEvent, ...] = ()
+    rating_code: str | None = None
 
 
 _answers = msgspec.json.Decoder(_Answer)
@@ -155,7 +156,7 @@ _answers = msgspec.json.Decoder(_Answer)
 
 def _recorded(answer: bytes) -> Recorded:
     found = _answers.decode(answer)
-    return Recorded(found.case, found.events)
+    return Recorded(found.case, found.events, found.rating_code)
 
 
 class _Thread(NamedTuple):

@@ -150,8 +150,9 @@ class Telling:
         return Act(self.at(days), node, "handler", IssueOpinion(case=case, leg=leg, facts=facts, answers=answers))
 
     def rate(self, days: float, node: Division, filed: Recorded, judged_office: Rating, judged_unit: Rating) -> Act:
-        """The petitioner rates with the code on the receipt."""
-        return Act(self.at(days), node, "citizen", RateByReceipt(filed.receipt_code, judged_office, judged_unit))
+        """The petitioner rates with what stands on the receipt."""
+        rating = RateByReceipt(filed.receipt_code, filed.rating_code or "", judged_office, judged_unit)
+        return Act(self.at(days), node, "citizen", rating)
 
     def order(self, days: float, case: CaseId, leg: LegId, trigger: OrderTrigger, by: float, demand: str) -> Act:
         """The county supervises."""

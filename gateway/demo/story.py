@@ -38,9 +38,10 @@ class MixedLetter(NamedTuple):
 
 
 class RateByReceipt(NamedTuple):
-    """The petitioner's judgement, given with nothing but the code on the receipt."""
+    """The petitioner's judgement, given with nothing but the two codes on the receipt."""
 
     code: str
+    rating_code: str
     office: Rating
     unit: Rating
 
@@ -55,10 +56,11 @@ class Act(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What the node answered to an act."""
+    """What the node answered to an act. rating_code: of what was registered, as it stands on the receipt."""
 
     case: CaseId | None
     events: tuple[AnyEvent, ...]
+    rating_code: str | None = None
 
     @property
     def of_case(self) -> CaseId:
@@ -69,7 +71,7 @@ class Recorded(NamedTuple):
 
     @property
     def receipt_code(self) -> str:
-        """What stands on the receipt of the registration among the events."""
+        """The code that stands on the receipt of the registration among the events."""
         return leaf_hash(encode(self.the(Registered))).hex()
 
     def the(self, kind: type[E_]) -> E_:

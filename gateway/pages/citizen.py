@@ -20,7 +20,7 @@ from gateway.pages.render import page
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.following import code_of_leaf, leaf_of_code
 from gateway.refusals import InputInvalid
-from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case, seal_apart
+from gateway.web.receiving import act_for_petitioner, check_file, leaf_of_whole_file, registered_case, seal_apart
 from gateway.web.strict import convert
 from gateway.web.visits import visitor_or_none
 
@@ -80,6 +80,7 @@ def receipt_page(request: Request, case: CaseId, back: str | None, item: UUID | 
         "receipt.html",
         number=receipt.registered.number,
         code=code,
+        rating_code=receipt.rating_code,
         qr=_qr(node, receipt),
         data=base64.b64encode(receipt.data).decode(),
         proven=receipt.is_proof,
@@ -93,7 +94,7 @@ def receipt_page(request: Request, case: CaseId, back: str | None, item: UUID | 
 def download(request: Request, form: SentForm) -> Response:
     """The receipt file as it stands now, for whoever holds an earlier one."""
     node: Node = request.app.state.node
-    leaf = leaf_of_file(node, _sent_file(form), whole=True)
+    leaf = leaf_of_whole_file(node, _sent_file(form))
     receipt = node.receipts.of(node.receipts.find(leaf))
     headers = {"content-disposition": f'attachment; filename="huiyin-{receipt.leaf.hex()[:16]}.receipt"'}
     return Response(receipt.data, media_type="text/plain; charset=utf-8", headers=headers)
@@ -109,7 +110,8 @@ def follow_form(request: Request) -> Response:
 def follow(request: Request, form: SentForm) -> Response:
     """The milestones of the case that the receipt is of."""
     try:
-        return _followed(request, _leaf(request.app.state.node, form), Problems())
+        leaf, rating_code = _held(request.app.state.node, form)
+        return _followed(request, leaf, Problems(), rating_code)
     except DomainError as refusal:
         return page(request, "follow.html", status=422, problems=Problems(refusal), code=form.get("code")[:200])
 
@@ -119,13 +121,15 @@ def rate(request: Request, form: SentForm) -> Response:
     """The petitioner's judgement of office and unit apart."""
     node: Node = request.app.state.node
     leaf = leaf_of_code(form.get("code"))
-    reading = CaseReading.for_petitioner(node, leaf)
+    reading, proven = CaseReading.for_petitioner(node, leaf), ""
     try:
+        node.receipts.check_rating_code(reading.file.case, form.get("rating_code"))
+        proven = form.get("rating_code")
         values = {name: form.get(name) for name in ("office", "unit", "comment")}
         command = convert(values | {"case": str(reading.file.case)}, Rate, strict=False)
         act_for_petitioner(node, command, key_of(form))
     except DomainError as refusal:
-        return _followed(request, leaf, Problems(refusal))
+        return _followed(request, leaf, Problems(refusal), proven)
     return _followed(request, leaf, Problems(), rated=True)
 
 
@@ -171,7 +175,10 @@ def _fixed(form: Form, node: Node) -> dict[str, str | None]:
     }
 
 
-def _followed(request: Request, leaf: bytes, problems: Problems, *, rated: bool = False) -> Response:
+def _followed(
+    request: Request, leaf: bytes, problems: Problems, rating_code: str = "", *, rated: bool = False
+) -> Response:
+    """rating_code: of whoever has shown it or the whole receipt file already, who need not type it."""
     reading = CaseReading.for_petitioner(request.app.state.node, leaf)
     return page(
         request,
@@ -179,18 +186,22 @@ def _followed(request: Request, leaf: bytes, problems: Problems, *, rated: bool 
         status=422 if problems else 200,
         followed=reading.followed(),
         code=code_of_leaf(leaf),
+        rating_code=rating_code,
         key=uuid4(),
         problems=problems,
         rated=rated,
     )
 
 
-def _leaf(node: Node, form: Form) -> bytes:
+def _held(node: Node, form: Form) -> tuple[bytes, str]:
+    """The leaf hash that the form is about, and the rating code where it is the whole receipt file that shows it."""
     if form.files.get("receipt"):
-        return leaf_of_file(node, form.files["receipt"])
+        report = check_file(node, form.files["receipt"])
+        is_whole = not report.unopened
+        return report.leaf_hash, node.receipts.rating_code(node.receipts.find(report.leaf_hash)) if is_whole else ""
     if not form.get("code"):
         raise InputInvalid("请上传回执文件或输入查询码", "upload the receipt or type its code", field="code")
-    return leaf_of_code(form.get("code"))
+    return leaf_of_code(form.get("code")), ""
 
 
 def _sent_file(form: Form) -> bytes:

@@ -88,7 +88,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """A command stands in the ledger; `secured` once the parent has cosigned it. pos: of its last event.
 
     repeated: it had been recorded before under the same Idempotency-Key, or nothing was left to do. item: of the
-    denunciation that a mixed letter had in it.
+    denunciation that a mixed letter had in it. rating_code: of what was registered, for the petitioner's receipt and
+    nobody else, told here alone.
     """
 
     state: Literal["recorded", "secured"]
@@ -97,6 +98,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[AnyEvent, ...]
     repeated: bool
     item: UUID | None = None
+    rating_code: str | None = None
 
 
 class WantedTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -232,6 +234,7 @@ def carry_out(request: Request, node: Node, account: Account, command: AnyComman
         case=done.case,
         events=done.events,
         repeated=done.repeated,
+        rating_code=node.receipts.rating_code(done.case) if isinstance(command, Register) and done.case else None,
     )
 
 

@@ -20,7 +20,7 @@ from gateway.reading.following import Followed, leaf_of_code
 from gateway.refusals import InputInvalid
 from gateway.web.api import CommandKey
 from gateway.web.model import REFUSALS, answer, body, gives, takes
-from gateway.web.receiving import act_for_petitioner, leaf_of_file, registered_case, seal_apart
+from gateway.web.receiving import act_for_petitioner, check_file, leaf_of_whole_file, registered_case, seal_apart
 from gateway.web.visits import check_origin
 
 router = APIRouter(prefix="/api", responses=REFUSALS)
@@ -45,6 +45,7 @@ class Petition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True):
     """A receipt. code: its leaf hash in hex, by which it is found again. receipt: the file, base64; keep it secret.
 
+    rating_code: with the code, it lets its holder rate; keep it secret too.
     proven: whether it is already the proof, or still the promise. item: of the denunciation that was sealed apart, told
     once, when it is filed.
     """
@@ -52,6 +53,7 @@ class ReceiptFile(msgspec.Struct, frozen=True, kw_only=True):
     number: str
     case: CaseId
     code: str
+    rating_code: str
     proven: bool
     receipt: str
     item: UUID | None = None
@@ -65,10 +67,14 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RatingByReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The petitioner's judgement of petition office and responsible unit, apart, once."""
+    """The petitioner's judgement of petition office and responsible unit, apart, once.
+
+    By the whole receipt file in base64, or by code and rating code: the code alone is known to the offices judged.
+    """
 
     receipt: Annotated[str, msgspec.Meta(max_length=700_000)] = ""
     code: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    rating_code: Annotated[str, msgspec.Meta(max_length=200)] = ""
     office: Rating
     unit: Rating
     comment: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
@@ -129,7 +135,8 @@ def file_petition(request: Request, key: CommandKey, given: Annotated[Petition, 
 def follow(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Response:
     """The milestones of the case that the receipt is of, who answers now, and until when."""
     node: Node = request.app.state.node
-    return answer(CaseReading.for_petitioner(node, _leaf(node, held.receipt, held.code)).followed())
+    leaf = leaf_of_code(held.code) if _is_code(held) else check_file(node, _file(held.receipt)).leaf_hash
+    return answer(CaseReading.for_petitioner(node, leaf).followed())
 
 
 @router.post(
@@ -139,7 +146,7 @@ def follow(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Resp
 def renew_receipt(request: Request, held: Annotated[Held, Depends(body(Held))]) -> Response:
     """The proof in exchange for the promise. Only for the whole file: a code alone opens nothing that was written."""
     node: Node = request.app.state.node
-    case = node.receipts.find(_leaf(node, held.receipt, "", whole=True))
+    case = node.receipts.find(leaf_of_whole_file(node, _file(held.receipt)))
     return answer(_receipt_file(case, node.receipts.of(case)))
 
 
@@ -153,8 +160,10 @@ def rate(
     """Rate the case that the receipt is of."""
     check_origin(request, required=False)
     node: Node = request.app.state.node
-    leaf = _leaf(node, given.receipt, given.code)
+    leaf = leaf_of_code(given.code) if _is_code(given) else leaf_of_whole_file(node, _file(given.receipt))
     case = node.receipts.find(leaf)
+    if _is_code(given):
+        node.receipts.check_rating_code(case, given.rating_code)
     command = Rate(case=case, office=given.office, unit=given.unit, comment=given.comment)
     act_for_petitioner(node, command, key)
     return answer(CaseReading.for_petitioner(node, leaf).followed())
@@ -179,15 +188,18 @@ def _receipt_file(case: CaseId, receipt: Receipt, item: UUID | None = None) -> R
         number=receipt.registered.number,
         case=case,
         code=receipt.leaf.hex(),
+        rating_code=receipt.rating_code,
         proven=receipt.is_proof,
         receipt=base64.b64encode(receipt.data).decode(),
         item=item,
     )
 
 
-def _leaf(node: Node, receipt: str, code: str, *, whole: bool = False) -> bytes:
-    if code and not receipt:
-        return leaf_of_code(code)
+def _is_code(held: Held | RatingByReceipt) -> bool:
+    return bool(held.code) and not held.receipt
+
+
+def _file(receipt: str) -> bytes:
     try:
         data = base64.b64decode(receipt, validate=True)
     except ValueError:
@@ -196,4 +208,4 @@ def _leaf(node: Node, receipt: str, code: str, *, whole: bool = False) -> bytes:
         raise InputInvalid(
             "请提供回执文件（base64）或查询码", "give the receipt file in base64, or its code", field="receipt"
         )
-    return leaf_of_file(node, data, whole=whole)
+    return data

@@ -10,7 +10,7 @@ from gateway.casework.desk import Recorded
 from gateway.node import Node
 from gateway.refusals import InputInvalid
 from sync.proofs.policy import PolicyInvalid
-from sync.proofs.receipt import ReceiptInvalid, verify_receipt
+from sync.proofs.receipt import ReceiptInvalid, ReceiptReport, verify_receipt
 
 
 def act_for_petitioner(node: Node, command: AnyCommand, key: UUID) -> Recorded:
@@ -39,18 +39,23 @@ def registered_case(events: Iterable[AnyEvent]) -> CaseId:
     return CaseId(next(event.id for event in events if isinstance(event, Registered)))
 
 
-def leaf_of_file(node: Node, data: bytes, *, whole: bool = False) -> bytes:
-    """The leaf hash that a receipt of this node is about, once everything in the file was checked. InputInvalid.
-
-    whole: refuse a file that keeps any text closed, because whoever was shown only a part must not get the rest.
-    """
+def check_file(node: Node, data: bytes) -> ReceiptReport:
+    """What a receipt file of this node shows. InputInvalid."""
     simulated = node.config.clock.kind == "shared"
     try:
-        report = verify_receipt(data, node.policy(), accept_simulated_clock=simulated)
+        return verify_receipt(data, node.policy(), accept_simulated_clock=simulated)
     except (ReceiptInvalid, PolicyInvalid) as error:
         zh, _, en = str(error).partition(" / ")
         raise InputInvalid(zh, en, field="receipt") from error
-    if whole and report.unopened:
+
+
+def leaf_of_whole_file(node: Node, data: bytes) -> bytes:
+    """The leaf hash that a receipt of this node is about. InputInvalid.
+
+    A file that keeps any text closed is refused: whoever was shown a part is not the one who holds it.
+    """
+    report = check_file(node, data)
+    if report.unopened:
         raise InputInvalid(
             "该回执略去了部分内容，请使用原始文件",
             "parts of this receipt were left out; use the original",

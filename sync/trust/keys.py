@@ -6,6 +6,7 @@ which data keys are wrapped: the highest number is advertised, the older ones st
 them); and `command.secret` (32 random bytes in hex, under which repeated commands are recognised).
 """
 
+import base64
 import hashlib
 import hmac
 import os
@@ -37,6 +38,7 @@ KINDS: Final[Mapping[SigningUse, int]] = MappingProxyType(
 COMMAND_FILE = "command.secret"
 MAX_KEY_FILE_BYTES = 4096
 SECRET_BYTES: Final = 32
+RATING_CODE_LENGTH: Final = 10
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -116,6 +118,15 @@ class CommandSecret:
     def digest(self, command_id: CommandId, content: bytes) -> bytes:
         """HMAC-SHA256 (RFC 2104) over the id and what was sent under it."""
         return hmac.digest(self._secret, command_id.bytes + content, hashlib.sha256)
+
+    def rating_code(self, case: UUID) -> str:
+        """RATING_CODE_LENGTH characters of base32 (RFC 4648), the same for a case for the life of the node.
+
+        Nothing that is recorded tells it: whoever knows it was given it with the receipt.
+        """
+        return base64.b32encode(hmac.digest(self._secret, b"rating\0" + case.bytes, hashlib.sha256))[
+            :RATING_CODE_LENGTH
+        ].decode()
 
 
 class NodeKeys(msgspec.Struct, frozen=True):

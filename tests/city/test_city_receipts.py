@@ -167,8 +167,9 @@ def test_the_citizen_follows_each_step_with_the_receipt_or_with_its_code_alone(l
     assert (stranger.status_code, stranger.json()["code"]) == (404, "receipt_unknown")
 
 
-def test_the_citizen_rates_once_with_the_code_and_the_city_learns_it(living: Living, filed: Filed) -> None:
-    rating = {"code": filed.answer["code"], "office": "satisfied", "unit": "dissatisfied", "comment": "等得太久"}
+def test_the_citizen_rates_once_with_the_codes_and_the_city_learns_it(living: Living, filed: Filed) -> None:
+    codes = {name: filed.answer[name] for name in ("code", "rating_code")}
+    rating = codes | {"office": "satisfied", "unit": "dissatisfied", "comment": "等得太久"}
     with living.visitor(WULIHE_VILLAGE) as http:
         rated = http.post("/api/public/rate", json=rating, headers={"Idempotency-Key": str(uuid4())})
         assert rated.status_code == 200, rated.text

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from datetime import date
 from uuid import uuid4
@@ -244,6 +246,40 @@ def test_a_citizen_files_follows_and_rates_by_receipt(village: Office) -> None:
         "/api/public/rate", json=rating | {"unit": "satisfied"}, headers={"Idempotency-Key": str(uuid4())}
     )
     assert (again.status_code, again.json()["code"]) == (422, "rated_already")
+
+
+def test_whoever_sees_the_leaf_hash_cannot_rate_in_the_petitioners_place(village: Office, clerk: Api) -> None:
+    http = village.client()
+    petition = {key: registration()[key] for key in ("title", "body", "claims")}
+    filed = http.post("/api/public/petitions", json=petition, headers={"Idempotency-Key": str(uuid4())}).json()
+    seen = clerk.get(f"/api/cases/{filed['case']}/events/{filed['case']}")
+    assert seen.json()["leaf_hash"] == filed["code"]
+    assert filed["rating_code"] not in seen.text
+    rating = {"code": seen.json()["leaf_hash"], "office": "satisfied", "unit": "satisfied"}
+    for guess in ({}, {"rating_code": ""}, {"rating_code": "A" * 10}, {"rating_code": filed["code"][:10]}):
+        refused = http.post("/api/public/rate", json=rating | guess, headers={"Idempotency-Key": str(uuid4())})
+        assert (refused.status_code, refused.json()["code"]) == (422, "rating_code_wrong")
+    whole = base64.b64decode(filed["receipt"])
+    head, _, rest = whole.partition(b"\n")
+    lines = [line for line in rest.split(b"\n") if not line.startswith(b"opening ")]
+    without_texts = b"\n".join(lines)
+    digest = base64.b64encode(hashlib.sha256(without_texts).digest())
+    part = base64.b64encode(head.partition(b" ")[0] + b" " + digest + b"\n" + without_texts).decode()
+    assert http.post("/api/public/follow", json={"receipt": part}).status_code == 200
+    by_part = rating | {"code": "", "receipt": part}
+    refused = http.post("/api/public/rate", json=by_part, headers={"Idempotency-Key": str(uuid4())})
+    assert (refused.status_code, refused.json()["field"]) == (422, "receipt")
+    by_codes = rating | {"rating_code": filed["rating_code"], "unit": "dissatisfied"}
+    rated = http.post("/api/public/rate", json=by_codes, headers={"Idempotency-Key": str(uuid4())})
+    assert (rated.status_code, rated.json()["may_rate"]) == (200, False)
+
+
+def test_a_registration_answers_the_clerk_with_the_rating_code_and_nothing_else_does(clerk: Api) -> None:
+    given = clerk.give(registration()).json()
+    assert re.fullmatch("[A-Z2-7]{10}", given["rating_code"])
+    case = given["case"]
+    for path in ("", "/timeline", "/steps", f"/events/{case}"):
+        assert given["rating_code"] not in clerk.get(f"/api/cases/{case}{path}").text
 
 
 def test_a_promise_is_exchanged_for_the_proof_and_a_code_alone_opens_nothing(village: Office) -> None:

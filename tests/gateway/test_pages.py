@@ -110,9 +110,28 @@ def test_a_petitioner_files_keeps_the_receipt_follows_and_rates(village: Office)
     followed = browser.post("/follow", {}, files={"receipt": ("kept.receipt", base64.b64decode(kept["data"]))})
     assert "登记" in followed.text
     assert "第22条" in followed.text
+    code = re.search(r"[0-9a-f]{8}( [0-9a-f]{8}){7}", receipt.text)
+    assert code is not None
+    assert form(browser.post("/follow", {"code": code[0]}), "/follow/rate").get("rating_code", "") == ""
     rating = form(followed, "/follow/rate") | {"office": "satisfied", "unit": "dissatisfied"}
     assert "评价已记录" in browser.post("/follow/rate", rating).text
     assert browser.post("/follow/rate", rating | {"key": str(uuid4()), "unit": "satisfied"}).status_code == 422
+
+
+def test_whoever_types_the_code_is_asked_for_the_rating_code_that_stands_on_the_receipt_alone(village: Office) -> None:
+    browser = citizen(village)
+    receipt = browser.post("/file", form(browser.get("/file"), "/file") | filling()).text
+    code, rating_code = re.search(r"[0-9a-f]{8}( [0-9a-f]{8}){7}", receipt), re.search(r">([A-Z2-7]{10})<", receipt)
+    assert code is not None
+    assert rating_code is not None
+    followed = browser.post("/follow", {"code": code[0]})
+    assert rating_code[1] not in followed.text
+    rating = form(followed, "/follow/rate") | {"office": "satisfied", "unit": "satisfied"}
+    guessed = browser.post("/follow/rate", rating | {"rating_code": "AAAAAAAAAA"})
+    assert guessed.status_code == 422
+    assert "评价码不正确" in guessed.text
+    typed = rating_code[1][:5].lower() + " " + rating_code[1][5:]
+    assert "评价已记录" in browser.post("/follow/rate", rating | {"rating_code": typed}).text
 
 
 def test_the_same_form_sent_twice_files_once(village: Office) -> None:
