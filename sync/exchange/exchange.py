@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
+import psycopg
+
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
 from sync.exchange.arrivals import look_again, receive_down
@@ -14,13 +16,13 @@ from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
 from sync.exchange.faults import Fault
-from sync.exchange.inbox import receive
+from sync.exchange.inbox import Received, receive
 from sync.exchange.introducing import introduce
 from sync.exchange.lanes import Lanes
-from sync.exchange.opening import Opened, OpenFrame, open_record
+from sync.exchange.opening import Opened, OpenFrame, open_record, readings
 from sync.exchange.outbox import Outbox
 from sync.exchange.postgres_links import certificate_statement
-from sync.exchange.pump import Bell
+from sync.exchange.pump import Bell, is_refusal
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, Up
@@ -210,7 +212,12 @@ class Exchange:
         )
 
         def stored() -> None:
-            received = storing.result()
+            try:
+                received = storing.result()
+            except psycopg.Error as error:
+                if not is_refusal(error):
+                    raise
+                received = self._take_apart(opened, delivered, children)
             self._known_origins = directory.origins()
             self._held_sizes |= received.sizes
             self.trust.publish(received.directory)
@@ -218,6 +225,33 @@ class Exchange:
             self.to_children.ring()
 
         return stored
+
+    def _take_apart(
+        self, opened: Sequence[Opened], delivered: Sequence[Delivered], children: Mapping[str, Division]
+    ) -> Received:
+        """The database refused a batch: take each record by itself, so that the one to blame holds up no other."""
+        received = Received(self.trust.directory, {})
+        for record, one in zip(opened, delivered, strict=True):
+            found = self._take_one(record, {children[one.lane]: one.offset}, received.directory)
+            received = Received(found.directory, received.sizes | found.sizes)
+        return received
+
+    def _take_one(self, record: Opened, offsets: Mapping[Division, int], directory: Directory) -> Received:
+        """As much of one record as the database takes. Raises what it says even to the fault alone."""
+        *tries, last = readings(record)
+        for reading in tries:
+            try:
+                return self._take_reading(reading, offsets, directory)
+            except psycopg.Error as error:
+                if not is_refusal(error):
+                    raise
+        return self._take_reading(last, offsets, directory)
+
+    def _take_reading(self, reading: Opened, offsets: Mapping[Division, int], directory: Directory) -> Received:
+        news, moment = directory.origins() - self._known_origins, self._moment()
+        return self._store.learning(
+            lambda tx: receive(tx, self.station, [reading], offsets, directory, news, self._asked, moment)
+        )
 
     # --- downward ---------------------------------------------------------------------------------------------------
 

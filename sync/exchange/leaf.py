@@ -56,12 +56,12 @@ def read_leaf(body: bytes, log: str, directory: Directory) -> Leaf:
     try:
         event = read(body)
     except NotCanonical as error:
-        return _unreadable(str(error))
+        return unreadable(str(error))
     if isinstance(event, Unknown):
         return _read_unknown(event, log)
     fault = _overreach(event, log, directory)
     if fault is not None:
-        return _unreadable(fault)
+        return unreadable(fault)
     causes = event.cause
     if causes:
         causes = tuple([cause for cause in causes if _names_a_leaf(cause)])
@@ -70,13 +70,14 @@ def read_leaf(body: bytes, log: str, directory: Directory) -> Leaf:
 
 def _read_unknown(event: Unknown, log: str) -> Leaf:
     if not _TAG.fullmatch(event.tag):  # any other text may be one that no column holds
-        return _unreadable("the tag is no event's name")
+        return unreadable("the tag is no event's name")
     if event.node not in {None, _author_of(log)}:
-        return _unreadable(_speaks_for(str(event.node), log))
+        return unreadable(_speaks_for(str(event.node), log))
     return Leaf(event.stream or _NIL, _fitting(event.version or 0), event.tag, event.case, (), None, None)
 
 
-def _unreadable(why: str) -> Leaf:
+def unreadable(why: str) -> Leaf:
+    """A leaf that is proven, a fault, and without effect."""
     return Leaf(_NIL, 0, UNREADABLE, None, (), None, why)
 
 

@@ -1,6 +1,6 @@
 """Opening what a child sent, before any state is looked at: shape, signatures, the author's place in the tree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domain.divisions import Division
 from sync.exchange.channel import Delivered
-from sync.exchange.leaf import Leaf, read_leaf
+from sync.exchange.leaf import Leaf, read_leaf, unreadable
 from sync.exchange.wire import Frame, Letter, Up, WireInvalid, decode_record, decode_up, signed_bytes
 from sync.proofs.merkle import leaf_hash
 from sync.proofs.note import NoteInvalid, Verifier, parse_checkpoint, parse_note, verify
@@ -100,6 +100,20 @@ def open_frame(
     hashes = [leaf_hash(entry) for entry in frame.entries]
     leaves = [read_leaf(entry, frame.log, directory) for entry in frame.entries]
     return OpenFrame(child, record, frame, head, hashes, leaves, trouble)
+
+
+def readings(record: Opened) -> Iterator[Opened]:
+    """What may be made of a record, for a database that refuses the reading before: as it is; with one leaf after the
+    other taken for no event; with all of them; and at last as a fault alone.
+    """
+    yield record
+    if isinstance(record, OpenFrame):
+        refused = unreadable("the database does not take what it says")
+        for at in range(len(record.leaves)):
+            yield msgspec.structs.replace(record, leaves=[*record.leaves[:at], refused, *record.leaves[at + 1 :]])
+        yield msgspec.structs.replace(record, leaves=[refused] * len(record.leaves))
+    body = b"" if isinstance(record, OpenLetter) else record.record
+    yield Spoiled(record.child, body, "not_stored", "the database does not take it")
 
 
 def open_letter(letter: Letter, sender: Division, here: Division, directory: Directory) -> bytes:

@@ -414,3 +414,20 @@ def test_what_a_child_has_not_read_is_dropped_a_month_after_its_certificate_ran_
         township.exchange.pump_down()
 
     assert township.query(kept, (VILLAGE,)) == [(0,)]
+
+
+def test_what_the_database_refuses_of_a_leaf_is_a_fault_of_that_leaf_and_the_rest_of_the_batch_flows(
+    nodes: Hierarchy,
+) -> None:
+    village, neighbour, township = nodes[VILLAGE], nodes[NEIGHBOUR], nodes[TOWNSHIP]
+    with psycopg.connect(township.dsn) as conn:
+        conn.execute("alter table ledger add constraint refusing check (topic = '?' or via = 0 or version <> 3)")
+    village.chat(5)
+    neighbour.chat(2)
+    nodes.settle()
+
+    assert township.log(village.origin) == village.log(village.origin)
+    assert village.secured() == village.size()
+    assert neighbour.secured() == neighbour.size()
+    (bad,) = village.query("select seq from ledger where log_id = 1 and version = 3 and topic <> 'node.opened.v0'")[0]
+    assert township.faults() == {"undecodable": f"{village.origin}#{bad}"}
