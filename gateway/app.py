@@ -24,7 +24,19 @@ from gateway.accounts import Accounts
 from gateway.hosting import logs
 from gateway.languages import chosen
 from gateway.node import Node
-from gateway.pages import administration, board, case, citizen, desk, events, health, papers, sealed, signing_in
+from gateway.pages import (
+    administration,
+    board,
+    case,
+    citizen,
+    desk,
+    events,
+    health,
+    papers,
+    resealing,
+    sealed,
+    signing_in,
+)
 from gateway.pages.render import refusal_page
 from gateway.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Refusal, status_by_code, status_of
 from gateway.web import admin_api, api, machine, public_api
@@ -88,7 +100,7 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
     app.include_router(machine.router)
     for part in (api, public_api, admin_api):
         app.include_router(part.router)
-    for page in (citizen, signing_in, desk, case, papers, events, board, sealed, health, administration):
+    for page in (citizen, signing_in, desk, case, papers, events, board, sealed, resealing, health, administration):
         app.include_router(page.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=str(files("gateway") / "static"), check_dir=False))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -102,7 +114,7 @@ def _shared_names() -> dict[str, str]:
     to be any visitor, to be reading one is to be any member of staff. With names of their own for ordinary filings,
     the number of cases taken from theirs would be the number of denunciations.
     """
-    groups = {"public": (citizen, public_api), "staff": (desk, case, papers, sealed)}
+    groups = {"public": (citizen, public_api), "staff": (desk, case, papers, sealed, resealing)}
     return {
         route.path: name
         for name, parts in groups.items()

@@ -12,7 +12,7 @@ from domain.clocks import DAY_US, shanghai_date
 from domain.errors import DomainError
 from domain.events import CaseId, ReadingPurpose
 from domain.steps import Step
-from gateway.accounts import Account
+from gateway.accounts import Account, AccountRole
 from gateway.casework.readings import WITHHELD, Opened
 from gateway.casework.remit import OVERSEERS
 from gateway.languages import chosen
@@ -38,6 +38,10 @@ router = APIRouter()
 
 _OF_ANOTHER: Final = frozenset({"role_not_allowed", "unit_not_here"})
 """Refusals that say only that a step is another person's: no news on a case page."""
+
+
+RESEALERS: Final[tuple[AccountRole, ...]] = ("clerk", "handler", "leader")
+"""Who says of a case that it is a denunciation: gateway/pages/resealing."""
 
 
 class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +136,7 @@ def _page(
         unit_name=reading.names.unit,
         fresh=uuid4,
         may_read=opened is None and bool(reading.with_text()),
+        may_reseal=bool(reading.with_text()) and account.role in RESEALERS,
         opened=opened is not None,
         problems=problems or Problems(),
         failed=failed,
