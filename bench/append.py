@@ -19,7 +19,7 @@ from bench.report import Line
 from gateway.hosting.postgres_server import PostgresServer
 from sync.ledger.append import Append, Learned, NewEvent
 from sync.ledger.migrations import migrate
-from sync.ledger.reader import FROM_BELOW
+from sync.ledger.rows import FROM_BELOW
 from sync.ledger.writer import Intake, Writer
 
 SECONDS: Final = float(os.environ.get("BENCH_SECONDS", "2"))

@@ -28,7 +28,8 @@ from projections.catalogue import PROJECTIONS
 from projections.rebuild import PAGE_EVENTS, build
 from projections.runner import BATCH_EVENTS, Runner
 from sync.ledger.migrations import migrate
-from sync.ledger.reader import Reader, Row
+from sync.ledger.reader import Reader
+from sync.ledger.rows import Row
 
 CASES: Final = int(os.environ.get("BENCH_CASES", "6000"))
 STOCK_EVENTS: Final = int(os.environ.get("BENCH_STOCK_EVENTS", "2400"))

@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Event as Signal
@@ -18,9 +19,11 @@ from bench.report import Line
 from domain.divisions import Division, tier_of
 from domain.events import Accepted, Actor, CaseId, ClaimId, EventId, LegId, StreamId, encode, tag_of
 from gateway.hosting.postgres_server import PostgresServer
+from gateway.hosting.trouble import passes
 from sync.exchange.channel_postgres import PostgresChannel
-from sync.exchange.exchange import Exchange, found
+from sync.exchange.exchange import Exchange, Trust
 from sync.exchange.pumping import Pumping
+from sync.exchange.starting import found
 from sync.exchange.station import Station
 from sync.exchange.store_postgres import PostgresStore
 from sync.ledger.append import Append, NewEvent
@@ -152,12 +155,12 @@ class _Running:
             found(tx, origin, place.certificates, pin)
         self.exchange = Exchange(
             Station(place.division, origin, signer, _witness(place.division)),
-            Directory(pin).adding_all(place.certificates),
-            self.writer,
+            Trust(Directory(pin).adding_all(place.certificates), threading.Lock()),
             self.store,
             None if place.is_root else self.channel,
             None if place.is_leaf else self.channel,
             _now_us,
+            time.monotonic,
         )
 
     def fill(self) -> None:
@@ -173,7 +176,7 @@ class _Running:
 
     def pumping(self) -> Pumping:
         """Its pumps, loud about any trouble."""
-        return Pumping(self.exchange, self.writer.tip, lambda *trouble: print("trouble:", *trouble, flush=True))
+        return Pumping(self.exchange, self.writer.tip, lambda *trouble: print("trouble:", *trouble, flush=True), passes)
 
     def close(self) -> None:
         """End it."""

@@ -53,9 +53,10 @@ from gateway.hosting.machine_clock import MachineClock
 from gateway.hosting.postgres_server import PostgresServer, PostgresServerError
 from gateway.hosting.status import NodeStatus
 from gateway.hosting.surroundings import OFFICE, Surroundings
+from gateway.hosting.trouble import TROUBLE
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
-from sync.exchange.pump import TROUBLE
+from sync.exchange.postgres_links import certificate_statement
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent
 from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
@@ -63,7 +64,7 @@ from sync.ledger.reader import Reader, Tip, register_log
 from sync.ledger.writer import Writer
 from sync.proofs.tree import OWN_LOG
 from sync.sealed.custody import Custody
-from sync.sealed.custody_postgres import PostgresCases, Statement
+from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import Enrolment, read_certificate
 from sync.trust.keys import NodeKeys, load_keys
 
@@ -352,8 +353,8 @@ class Node:
         """
         self.probation.require_over()
 
-        def record(text: str, beside: Statement) -> str:
-            certificate = read_certificate(text)
+        def record(text: str) -> str:
+            certificate, beside = read_certificate(text), certificate_statement(text)
             command_id = self.journal.of_node(f"enrol/{certificate.division}/{certificate.serial}")
             digest = self.journal.digest(command_id, request.encode())
             with self.journal.turn() as turn:

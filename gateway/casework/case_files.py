@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from domain.case import CaseFile, evolve
 from domain.events import AnyEvent, CaseId, EventId, NotCanonical, Unknown, read
-from sync.ledger.reader import OWN, Reader, Row
+from sync.ledger.reader import Reader
+from sync.ledger.rows import OWN, Row
 
 HELD_BYTES: Final = 32 << 20
 """Of events, as the ledger holds them: a hundred megabytes of memory, some thousand cases."""

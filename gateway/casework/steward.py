@@ -43,11 +43,12 @@ from gateway.casework.desk import Desk
 from gateway.casework.erasing import Erasing
 from gateway.casework.journal import Journal
 from gateway.hosting.clock_doubt import ClockInDoubt
+from gateway.hosting.trouble import TROUBLE
 from sync.exchange.faults import Fault
 from sync.exchange.leaf import UNREADABLE
-from sync.exchange.pump import TROUBLE
 from sync.ledger.append import BodyTooLarge, CommandReused, StaleVersion
-from sync.ledger.reader import Reader, Row
+from sync.ledger.reader import Reader
+from sync.ledger.rows import Row
 from sync.sealed.custody import Custody
 from sync.sealed.sealing import SealBroken
 from sync.trust.certificates import CertificateRefused, Enrolment

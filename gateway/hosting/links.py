@@ -1,5 +1,6 @@
 """A node's links: the exchange with its parent and its children, and with the outside witness where it is the root."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -9,13 +10,15 @@ import structlog
 from domain.events import Unknown, read
 from gateway.hosting.clock import HeldClock
 from gateway.hosting.config import ChannelEnd, NodeConfig
+from gateway.hosting.trouble import passes
 from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
 from sync.exchange.channel_postgres import PostgresChannel
-from sync.exchange.exchange import Exchange, Standing, believed, found
+from sync.exchange.exchange import Exchange, Standing, Trust
 from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
+from sync.exchange.starting import believed, found
 from sync.exchange.station import Station
 from sync.exchange.status import (
     ChildStatus,
@@ -30,7 +33,6 @@ from sync.exchange.status import (
 from sync.exchange.store_postgres import PostgresStore
 from sync.ledger.writer import Writer
 from sync.proofs.tree import Proof
-from sync.sealed.custody_postgres import Statement
 from sync.trust.certificates import Directory, Enrolment
 from sync.trust.keys import NodeKeys
 
@@ -59,7 +61,8 @@ class Links:
             own = found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
             directory = believed(tx, own, clock.now_us())
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
-        self.exchange = Exchange(station, directory, self._store, self._above, self._below, clock.now_us)
+        trust = Trust(directory, threading.Lock())
+        self.exchange = Exchange(station, trust, self._store, self._above, self._below, clock.now_us, time.monotonic)
         self._witness = WitnessClient(config.witness, self._store, clock.now_us) if config.witness else None
         self._tip = writer.tip
         self._pumping: Pumping | None = None
@@ -85,12 +88,12 @@ class Links:
 
         if self._witness is not None:
             witness = self._witness
-            self._pumps.append(Pump("witness", witness.ask, lambda: time.sleep(WITNESS_EVERY_S), tell))
+            self._pumps.append(Pump("witness", witness.ask, lambda: time.sleep(WITNESS_EVERY_S), tell, passes))
         if may_send:
-            self._pumping = Pumping(self.exchange, self._tip, tell)
+            self._pumping = Pumping(self.exchange, self._tip, tell, passes)
             self._pumping.start()
         elif self._above is not None:
-            arrivals = Pump("arrivals", lambda: self.exchange.pump_arrivals(ARRIVALS_S), lambda: None, tell)
+            arrivals = Pump("arrivals", lambda: self.exchange.pump_arrivals(ARRIVALS_S), lambda: None, tell, passes)
             self._pumps.append(arrivals)
         for pump in self._pumps:
             pump.start()
@@ -120,7 +123,7 @@ class Links:
         """Every certificate known here."""
         return self.exchange.trust.directory
 
-    def admit(self, request: str, validity_us: int, record: Callable[[str, Statement], str]) -> Enrolment:
+    def admit(self, request: str, validity_us: int, record: Callable[[str], str]) -> Enrolment:
         """Enrol a direct subordinate from now on for `validity_us`; see `Exchange.admit`. Raises ClockInDoubt."""
         now_us = self._clock.sure_us()
         return self.exchange.admit(request, now_us, now_us + validity_us, record)

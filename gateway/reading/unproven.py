@@ -13,7 +13,7 @@ import msgspec
 from domain.clocks import DAY_US
 from gateway.hosting.links import Links
 from projections.timeline import Entry
-from sync.ledger.reader import FROM_ABOVE
+from sync.ledger.rows import FROM_ABOVE
 
 GRACE_US: Final = DAY_US
 """What happened is written down, and reaches the next node, within a day; only what took longer is worth a remark."""

@@ -30,7 +30,7 @@ from sync.exchange.wire import (
     encode,
 )
 from sync.ledger.append import Learned
-from sync.ledger.reader import FROM_ABOVE
+from sync.ledger.rows import FROM_ABOVE
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
 from sync.proofs.tree import SignedHead, Tree, frontier_at

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from sync.exchange.wire import FRAME_BYTES, FRAME_ENTRIES
-from sync.ledger.reader import FROM_ABOVE, FROM_BELOW, OWN
+from sync.ledger.rows import FROM_ABOVE, FROM_BELOW, OWN
 from sync.proofs.merkle import Frontier, TileRun
 from sync.proofs.note import Checkpoint, Signer, sign_note
 from sync.proofs.tree import OWN_LOG, Growth, SignedHead, TreeReader

@@ -16,7 +16,7 @@ from sync.exchange.faults import Fault
 from sync.exchange.inbox_store import Part
 from sync.exchange.station import Station
 from sync.exchange.wire import MAX_EVENT_BYTES, Beside, Enclosure, Item
-from sync.ledger.reader import FROM_ABOVE, OWN, Row
+from sync.ledger.rows import FROM_ABOVE, OWN, Row
 from sync.proofs.merkle import Prover
 from sync.proofs.tree import SignedHead, TreeReader
 from sync.trust.certificates import Directory

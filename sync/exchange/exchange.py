@@ -1,12 +1,8 @@
 """The exchange of one node, put together: what is pumped upward and downward, and what others may ask of it."""
 
-import os
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Final, Literal
-
-import psycopg
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
@@ -15,20 +11,16 @@ from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_l
 from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
-from sync.exchange.faults import Fault
 from sync.exchange.inbox import Received, receive
 from sync.exchange.introducing import introduce
 from sync.exchange.lanes import Lanes
 from sync.exchange.opening import Opened, OpenFrame, open_record, readings
 from sync.exchange.outbox import Outbox
-from sync.exchange.postgres_links import certificate_statement
-from sync.exchange.pump import Bell, is_refusal
 from sync.exchange.station import Asked, Moment, Station
-from sync.exchange.store_postgres import PostgresStore, PostgresTx
+from sync.exchange.store import NotStorable, Store, Transaction
 from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, Up
 from sync.proofs.tree import OWN_LOG, Proof, proof_for
-from sync.sealed.custody_postgres import Statement
-from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, read_certificate
+from sync.trust.certificates import Directory, Enrolment, enrol, enrolment
 
 FETCH_BYTES: Final = 4 << 20
 BATCH_RECORDS: Final = 256
@@ -39,10 +31,6 @@ KEEP_DOWN_US: Final = LAST_COPY_US
 """So long a child that was restored from a backup can have its downward sequence again, and a fault that is over shows;
 and so long after its certificate has run out what a child has not read is kept."""
 
-SET_ASIDE: Final = "certificate_set_aside"
-"""The kind of the fault that names a division with a stored certificate that is not believed."""
-
-_UNREADABLE: Final = "certificate"
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
 
@@ -50,11 +38,12 @@ Standing = Literal["unasked", "unanswered", "agrees", "behind", "differs"]
 
 
 class Trust:
-    """The directory as the threads of a process share it."""
+    """The directory as all that goes on in a process shares it."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, lock: AbstractContextManager[object]) -> None:
+        """lock: held while it changes, so that no thread undoes what another one has learned."""
         self._directory = directory
-        self._lock = threading.Lock()
+        self._lock = lock
 
     @property
     def directory(self) -> Directory:
@@ -62,28 +51,30 @@ class Trust:
         return self._directory
 
     def publish(self, directory: Directory) -> None:
-        """What one thread has learned and committed joins what the others have."""
+        """What one thread has learned and committed joins what the others have; what is held is not read again."""
         if directory is self._directory:
             return
         with self._lock:
-            self._directory = self._directory.adding_all(directory.texts())
+            held = set(self._directory.texts())
+            self._directory = self._directory.adding_all([text for text in directory.texts() if text not in held])
 
 
 class Exchange:
     """Every pump function does a bounded piece of work, says whether there was any, and can die at any point.
 
-    Raises of all of them: what `pump.TROUBLE` lists passes by itself; anything else is a fault of the program.
+    Raises of all of them: ChannelDown, TreeMoved and what the store raises while it is away, which pass by themselves;
+    anything else is a fault of the program.
     """
 
     def __init__(
         self,
         station: Station,
-        directory: Directory,
-        store: PostgresStore,
+        trust: Trust,
+        store: Store,
         above: Channel | None,
         below: Channel | None,
         now_us: Callable[[], int],
-        elapsed_s: Callable[[], float] = time.monotonic,
+        elapsed_s: Callable[[], float],
         *,
         retry_s: float = 5.0,
     ) -> None:
@@ -92,9 +83,7 @@ class Exchange:
         elapsed_s: a clock that never jumps. retry_s: when what left a lane unacknowledged is first sent again.
         """
         self.station = station
-        self.trust = Trust(directory)
-        self.to_parent = Bell()
-        self.to_children = Bell()
+        self.trust = trust
         self._store = store
         self._above = above
         self._below = below
@@ -214,22 +203,19 @@ class Exchange:
         def stored() -> None:
             try:
                 received = storing.result()
-            except psycopg.Error as error:
-                if not is_refusal(error):
-                    raise
+            except NotStorable:
                 received = self._take_apart(opened, delivered, children)
             self._known_origins = directory.origins()
             self._held_sizes |= received.sizes
             self.trust.publish(received.directory)
             self._lanes.reached(reached)
-            self.to_children.ring()
 
         return stored
 
     def _take_apart(
         self, opened: Sequence[Opened], delivered: Sequence[Delivered], children: Mapping[str, Division]
     ) -> Received:
-        """The database refused a batch: take each record by itself, so that the one to blame holds up no other."""
+        """The store refused a batch: take each record by itself, so that the one to blame holds up no other."""
         received = Received(self.trust.directory, {})
         for record, one in zip(opened, delivered, strict=True):
             found = self._take_one(record, {children[one.lane]: one.offset}, received.directory)
@@ -237,14 +223,11 @@ class Exchange:
         return received
 
     def _take_one(self, record: Opened, offsets: Mapping[Division, int], directory: Directory) -> Received:
-        """As much of one record as the database takes. Raises what it says even to the fault alone."""
+        """As much of one record as the store takes. Raises NotStorable where it refuses even the fault alone."""
         *tries, last = readings(record)
         for reading in tries:
-            try:
+            with suppress(NotStorable):
                 return self._take_reading(reading, offsets, directory)
-            except psycopg.Error as error:
-                if not is_refusal(error):
-                    raise
         return self._take_reading(last, offsets, directory)
 
     def _take_reading(self, reading: Opened, offsets: Mapping[Division, int], directory: Directory) -> Received:
@@ -265,8 +248,6 @@ class Exchange:
         except BaseException:
             self._dispatch.forget()
             raise
-        if told or moved:
-            self.to_children.ring()
         return told or moved
 
     def pump_down(self) -> bool:
@@ -288,7 +269,7 @@ class Exchange:
             moved |= self._downlink.look(child, self._below.extent(down_lane(child)), self._elapsed_s())
         return moved
 
-    def _forget(self, tx: PostgresTx) -> None:
+    def _forget(self, tx: Transaction) -> None:
         elapsed_s = self._elapsed_s()
         if elapsed_s - self._forgot_s > _FORGET_EVERY_S:
             self._forgot_s = elapsed_s
@@ -296,7 +277,7 @@ class Exchange:
             tx.forget_down(older_than_us, self._gone(tx, older_than_us))
             tx.forget_faults(older_than_us)
 
-    def _gone(self, tx: PostgresTx, since_us: int) -> list[Division]:
+    def _gone(self, tx: Transaction, since_us: int) -> list[Division]:
         """Those said something to that are no child any more: certified below another, or not beyond `since_us`."""
         directory, children = self.trust.directory, set(self.children)
         return [
@@ -336,8 +317,6 @@ class Exchange:
         if arrived.ask_from is not None:
             self._say_up(AskDown(arrived.ask_from))
         self._lanes.trim(self._above, [lane], is_idle=False)
-        self.to_parent.ring()
-        self.to_children.ring()
         return True
 
     def _look_again(self) -> None:
@@ -360,10 +339,13 @@ class Exchange:
 
     # --- before the first write -------------------------------------------------------------------------------------
 
-    def ask_parent(self) -> None:
-        """Ask what the parent holds of this node's log; `standing` tells the answer. For a node from a backup."""
+    def ask_parent(self, nonce: bytes) -> None:
+        """Ask what the parent holds of this node's log; `standing` tells the answer. For a node from a backup.
+
+        nonce: 16 bytes by chance, which the answer repeats.
+        """
         with self._store.transaction() as tx:
-            tx.ask_held(os.urandom(16))
+            tx.ask_held(nonce)
 
     def standing(self) -> Standing:
         """Whether the parent holds what this node holds.
@@ -414,63 +396,23 @@ class Exchange:
         with self._store.transaction() as tx:
             return proof_for(tx, seq, witness)
 
-    def admit(
-        self, request: str, valid_from_us: int, valid_to_us: int, record: Callable[[str, Statement], str]
-    ) -> Enrolment:
+    def admit(self, request: str, valid_from_us: int, valid_to_us: int, record: Callable[[str], str]) -> Enrolment:
         """Enrol a direct subordinate: sign its certificate, record it, trust it; what to carry back to it.
 
-        record: appends the `node.enrolled.v0` of a certificate's text, and with it the statement that keeps the
-        certificate; gives the text as recorded: the first one, where an earlier try was stored unknown to its caller.
+        record: appends the `node.enrolled.v0` of a certificate's text and keeps the certificate, both or neither;
+        gives the text as recorded: the first one, where an earlier try was stored unknown to its caller.
         Raises CertificateRefused, AlreadyEnrolled, and what `record` does. A repeated request changes nothing and
         gives the same certificate. One enrolment at a time: the next must find it.
         """
         directory = self.trust.directory
         text = enrol(request, self.station.here, self.station.signer, directory, valid_from_us, valid_to_us)
         if directory.adding(text) is not directory:
-            text = record(text, certificate_statement(text))
+            text = record(text)
             self.trust.publish(directory.adding(text))
         return enrolment(self.trust.directory, text)
 
     def _moment(self) -> Moment:
         return Moment(self._now_us(), self._elapsed_s())
-
-
-def found(tx: PostgresTx, origin: str, certificates: Sequence[str], root_fingerprint: str) -> Directory:
-    """Make a fresh database that of the node whose log is `origin`: its log, its tree, whom it trusts.
-
-    certificates: from the root down to its own. May be repeated. Raises CertificateRefused.
-    """
-    directory = Directory(root_fingerprint).adding_all(certificates)
-    division = directory.division_of(origin)
-    if division is None:
-        raise CertificateRefused("unknown_author", f"没有{origin}的证书", f"nobody has certified {origin}")
-    tree = tx.plant(origin, division)
-    if tree.log_id != OWN_LOG:
-        raise RuntimeError(f"{origin} is not the first log of this database; it belongs to another node")
-    for text in directory.texts():
-        certificate = read_certificate(text)
-        tx.keep_certificate(certificate.division, certificate.serial, text)
-    return directory
-
-
-def believed(tx: PostgresTx, directory: Directory, now_us: int) -> Directory:
-    """The directory with every stored certificate that holds by the rules of this program.
-
-    One that an earlier program stored and this one refuses stays in its row, is not believed, and is the fault
-    `certificate_set_aside` of its division until the node starts with one that holds.
-    """
-    grown, refused = directory.adding_what_holds(tx.certificates())
-    parents = grown.topology.parents
-    tx.heal([SET_ASIDE], sorted({_UNREADABLE, *parents, *parents.values()}), now_us)
-    tx.fault([Fault(SET_ASIDE, _whose(text), "", str(error), text.encode()) for text, error in refused.items()], now_us)
-    return grown
-
-
-def _whose(text: str) -> str:
-    try:
-        return read_certificate(text).division
-    except CertificateRefused:
-        return _UNREADABLE
 
 
 def _nothing() -> None:

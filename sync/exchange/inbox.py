@@ -14,7 +14,7 @@ from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_f
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.wire import AskRange, Frame, Refused, decode_record
 from sync.ledger.append import Learned
-from sync.ledger.reader import FROM_BELOW
+from sync.ledger.rows import FROM_BELOW
 from sync.proofs.merkle import TileRun
 from sync.proofs.note import NoteInvalid
 from sync.proofs.tree import Growth, SignedHead, Tree

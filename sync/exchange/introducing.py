@@ -47,7 +47,7 @@ def introduce(store: IntroducingStore, station: Station, directory: Directory, n
     """Tell every child of the next certificates that became known here; whether there were any.
 
     A child that was just enrolled is told of all that were known before it. What it signed, or one below it, came from
-    it. What is stored but not believed any more (see `exchange.believed`) goes to nobody.
+    it. What is stored but not believed any more (see `starting.believed`) goes to nobody.
     """
     done = store.claim(INTRODUCED)
     new = store.certificates_between(done, None, LETTER_CERTIFICATES)

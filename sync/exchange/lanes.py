@@ -5,7 +5,7 @@ from typing import Final
 
 from sync.exchange.channel import Channel, LaneFull
 from sync.exchange.faults import Fault
-from sync.exchange.store_postgres import PostgresStore
+from sync.exchange.store import Store
 
 LANE_FULL: Final = "lane_full"
 """The kind of the fault that names a lane that takes no more, because its reader is away."""
@@ -19,7 +19,7 @@ class Lanes:
     Several threads may use it; each lane is read by one of them.
     """
 
-    def __init__(self, store: PostgresStore, now_us: Callable[[], int], elapsed_s: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now_us: Callable[[], int], elapsed_s: Callable[[], float]) -> None:
         self._store = store
         self._now_us = now_us
         self._elapsed_s = elapsed_s

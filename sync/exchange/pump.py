@@ -2,26 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from typing import Final
-
-import psycopg
-
-from sync.exchange.channel import ChannelDown
-from sync.ledger.append import Busy, LedgerUnavailable
-from sync.proofs.tree import TreeMoved
-
-TROUBLE: Final = (ChannelDown, LedgerUnavailable, Busy, TreeMoved, psycopg.OperationalError, psycopg.InterfaceError)
-"""What passes by itself: the pump shows it, waits, and goes on where it was. But see `is_refusal`."""
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether the database answered that it cannot hold what it was given: the same bytes will never do.
-
-    A program limit (SQLSTATE class 54, such as a text too long for an index) is an OperationalError by name only.
-    """
-    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
-        return True
-    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("54")
 
 
 class Bell:
@@ -49,6 +29,7 @@ class Pump:
         step: Callable[[], bool],
         wait: Callable[[], None],
         on_trouble: Callable[[str, BaseException, float], None],
+        passes: Callable[[BaseException], bool],
         *,
         first_delay_s: float = 0.1,
         last_delay_s: float = 30.0,
@@ -57,12 +38,14 @@ class Pump:
 
         on_trouble: told the pump's name, what happened, and in how many seconds it goes on; 0 means never: the pump
         has died of a fault of the program, which `failure` keeps.
+        passes: whether a trouble passes by itself: then the pump tells it, waits, and goes on where it was.
         """
         self.name = name
         self.failure: BaseException | None = None
         self._step = step
         self._wait = wait
         self._on_trouble = on_trouble
+        self._passes = passes
         self._first_delay_s = first_delay_s
         self._last_delay_s = last_delay_s
         self._stopping = threading.Event()
@@ -88,7 +71,7 @@ class Pump:
                     self._wait()
                 delay_s = self._first_delay_s
             except BaseException as trouble:
-                if not isinstance(trouble, TROUBLE) or is_refusal(trouble):
+                if not self._passes(trouble):
                     self.failure = trouble
                     self._on_trouble(self.name, trouble, 0)
                     raise

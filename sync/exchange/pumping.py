@@ -18,25 +18,31 @@ RETRY_LOOK_S: Final = 0.2
 class Pumping:
     """The running exchange of one node."""
 
-    def __init__(self, exchange: Exchange, tip: Tip, on_trouble: Callable[[str, BaseException, float], None]) -> None:
-        """tip: of the node's writer. on_trouble: see Pump."""
+    def __init__(
+        self,
+        exchange: Exchange,
+        tip: Tip,
+        on_trouble: Callable[[str, BaseException, float], None],
+        passes: Callable[[BaseException], bool],
+    ) -> None:
+        """tip: of the node's writer. on_trouble, passes: see Pump."""
         self._exchange = exchange
         self._tip = tip
         self._seen_pos = 0
-        self._to_dispatch = Bell()
+        self._to_parent, self._to_children, self._to_dispatch = Bell(), Bell(), Bell()
         steps: list[tuple[str, Callable[[], bool], Callable[[], None]]] = [
             ("tip", self._follow_tip, lambda: None),
-            ("up", self._up, lambda: exchange.to_parent.wait(RETRY_LOOK_S if exchange.awaits_parent else IDLE_S)),
+            ("up", self._up, lambda: self._to_parent.wait(RETRY_LOOK_S if exchange.awaits_parent else IDLE_S)),
         ]
         if exchange.has_parent:
-            steps.append(("arrivals", lambda: exchange.pump_arrivals(IDLE_S), lambda: None))
+            steps.append(("arrivals", self._arrivals, lambda: None))
         if exchange.may_have_children:
             steps += [
-                ("inbox", lambda: exchange.pump_inbox(IDLE_S), self._await_children),
-                ("dispatch", exchange.pump_dispatch, lambda: self._to_dispatch.wait(IDLE_S)),
-                ("down", exchange.pump_down, lambda: exchange.to_children.wait(RETRY_LOOK_S)),
+                ("inbox", self._inbox, self._await_children),
+                ("dispatch", self._dispatch, lambda: self._to_dispatch.wait(IDLE_S)),
+                ("down", exchange.pump_down, lambda: self._to_children.wait(RETRY_LOOK_S)),
             ]
-        self.pumps = [Pump(name, step, wait, on_trouble) for name, step, wait in steps]
+        self.pumps = [Pump(name, step, wait, on_trouble, passes) for name, step, wait in steps]
 
     def start(self) -> None:
         """Start every pump."""
@@ -47,7 +53,7 @@ class Pumping:
         """End every pump after its present step; returns when all have ended."""
         for pump in self.pumps:
             pump.stop()
-        for bell in (self._exchange.to_parent, self._exchange.to_children, self._to_dispatch):
+        for bell in (self._to_parent, self._to_children, self._to_dispatch):
             bell.ring()
         for pump in self.pumps:
             pump.join()
@@ -61,8 +67,29 @@ class Pumping:
         pos = self._tip.wait_beyond(self._seen_pos, IDLE_S)
         if pos > self._seen_pos:
             self._seen_pos = pos
-            self._exchange.to_parent.ring()
+            self._to_parent.ring()
         return True
+
+    def _arrivals(self) -> bool:
+        """What the parent holds lets more go up; what it said may concern those below."""
+        arrived = self._exchange.pump_arrivals(IDLE_S)
+        if arrived:
+            self._to_parent.ring()
+            self._to_children.ring()
+        return arrived
+
+    def _inbox(self) -> bool:
+        """The children are to have their cosignatures."""
+        received = self._exchange.pump_inbox(IDLE_S)
+        if received:
+            self._to_children.ring()
+        return received
+
+    def _dispatch(self) -> bool:
+        decided = self._exchange.pump_dispatch()
+        if decided:
+            self._to_children.ring()
+        return decided
 
     def _up(self) -> bool:
         """Seal, then send; what is sealed may be dispatched."""

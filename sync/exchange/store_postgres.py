@@ -13,9 +13,10 @@ from sync.exchange.dispatch import Enclosed
 from sync.exchange.inbox_store import Part
 from sync.exchange.outbox import Sendable
 from sync.exchange.postgres_links import PostgresLinks
+from sync.exchange.store import NotStorable
 from sync.ledger.append import Learned
 from sync.ledger.connections import open_pool
-from sync.ledger.reader import Row
+from sync.ledger.rows import Row
 from sync.ledger.writer import Intake, Writer
 from sync.proofs.merkle import HASH_BYTES
 from sync.proofs.postgres_trees import PostgresTrees, columns
@@ -177,16 +178,35 @@ class PostgresStore:
     def learning(self, job: Callable[[PostgresTx], T]) -> T:
         """Run `job` in the order of the ledger; its rows are on the disk on return. It may run twice: see Writer.run.
 
-        Raises what the job raised, then nothing of it is stored; LedgerUnavailable, Fenced, WriterClosed.
+        Raises what the job raised, then nothing of it is stored; NotStorable, LedgerUnavailable, Fenced, WriterClosed.
         """
         return self.learning_soon(job).result()
 
     def learning_soon(self, job: Callable[[PostgresTx], T]) -> "Future[T]":
         """The same without waiting: jobs run in the order given."""
-        return self._writer.run(lambda conn, intake: job(PostgresTx(conn, intake)))
+
+        def stored(conn: psycopg.Connection[Any], intake: Intake) -> T:
+            try:
+                return job(PostgresTx(conn, intake))
+            except psycopg.Error as error:
+                if is_refusal(error):
+                    raise NotStorable(str(error)) from error
+                raise
+
+        return self._writer.run(stored)
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTx]:
         """A transaction beside the ledger; committed at the end of the block. Raises psycopg.OperationalError."""
         with self._pool.connection() as conn, conn.transaction():
             yield PostgresTx(conn)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database answered that it cannot hold what it was given: the same bytes will never do.
+
+    A program limit (SQLSTATE class 54, such as a text too long for an index) is an OperationalError by name only.
+    """
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+        return True
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("54")

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from sync.ledger.append import Append, Appended, CommandReused, LedgerError, NewEvent, StaleVersion
-from sync.ledger.reader import Head
+from sync.ledger.rows import Head
 
 ABSENT: Final = -1
 """The last version of a stream that has no events; its first event may be 0 or 1."""

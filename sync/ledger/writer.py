@@ -13,7 +13,8 @@ import psycopg
 from sync.ledger.append import Append, Appended, Fenced, Learned, LedgerUnavailable
 from sync.ledger.batch import ABSENT, Batch, KnownCommand, LastVersions
 from sync.ledger.connections import ANSWER_S, connect
-from sync.ledger.reader import Head, Tip
+from sync.ledger.reader import Tip
+from sync.ledger.rows import Head
 from sync.ledger.waiting import Item, Waiting, settle
 
 T = TypeVar("T")

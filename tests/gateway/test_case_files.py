@@ -4,7 +4,8 @@ from domain.events import CaseId
 from gateway.casework.case_files import CaseFiles
 from sync.exchange.leaf import UNREADABLE
 from sync.ledger.append import Learned
-from sync.ledger.reader import FROM_BELOW, Reader, Row, register_log
+from sync.ledger.reader import Reader, register_log
+from sync.ledger.rows import FROM_BELOW, Row
 from sync.proofs.merkle import leaf_hash
 from tests.gateway.conftest import VILLAGE, Office
 from tests.gateway.hostile import api, refused

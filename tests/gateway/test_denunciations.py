@@ -21,7 +21,7 @@ from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
 from sync.exchange.status import FaultStatus
 from sync.ledger.append import Append, CommandReused, NewEvent
-from sync.ledger.reader import OWN
+from sync.ledger.rows import OWN
 from sync.sealed.custody_postgres import keep_parts
 from sync.sealed.sealed_item import INNER_SIZES_BYTES, ITEM_SIZES_BYTES, Onward, seal_item
 from sync.sealed.sealing import Recipient, digest_text

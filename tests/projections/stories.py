@@ -12,7 +12,7 @@ import psycopg
 from domain import events
 from domain.clocks import day_start_us
 from domain.divisions import Division
-from sync.ledger.reader import Row
+from sync.ledger.rows import Row
 
 CITY, COUNTY, TOWN, VILLAGE = (
     Division(code) for code in ("410200000000", "410221000000", "410221100000", "410221100201")

@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -28,14 +28,17 @@ from domain.events import (
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import Channel, Delivered, Extent
 from sync.exchange.channel_postgres import PostgresChannel
-from sync.exchange.exchange import Exchange, believed, found
+from sync.exchange.exchange import Exchange, Trust
+from sync.exchange.postgres_links import certificate_statement
+from sync.exchange.starting import believed, found
 from sync.exchange.station import Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.ledger.append import Append, Appended, NewEvent
-from sync.ledger.reader import Reader, Row
+from sync.ledger.reader import Reader
+from sync.ledger.rows import Row
 from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
-from sync.sealed.custody_postgres import Statement, keep_parts
+from sync.sealed.custody_postgres import keep_parts
 from sync.sealed.sealing import recipient_key_id
 from sync.trust.certificates import Keys, Request, fingerprint, make_request, make_root, read_request
 from tests.sync.chance import Chance
@@ -239,7 +242,7 @@ class Node:
             directory = believed(tx, own, self.clock.now_us())
         self.exchange = Exchange(
             self.station,
-            directory,
+            Trust(directory, nullcontext()),
             self.store,
             self.above if self.parent else None,
             self.below,
@@ -294,14 +297,14 @@ class Node:
             "sealed": (),
         }
 
-    def recording(self, division: Division) -> Callable[[str, Statement], str]:
+    def recording(self, division: Division) -> Callable[[str], str]:
         """Records the enrolment of a division once."""
 
-        def record(text: str, beside: Statement) -> str:
+        def record(text: str) -> str:
             envelope = self.envelope(UUID(int=99), None)
             event = new_event(ChildEnrolled(**envelope, division=division, name=division, certificate=text))
             command_id = uuid5(UUID(int=0), division)
-            append = Append([event], command_id, b"", text.encode(), [beside])
+            append = Append([event], command_id, b"", text.encode(), [certificate_statement(text)])
             return self.writer.append(append).result().result.decode()
 
         return record

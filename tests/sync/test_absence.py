@@ -116,7 +116,7 @@ def test_a_parent_that_is_away_for_weeks_is_sent_every_frame_once_and_has_all_wh
 def test_a_restored_node_whose_parent_is_away_asks_it_once(pair: Hierarchy) -> None:
     village = pair[VILLAGE]
     channel = counted(village)
-    village.exchange.ask_parent()
+    village.exchange.ask_parent(bytes(16))
     for _ in range(100):
         village.exchange.pump_arrivals()
         pair.clock.pass_s(HOUR_S)

@@ -2,7 +2,7 @@ from uuid import UUID
 
 from sync.ledger.append import Append, Appended, CommandReused, NewEvent, StaleVersion
 from sync.ledger.batch import Batch, KnownCommand, LastVersions
-from sync.ledger.reader import Head
+from sync.ledger.rows import Head
 
 LEG, OTHER, COMMAND = UUID(int=1), UUID(int=2), UUID(int=3)
 HEAD = Head(epoch=1, pos=10, own_size=4, recorded_us=0, turn=7)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import psycopg
 import pytest
@@ -26,6 +27,8 @@ from sync.proofs.witness import add_checkpoint, question, take_answer
 from sync.trust.certificates import Directory
 from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, Weather, hierarchy
 from tests.sync.test_witness import Memory
+
+NONCE = b"by chance, 16 by"
 
 ABOVE = (TOWNSHIP, COUNTY, CITY)
 
@@ -160,7 +163,7 @@ def test_own_events_are_sealed_where_something_learned_stands_between(pair: Hier
 def test_a_node_that_asks_first_learns_that_it_agrees(pair: Hierarchy) -> None:
     village = pair[VILLAGE]
     assert village.exchange.standing() == "unasked"
-    village.exchange.ask_parent()
+    village.exchange.ask_parent(NONCE)
     assert village.exchange.standing() == "unanswered"
     pair.clock.pass_s(3)
 
@@ -191,7 +194,7 @@ def test_a_node_from_an_old_backup_learns_that_it_is_behind(pair: Hierarchy, pos
     pair.settle()
     restore(village, backup)
 
-    village.exchange.ask_parent()
+    village.exchange.ask_parent(NONCE)
     pair.clock.pass_s(3)
     pair.settle()
 
@@ -214,7 +217,7 @@ def test_a_restored_node_is_behind_what_its_parent_only_keeps_waiting_after_a_lo
     assert township.query("select count(*) from parked") == [(2,)]
     restore(village, backup)
 
-    village.exchange.ask_parent()
+    village.exchange.ask_parent(NONCE)
     pair.clock.pass_s(3)
     village.exchange.pump_arrivals()
     township.exchange.pump_inbox()
@@ -232,7 +235,7 @@ def test_an_answer_that_the_asker_never_signed_ends_no_probation_and_a_true_one_
     forger = Ed25519Signer(village.origin, ED25519, village.chance(32))
     forged = sign_note(Checkpoint(village.origin, 1, bytes(32)).text(), forger).to_bytes().decode()
     ((true_note,),) = village.query("select note from checkpoint where log_id = 1 order by size desc limit 1")
-    village.exchange.ask_parent()
+    village.exchange.ask_parent(NONCE)
     nonce = bytes(village.query("select nonce from held")[0][0])
 
     for answer in (
@@ -282,7 +285,7 @@ def test_running_pumps_bring_an_event_up_and_its_cosignature_back_at_once(pair: 
     village = pair[VILLAGE]
     troubles: list[object] = []
     running = [
-        Pumping(node.exchange, node.writer.tip, lambda *trouble: troubles.append(trouble))
+        Pumping(node.exchange, node.writer.tip, lambda *trouble: troubles.append(trouble), lambda _: False)
         for node in pair.nodes.values()
     ]
     for pumping in running:
@@ -306,7 +309,7 @@ def test_an_enrolment_stored_unknown_to_its_caller_is_not_done_again(pair: Hiera
     ((certificate,),) = township.query("select body from certificate where division = %s", (VILLAGE,))
     own = township.log(township.origin)
     root = Directory(township.pin).adding_all(township.certificates)
-    township.exchange.trust = Trust(root)  # as where the answer of the writer was lost
+    township.exchange.trust = Trust(root, nullcontext())  # as where the answer of the writer was lost
     record = township.recording(VILLAGE)
     later_us = township.clock.now_us() + 5
     assert township.exchange.admit(village.request, later_us, later_us + 9, record).certificates[-1] == certificate

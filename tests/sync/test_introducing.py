@@ -9,8 +9,8 @@ from domain.divisions import Division
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import down_lane
 from sync.exchange.downlink import sign_letter
-from sync.exchange.exchange import SET_ASIDE
 from sync.exchange.introducing import INTRODUCED
+from sync.exchange.starting import SET_ASIDE
 from sync.exchange.wire import Down, Introduction, encode_items
 from sync.proofs.note import sign_note
 from sync.trust.certificates import Certificate, Directory, read_certificate

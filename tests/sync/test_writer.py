@@ -31,7 +31,8 @@ from sync.ledger.append import (
 )
 from sync.ledger.connections import ANSWER_S
 from sync.ledger.migrations import migrate
-from sync.ledger.reader import FROM_BELOW, Reader, Row
+from sync.ledger.reader import Reader
+from sync.ledger.rows import FROM_BELOW, Row
 from sync.ledger.writer import _TAKE_UP_AGAIN, Intake, Writer
 from tests.sync.proxy import Cut, CuttingProxy, terminate_writer
 
