@@ -38,7 +38,7 @@ from domain.commands import (
 )
 from domain.context import Context
 from domain.events import AnyEvent
-from domain.plausible import check_days, check_identity
+from domain.plausible import check_class, check_days, check_identity, check_words
 from domain.refusals import CaseUnknown
 
 
@@ -49,6 +49,8 @@ def decide(file: CaseFile | None, command: AnyCommand, context: Context) -> list
     those in the file: the caller appends them only if the streams stand there still. Raises a child of DomainError
     that says what to do next; nothing has happened then.
     """
+    check_words(command)
+    check_class(command)
     check_days(command)
     check_identity(command, shanghai_date(context.now_us))
     if isinstance(command, Register):

@@ -101,6 +101,29 @@ class DayImplausible(Refusal):
     )
 
 
+class TextBlank(Refusal):
+    """A text of nothing but blanks. Write what there is to say, or leave the field out."""
+
+    code = "text_blank"
+    says = ("不能只填空格，请填写内容，无内容的不填", "only blanks; write something, or leave the field out")
+
+
+class RegionUnknown(Refusal):
+    """No province has this code. Correct the place."""
+
+    code = "region_unknown"
+    says = ("问题属地不在任何省级行政区内，请更正", "the place of the issue lies in no province; correct it")
+    about = "issue_region"
+
+
+class CategoryUnknown(Refusal):
+    """No category begins like this. Choose one under the headings that there are."""
+
+    code = "category_unknown"
+    says = ("没有这一内容分类，请在现有类别下选择", "there is no such category; choose one under those there are")
+    about = "category"
+
+
 class BirthImplausible(Refusal):
     """Digits 7 to 14 of an identity number are no day of birth that a living person has. Copy the number again."""
 

@@ -52,7 +52,7 @@ from domain.handling import (
 from domain.objections import may_object, may_rule
 from domain.registration import may_add_material, may_amend, may_correct, may_rate, may_withdraw
 from domain.sealed import may_confirm_erasure, may_order_erasure, unconfirmed_erasure
-from domain.supervision import may_judge, may_order, may_reply_order
+from domain.supervision import may_judge, may_order, may_reply_order, order_to_judge, order_to_reply
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,11 +70,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """What the page is about: a leg, and the objection, order and erasure that are waiting, if any."""
+    """What the page is about: a leg, and the objection, orders and erasure that are waiting, if any."""
 
     leg: LegId
     objection: EventId | None
-    order: OrderId | None
+    to_reply: OrderId | None
+    to_judge: OrderId | None
     erasure: UUID | None
 
 
@@ -99,8 +100,8 @@ _STEPS: tuple[tuple[type[Command], _Ask, str | None], ...] = (
     (Rate, lambda file, _, here: may_rate(file, here), articles.EVALUATE),
     (TakeOver, lambda file, it, here: may_take_over(file, it.leg, here), articles.DISPUTE),
     (IssueOrder, lambda file, it, here: may_order(file, it.leg, here), articles.SUPERVISE),
-    (ReplyOrder, lambda file, it, here: may_reply_order(file, it.order, here), articles.SUPERVISE),
-    (JudgeOrder, lambda file, it, here: may_judge(file, it.order, here), articles.SUPERVISE),
+    (ReplyOrder, lambda file, it, here: may_reply_order(file, it.to_reply, here), articles.SUPERVISE),
+    (JudgeOrder, lambda file, it, here: may_judge(file, it.to_judge, here), articles.SUPERVISE),
     (OrderErasure, lambda file, _, here: may_order_erasure(file, here), None),
     (ConfirmErasure, lambda file, it, here: may_confirm_erasure(file, it.erasure, here), None),
 )
@@ -109,7 +110,7 @@ _STEPS: tuple[tuple[type[Command], _Ask, str | None], ...] = (
 def lawful_steps(file: CaseFile, here: Situation, leg: LegId | None = None) -> list[Step]:
     """Every step a person can take on the case, for `here`'s actor, in the order of a case page.
 
-    leg: which leg the page shows; by default the present one. Orders and erasures: the latest unsettled one.
+    leg: which leg the page shows; by default the present one. Orders: the first that waits for the actor's unit.
     """
     asked = _asked(file, leg, here)
     return [] if asked is None else [_step(file, asked, here, *line) for line in _STEPS]
@@ -121,11 +122,11 @@ def _asked(file: CaseFile, leg: LegId | None, here: Situation) -> _Asked | None:
     if leg_id is None:
         return None
     objection = file.standing_objection
-    unsettled = [id_ for id_, order in file.orders.items() if not (order.judged and order.judged.accepted)]
     return _Asked(
         leg=leg_id,
         objection=objection.raised.id if objection else None,
-        order=unsettled[-1] if unsettled else None,
+        to_reply=order_to_reply(file, here.actor.unit),
+        to_judge=order_to_judge(file, here.actor.unit),
         erasure=unconfirmed_erasure(file, here.node),
     )
 

@@ -1,11 +1,13 @@
 """Supervision (督办): an order to the unit that holds the matter, its reply, and what the issuer makes of it."""
 
+from collections.abc import Callable
+
 from domain import articles
 from domain.case import CaseFile
 from domain.clocks import shanghai_date
 from domain.commands import IssueOrder, JudgeOrder, ReplyOrder
 from domain.context import Context, Pen, Situation
-from domain.events import AnyEvent, LegId, OrderId, OrderIssued, OrderJudged, OrderReplied, OrderTrigger
+from domain.events import AnyEvent, LegId, OrderId, OrderIssued, OrderJudged, OrderReplied, OrderTrigger, Unit
 from domain.parts import Leg, Order
 from domain.refusals import CaseEnded, LegUnknown, NotHolder, NotSuperior, Refusal
 
@@ -137,6 +139,19 @@ def may_judge(file: CaseFile, order_id: OrderId | None, here: Situation) -> Orde
     return order
 
 
+def order_to_reply(file: CaseFile, unit: Unit) -> OrderId | None:
+    """The first order that waits for a reply of `unit`; where none does, the latest that is not settled."""
+    return _first(file, lambda order: order.issued.unit == unit and (order.reply is None or order.judged is not None))
+
+
+def order_to_judge(file: CaseFile, unit: Unit) -> OrderId | None:
+    """The first order of `unit` with a reply that it has not judged; where none has, the latest that is not settled."""
+    return _first(
+        file,
+        lambda order: order.issued.actor.unit == unit and order.reply is not None and order.judged is None,
+    )
+
+
 def judge_order(file: CaseFile, command: JudgeOrder, context: Context) -> list[AnyEvent]:
     """Take the reply, or send it back with a new date; nothing where it was judged just so."""
     context.require("supervisor")
@@ -178,3 +193,9 @@ def _order(file: CaseFile, order_id: OrderId | None) -> Order:
     if order is None:
         raise OrderUnknown
     return order
+
+
+def _first(file: CaseFile, waits: Callable[[Order], bool]) -> OrderId | None:
+    unsettled = [id_ for id_, order in file.orders.items() if not (order.judged and order.judged.accepted)]
+    latest = unsettled[-1] if unsettled else None
+    return next((id_ for id_ in unsettled if waits(file.orders[id_])), latest)

@@ -31,7 +31,7 @@ class Denunciation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What is typed. accused_unit: the office of the official; contact: how to reach the denouncer, may be empty."""
 
     accused_unit: UnitCode
-    text: Text
+    text: Annotated[Text, msgspec.Meta(pattern=r"\S")]
     contact: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 

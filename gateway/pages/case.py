@@ -123,7 +123,7 @@ def _page(
         timeline=lines,
         late=[_late(piece, reading, request) for piece in reading.lateness(at)],
         unsecured=not all(line["secured"] for line in lines),
-        lawful=[_shown(step, reading) for step in steps if step.allowed and step.command in FORMS],
+        lawful=[_shown(step, reading, account) for step in steps if step.allowed and step.command in FORMS],
         unlawful=[step for step in steps if not step.allowed and step.code not in _OF_ANOTHER],
         forms=FORMS,
         claim_fields=CLAIM_FIELDS,
@@ -147,8 +147,8 @@ def _page(
     )
 
 
-def _shown(step: Step, reading: CaseReading) -> ShownStep:
-    target = targets(reading.file, step.command, reading.node.here)
+def _shown(step: Step, reading: CaseReading, account: Account) -> ShownStep:
+    target = targets(reading.file, step.command, account.actor.unit)
     return ShownStep(command=step.command, article=step.article, target=target)
 
 

@@ -25,8 +25,9 @@ from domain.events import (
     Unit,
 )
 from domain.limits import OPTIONS, RuleId, rule_on
-from domain.parts import Claim, Erasure
+from domain.parts import Claim, Erasure, node_of
 from domain.sealed import is_erasure_ordered, unconfirmed_erasure
+from domain.supervision import order_to_judge, order_to_reply
 
 ClaimState = Literal["open", "accepted", "answered", "closed", "dropped"]
 
@@ -208,16 +209,18 @@ def deadline_of(rule: RuleId, start_us: int, calendar: Calendar, fixed: date | N
     return due(rule_on(rule, shanghai_date(start_us)), start_us, calendar, fixed, extra_days)
 
 
-def targets(file: CaseFile, command: str, here: Division) -> tuple[tuple[str, UUID | str], ...]:
-    """What the command is about, as domain/steps asks for it: present leg, standing objection, open order, erasure."""
+def targets(file: CaseFile, command: str, unit: Unit) -> tuple[tuple[str, UUID | str], ...]:
+    """What a command of `unit` is about, as domain/steps asks for it: leg, objection, order, erasure."""
+    here = node_of(unit)
     found: dict[str, UUID | str | None] = {}
     if command in _ABOUT_A_LEG and (leg := file.present_leg):
         found["leg"] = leg.id
     if command == "rule_objection" and (objection := file.standing_objection):
         found["objection"] = objection.raised.id
-    if command in {"reply_order", "judge_order"}:
-        open_orders = [id_ for id_, order in file.orders.items() if not (order.judged and order.judged.accepted)]
-        found["order"] = open_orders[-1] if open_orders else None
+    if command == "reply_order":
+        found["order"] = order_to_reply(file, unit)
+    if command == "judge_order":
+        found["order"] = order_to_judge(file, unit)
     if command == "order_erasure":
         held = (subject for subject in file.keys if here in file.custodians(subject))
         found["subject"] = next((subject for subject in held if not is_erasure_ordered(file, subject, here)), None)

@@ -198,4 +198,4 @@ CATEGORIES: Final = {
     "120000": N_("党务政务"),
     "990000": N_("其他"),
 }
-"""The top level of 内容分类; an office may use any six digits below."""
+"""The top level of 内容分类, as `domain.plausible.TOP_CATEGORIES`; an office may use any six digits below."""

@@ -145,6 +145,7 @@ _WORDS: Final = (
     (re.compile(r"^Object missing required field .*"), "必填项缺失"),
     (re.compile(r"^Object contains unknown field .*"), "没有这个字段"),
     (re.compile(r"^Invalid (?:enum )?value .*"), "不在可选范围内"),
+    (re.compile(r"^Expected `str` matching regex '\\\\S'$"), "不能只填空格"),
     (re.compile(r"^Expected `str` matching regex .*"), "格式不正确"),
     (re.compile(r"^Expected `str` of length >= 1$"), "不能为空"),
     (re.compile(r"^Expected `(?:str|array)` of length >= (\d+)$"), r"长度至少为\1"),

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from domain.commands import (
     AnswerClaim,
     AnyCommand,
     Close,
+    CorrectRegistration,
     Extend,
     HandOver,
     IssueOpinion,
@@ -24,8 +26,20 @@ from domain.commands import (
     RuleObjection,
     Serve,
 )
+from domain.divisions import Division
 from domain.events import AnyEvent, ClaimId, EventId, LegId, OrderIssued, Registered
-from domain.refusals import BeforeItsCause, BirthImplausible, CheckDigitWrong, DayImplausible, Refusal
+from domain.plausible import TOP_CATEGORIES
+from domain.refusals import (
+    BeforeItsCause,
+    BirthImplausible,
+    CategoryUnknown,
+    CheckDigitWrong,
+    DayImplausible,
+    Refusal,
+    RegionUnknown,
+    TextBlank,
+)
+from gateway.reading.labels import CATEGORIES
 from tests.given import GAOYANG, LIUZHUANG, MONDAY, QI, City, Somebody, office, refused
 
 NEVER = (date(1, 1, 1), date(1949, 9, 30), date(2200, 1, 1), date(9999, 12, 31))
@@ -167,3 +181,36 @@ def test_a_birth_that_cannot_be_is_named_without_repeating_the_number(number: st
 )
 def test_a_slip_in_an_identity_number_is_named_without_repeating_the_number(number: str) -> None:
     assert kept_to_itself(refused(CheckDigitWrong, named(number)), number)
+
+
+def test_words_that_are_only_blanks_say_nothing() -> None:
+    city = City.of()
+    clerk = city.at(office(LIUZHUANG), "clerk")
+    registration = clerk.registration()
+    blank = msgspec.structs.replace(registration.claims[0], text="\u3000 \n")
+    replaced: dict[str, dict[str, Any]] = {
+        "title": {"title": "  "},
+        "body": {"body": "\t"},
+        "claims[0].text": {"claims": (blank,)},
+        "petitioner.name": {"petitioner": Petitioner(name=" ")},
+    }
+    for field, changes in replaced.items():
+        command = msgspec.structs.replace(registration, **changes)
+        assert refused(TextBlank, lambda command=command: clerk.does(command)).field == field
+    case = clerk.registers()
+    assert refused(TextBlank, lambda: clerk.does(AddMaterial(case=case, note="   "))).field == "note"
+
+
+def test_a_place_in_no_province_and_a_category_under_no_heading_are_refused_also_in_a_correction() -> None:
+    city = City.of()
+    clerk = city.at(office(LIUZHUANG), "clerk")
+    case = clerk.registers()
+    corrected = CorrectRegistration(
+        case=case, matter_class="suggestion", category="010000", issue_region=LIUZHUANG, reason="x"
+    )
+    for command in (clerk.registration(), corrected):
+        nowhere = msgspec.structs.replace(command, issue_region=Division("999999999999"))
+        assert refused(RegionUnknown, lambda nowhere=nowhere: clerk.does(nowhere)).field == "issue_region"
+        nothing = msgspec.structs.replace(command, category="777777")
+        assert refused(CategoryUnknown, lambda nothing=nothing: clerk.does(nothing)).field == "category"
+    assert {f"{code}0000" for code in TOP_CATEGORIES} == set(CATEGORIES)

@@ -1,15 +1,17 @@
 """The steps a page shows are those that the rules would allow, with the rules' own reasons."""
 
 from datetime import date
+from uuid import UUID
 
 import msgspec
 import pytest
 
-from domain.commands import AnyCommand, HandOver, Serve
+from domain.commands import AnyCommand, HandOver, IssueOrder, JudgeOrder, ReplyOrder, Serve
 from domain.errors import DomainError
-from domain.events import CaseId, Role
+from domain.events import CaseId, OrderId, OrderIssued, Role
 from domain.steps import Step, lawful_steps
-from tests.given import GAOYANG, QI, City, Somebody, office
+from gateway.reading.case_view import targets
+from tests.given import CITY, GAOYANG, QI, City, Somebody, office
 
 TOWN = office(GAOYANG)
 
@@ -93,3 +95,39 @@ def test_steps_travel_as_json() -> None:
     case = city.at(TOWN, "clerk").registers()
     found = lawful_steps(city.file(case, GAOYANG), city.at(TOWN).situation())
     assert msgspec.json.decode(msgspec.json.encode(found), type=list[Step]) == found
+
+
+def test_of_two_orders_on_one_leg_the_one_that_waits_for_the_unit_is_offered() -> None:
+    city = City.of()
+    case = city.at(office(QI), "clerk").registers()
+    city.at(office(QI)).hands_over(case, TOWN)
+    city.syncs()
+    leg, day = city.leg(case, GAOYANG), city.today
+    orders: list[OrderId] = []
+    for place in (QI, CITY):
+        command = IssueOrder(case=case, leg=leg, trigger="delay", reply_by=day, demand="x")
+        (issued,) = city.at(office(place), "supervisor").does(command)
+        assert isinstance(issued, OrderIssued)
+        orders.append(issued.order)
+        city.syncs()
+    town, county, capital = city.at(TOWN), city.at(office(QI), "supervisor"), city.at(office(CITY), "supervisor")
+
+    def offered(somebody: Somebody, command: str) -> OrderId | None:
+        file = city.file(case, somebody.node.division)
+        found = dict(targets(file, command, somebody.actor.unit)).get("order")
+        is_allowed = steps(somebody, case)[command].allowed
+        return OrderId(found) if is_allowed and isinstance(found, UUID) else None
+
+    assert offered(town, "reply_order") == orders[0]
+    town.does(ReplyOrder(case=case, order=orders[0], text="x"))
+    city.syncs()
+    assert offered(town, "reply_order") == orders[1]
+    assert (offered(county, "judge_order"), offered(capital, "judge_order")) == (orders[0], None)
+    town.does(ReplyOrder(case=case, order=orders[1], text="x"))
+    city.syncs()
+    assert (offered(county, "judge_order"), offered(capital, "judge_order")) == tuple(orders)
+    assert offered(town, "reply_order") is None
+    again = JudgeOrder(case=case, order=orders[0], accepted=False, reply_by=day, comment="x")
+    county.does(again)
+    city.syncs()
+    assert offered(town, "reply_order") == orders[0]

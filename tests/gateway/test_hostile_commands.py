@@ -189,6 +189,9 @@ def test_14_two_officials_who_close_one_case_at_once(lone: Office) -> None:
         ({"issue_region": "000000000000"}, "division_invalid", "division"),
         ({"issue_region": "\uff14" * 12}, "division_invalid", "division"),
         ({"person_count": 0}, "input_invalid", "person_count"),
+        ({"issue_region": "999999999999"}, "region_unknown", "issue_region"),
+        ({"category": "777777"}, "category_unknown", "category"),
+        ({"title": " \u3000"}, "text_blank", "title"),
     ],
 )
 def test_23_days_and_numbers_that_do_not_exist(lone: Office, changes: dict[str, Any], code: str, field: str) -> None:
