@@ -1,12 +1,13 @@
 """One case as a person or a program reads it: facts, custody, claims, clocks, and what can be done next."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
+from domain.authority import judged
 from domain.calendar import Calendar
 from domain.case import CaseFile
 from domain.clocks import Colour, Deadline, Stage, colour, due, shanghai_date, stage
@@ -27,6 +28,7 @@ from domain.events import (
 from domain.limits import OPTIONS, RuleId, rule_on
 from domain.parts import Claim, Erasure, node_of
 from domain.sealed import is_erasure_ordered, unconfirmed_erasure
+from domain.standing import Standing
 from domain.supervision import order_to_judge, order_to_reply
 
 ClaimState = Literal["open", "accepted", "answered", "closed", "dropped"]
@@ -163,7 +165,7 @@ def running_clocks(
 ) -> tuple[ClockView, ...]:
     """The clocks of a case that run at `now_us`, the first to end first. events: all of the case, as learned."""
     running: dict[tuple[UUID, RuleId], tuple[DutyOpened, int]] = {}
-    for event in events:
+    for event in in_effect(file, events):
         for change in duty_changes(event, file.begun):
             match change:
                 case DutyOpened():
@@ -181,6 +183,15 @@ def running_clocks(
         if deadline.rule.id not in OPTIONS or deadline.due_us > now_us
     }
     return tuple(sorted(views, key=lambda view: (view.due_us, view.rule)))
+
+
+def in_effect(file: CaseFile, events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
+    """Those of the case's events, in the order learned, that have effect by what is known now."""
+    standing = Standing()
+    for event in events:
+        standing, is_lawful = judged(standing, event)
+        if is_lawful and not file.standing.is_overtaken(event):
+            yield event
 
 
 def clock_view(deadline: Deadline, unit: Unit | None, now_us: int, file: CaseFile | None = None) -> ClockView:

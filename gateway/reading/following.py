@@ -3,12 +3,11 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
-from domain.authority import judged
 from domain.case import CaseFile
 from domain.events import (
     Accepted,
@@ -30,8 +29,7 @@ from domain.events import (
     Withdrawn,
     tag_of,
 )
-from domain.standing import Standing
-from gateway.reading.case_view import ClockView
+from gateway.reading.case_view import ClockView, in_effect
 from gateway.refusals import InputInvalid
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -94,17 +92,11 @@ def followed(
         holder_name=name(file.accountable) if file.accountable else None,
         ended=file.is_ended,
         may_rate=file.rated is None,
-        milestones=tuple(_milestone(event, name, is_secured) for event in _in_effect(file, events)),
+        milestones=tuple(
+            _milestone(event, name, is_secured) for event in in_effect(file, events) if isinstance(event, Shown)
+        ),
         clocks=tuple(clock for clock in clocks if clock.rule in _SHOWN_RULES),
     )
-
-
-def _in_effect(file: CaseFile, events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
-    standing = Standing()
-    for event in events:
-        standing, is_lawful = judged(standing, event)
-        if is_lawful and not file.standing.is_overtaken(event) and isinstance(event, Shown):
-            yield event
 
 
 def leaf_of_code(code: str) -> bytes:

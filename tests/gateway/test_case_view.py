@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from domain.bounds import EARLIEST, EARLIEST_US, LATEST_US
 from domain.calendar import seed_calendar
+from domain.case import evolve
 from domain.clocks import DAY_US, day_start_us
 from domain.commands import Accept, AmendClaim, AnyCommand, Extend, HandOver, IssueOrder, JudgeOrder, ReplyOrder
 from domain.events import AnyEvent, ClaimId, OrderIssued
@@ -33,6 +34,22 @@ def test_the_time_to_object_is_shown_while_it_lasts_and_never_as_overdue() -> No
     assert {"objection", "accept_notice", "report_back"} == set(shown(3))
     assert "objection" not in shown(12)
     assert shown(20)["accept_notice"] == "overdue"
+
+
+def test_what_has_no_effect_moves_no_clock_of_a_case_page() -> None:
+    city = City.of()
+    case = city.at(office(QI), "clerk").registers()
+    (accepted,) = city.at(office(QI)).decides(Accept(case=case, leg=city.leg(case, QI)))
+    stranger = city.at(office(GAOYANG)).actor
+    forged = msgspec.structs.replace(accepted, node=GAOYANG, actor=stranger)
+    file, told = city.file(case, QI), [*city.history, forged]
+    for event in told[2:]:
+        file = evolve(file, event)
+
+    def shown(events: list[AnyEvent]) -> set[str]:
+        return {clock.rule for clock in running_clocks(file, events, seed_calendar(), city.now_us)}
+
+    assert shown(told) == shown(city.history) == {"register_route"}
 
 
 @settings(max_examples=40, deadline=None)
