@@ -74,6 +74,8 @@ class Channel(Protocol):
     channel lost it (a retention that ran out, a lane made anew); only then, unanswered, it is sent again.
     Room: what one lane holds unread is bounded. An empty lane takes whatever comes; a full one takes nothing
     (LaneFull) or, under a retention by size, forgets its oldest, which `extent` tells.
+    Age: what nobody has read for LAST_COPY_US (domain.keys) is forgotten once its sender looks, so that what was erased
+    does not stay readable there; what is sent again instead has lost it.
     No guarantee of ours rests on a lane being complete or unaltered: signatures and sizes decide.
     A channel may be used from several threads.
     """

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from domain.keys import LAST_COPY_US
 from sync.exchange.channel import LANE_BYTES, ChannelDown, Delivered, Extent, LaneFull, LaneReset, check_sizes
 from sync.exchange.wire import MAX_RECORD_BYTES
 from sync.ledger.connections import connect
@@ -34,9 +35,10 @@ create table if not exists channel.record (
     primary key (lane, pos)
 );
 alter table channel.record alter column body set storage external;
+alter table channel.record add column if not exists at timestamptz not null default now();
 """
 
-_IS_MADE = "select 1 from pg_attribute where attrelid = to_regclass('channel.lane') and attname = 'kept_bytes'"
+_IS_MADE = "select 1 from pg_attribute where attrelid = to_regclass('channel.record') and attname = 'at'"
 
 # The lane's row stays locked to the commit, so no reader can see a later offset before an earlier one. A full lane
 # gives no row, and nothing is stored.
@@ -61,6 +63,10 @@ with gone as (
 )
 update channel.lane set kept_bytes = greatest(0, kept_bytes - (select sum(size) from gone))
 where name = %(lane)s and exists (select from gone)
+"""
+
+_OUTDATED = """
+select max(pos) from channel.record where lane = %s and at < now() - %s * interval '1 microsecond'
 """
 
 _EXTENT = """
@@ -95,9 +101,10 @@ class PostgresChannel:
     It makes its own tables, in a schema `channel`, so its database may be a node's own or one of their own.
     """
 
-    def __init__(self, dsn: str, lane_bytes: int = LANE_BYTES) -> None:
-        """dsn: a PostgreSQL 15 to 18. lane_bytes: as stored, what one lane takes unread."""
+    def __init__(self, dsn: str, lane_bytes: int = LANE_BYTES, kept_us: int = LAST_COPY_US) -> None:
+        """dsn: a PostgreSQL 15 to 18. lane_bytes: as stored, what one lane takes unread. kept_us: for how long."""
         self._dsn = dsn
+        self._kept_us = kept_us
         self._lane_bytes = lane_bytes
         self._writing = threading.Lock()
         self._reading = threading.Lock()
@@ -135,8 +142,11 @@ class PostgresChannel:
             conn.execute(_TRIM, {"lane": lane, "upto": upto})
 
     def extent(self, lane: str) -> Extent:
-        """First and last offset."""
+        """First and last offset, after forgetting what has grown too old."""
         with self._writing, self._on_writer() as conn:
+            ((upto,),) = conn.execute(_OUTDATED, (lane, self._kept_us)).fetchall()
+            if upto is not None:
+                conn.execute(_TRIM, {"lane": lane, "upto": upto})
             row = conn.execute(_EXTENT, (lane,)).fetchone()
         return Extent(*row) if row else Extent(1, 0)
 

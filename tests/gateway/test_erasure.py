@@ -28,13 +28,15 @@ from gateway.hosting.config import Database
 from gateway.hosting.ids import uuid7
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
-from sync.exchange.wire import Beside, Frame, decode_record
+from sync.exchange.wire import Beside, Enclosure, Frame, decode_item, decode_record, items_of
 from sync.exchange.wire import encode as encode_record
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import keep_parts
 from sync.sealed.sealing import DataKey, grant_key
 from tests.gateway.conftest import COUNTY, PASSWORD, VILLAGE, Api, Office, Town, running_town, wait_until
 from tests.gateway.test_api import Filed, file_case, registration
+
+OTHER = Division("410221199201")
 
 
 def read(api: Api, case: str, *events: str) -> Any:
@@ -120,6 +122,37 @@ def test_what_waits_in_frames_is_destroyed_too_also_what_came_after_the_erasure(
     erasing.learned(erasing.waiting())
     assert parked(town.county, 2).beside == []
     assert parked(town.county, 1) == frames[1]
+
+
+def test_what_a_child_has_not_read_yet_loses_what_is_erased(town: Town) -> None:
+    filed, other = (file_case(town.village.api("clerk")) for _ in range(2))
+    end(town.village, filed.case, filed.leg)
+    wait_until(lambda: learned(town.county, filed.case) and learned(town.county, other.case))
+    frames = [frame_of(town.village, one.case) for one in (filed, other)]
+    letters = [
+        Enclosure([OTHER], frame.log, at, body, [], "", [one for one in frame.beside if one.seq == at])
+        for frame in frames
+        for at, body in enumerate(frame.entries)
+    ]
+    with town.county.node.pool.connection() as conn:
+        conn.execute("insert into child (division, down_size, down_acked, heard_us) values (%s, 1, 0, 0)", (OTHER,))
+        conn.execute("insert into down values (%s, 1, %s, 0)", (OTHER, encode_record(list(letters))))
+
+    subject = erase(town.village, filed)
+
+    wait_until(lambda: kept(town.county, filed.case, subject) == 0)
+    erased = len(frames[0].entries)
+    wait_until(lambda: all(letter.beside == [] for letter in unread(town.county)[:erased]))
+    assert [letter.body for letter in unread(town.county)] == [letter.body for letter in letters]
+    assert unread(town.county)[erased:] == letters[erased:]
+
+
+def unread(office: Office) -> list[Enclosure]:
+    """What lies there for a child that is away."""
+    with office.node.pool.connection() as conn:
+        ((data,),) = conn.execute("select items from down where child = %s", (OTHER,)).fetchall()
+    found = [decode_item(raw) for raw in items_of(bytes(data))]
+    return [one for one in found if isinstance(one, Enclosure)]
 
 
 def frame_of(office: Office, case: str) -> Frame:

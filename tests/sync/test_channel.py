@@ -247,6 +247,26 @@ def test_a_lane_tells_what_it_holds(channel: Channel) -> None:
     assert channel.extent("up.b") == Extent(1, 0)
 
 
+def test_what_nobody_reads_is_forgotten_in_time_and_the_lane_says_so(postgres: PostgresServer) -> None:
+    postgres.create_database("outdated")
+    dsn = postgres.dsn("outdated")
+    forgetful, patient = PostgresChannel(dsn, kept_us=0), PostgresChannel(dsn)
+    try:
+        patient.publish("up.x", [b"key", b"text"])
+        patient.publish("up.y", [b"another's"])
+        assert patient.extent("up.x") == Extent(1, 2)
+
+        assert forgetful.extent("up.x") == Extent(3, 2)
+
+        assert patient.fetch({"up.x": 0}, ALL, 0) == []
+        assert patient.extent("up.y") == Extent(1, 1)
+        assert patient.publish("up.x", [b"sent again without it"]) == 3
+        assert [one.body for one in patient.fetch({"up.x": 0}, ALL, 0)] == [b"sent again without it"]
+    finally:
+        forgetful.close()
+        patient.close()
+
+
 def test_a_lane_that_was_made_anew_shows_in_its_offsets(channel: Channel, place: Place) -> None:
     before = channel.publish("up.a", [b"1", b"2", b"3"])
     place.make_anew()
