@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from bench.report import Line
 from domain import events
 from domain.divisions import Division
+from domain.ids import REST_BITS, new_id
 from gateway.hosting.postgres_server import PostgresServer
 from projections.catalogue import PROJECTIONS
 from projections.rebuild import PAGE_EVENTS, build
@@ -185,9 +186,7 @@ def _life(number: int) -> list[events.AnyEvent]:
         stream = id_ if shape is events.SealedRead else fields.get("leg", case)
         versions[stream] += 1
         at_us = START_US + (number * 12 + step) * 1_000_000
-        told.append(
-            _event(id_, case, stream, versions[stream], COUNTY if 4 <= step < 11 else TOWN, at_us, shape, fields)
-        )
+        told.append(_event(id_, case, stream, versions[stream], _author(step), at_us, shape, fields))
     return told
 
 
@@ -233,6 +232,10 @@ def _opening(leg: UUID, unit: str, mode: str, before: UUID | None) -> dict[str, 
     return {"leg": leg, "unit": unit, "mode": mode, "from_leg": before, "sender": None, "report_by": None}
 
 
+def _author(step: int) -> Division:
+    return COUNTY if 4 <= step < 11 else TOWN
+
+
 def _event(
     id_: UUID, case: UUID, stream: UUID, version: int, node: Division, at_us: int, shape: Any, fields: dict[str, Any]
 ) -> events.AnyEvent:
@@ -263,12 +266,13 @@ def _row(pos: int, one: events.AnyEvent) -> Row:
 
 
 def _id(number: int, step: int) -> UUID:
-    return _uuid(number, 16 + step)
+    return _uuid(number, 16 + step, _author(step))
 
 
-def _uuid(number: int, part: int) -> UUID:
+def _uuid(number: int, part: int, maker: Division = TOWN) -> UUID:
     """Different for every use, and as spread as the random part of a UUIDv7."""
-    return UUID(int=(number * 64 + part) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128))
+    chance = (number * 64 + part) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128)
+    return new_id(maker, chance >> 80, chance >> 40 & (1 << REST_BITS) - 1)
 
 
 def _seconds(work: Callable[[], object], runs: int) -> float:

@@ -4,16 +4,19 @@ Every node folds what others signed, and one of them may be dishonest or wrong. 
 to write stays in the ledger and in every proof; it has no effect, and time lines say so (无效力).
 
 What is judged by: the events of a case come in causal order, so whoever learns an act of a unit has learned before how
-that unit got the matter. Only where the registration itself went elsewhere (a superior that was sent the end of a
-story) is the beginning missing; there, what rests on an unknown leg, objection or order is believed.
+that unit got the matter. Nothing has effect before the registration is known, but what concerns a key: a mere custodian
+is sent no more of a case.
+
+Every id of a node names it (`domain.ids`), and only an own one counts: of the event, and so of the case, take-over,
+order or erasure that it opens, and of the leg that it names. What one node says, no other can have said before it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
-from domain.divisions import Division
 from domain.events import (
     Accepted,
     AnyEvent,
@@ -51,7 +54,8 @@ from domain.events import (
     Unknown,
     Withdrawn,
 )
-from domain.parts import LegEvent, Paper, node_of
+from domain.ids import maker_of
+from domain.parts import CustodyEvent, LegEvent, Paper, node_of
 from domain.standing import Dispute, Hold, Standing
 
 LAPSE_AT_LEAST_US: Final = 5 * 86_400 * 1_000_000
@@ -64,17 +68,20 @@ def judged(standing: Standing, event: AnyEvent | Unknown, seq: int | None = None
     seq: its leaf index in its author's log, where known. Whether it has effect besides, `Standing.is_overtaken` says,
     of the standing as it is by then.
     """
-    if not owns_stream(standing, event):
+    if not (_bears_own_id(event) and owns_stream(standing, event)):
         return standing, False
     if isinstance(event, SealedRead) or event.stream is None or event.version is None or event.node is None:
         return standing, True
-    if event.version <= standing.version_of(event.stream) and not isinstance(event, Registered):
+    if event.version <= standing.version_of(event.stream):
         return standing, False
-    after, is_lawful = standing, isinstance(event, Unknown)
-    if not isinstance(event, Unknown) and (rule := AUTHORITY.get(type(event))) and rule(standing, event):
+    if isinstance(event, Unknown):
+        after, is_lawful = _begun(standing, event), True
+    elif (rule := _rule_for(standing, event)) and rule(standing, event):
         after, is_lawful = _after(standing, event), True
+    else:
+        after, is_lawful = standing, False
     if is_lawful or event.stream in standing.legs:
-        after = _noted(after, event.stream, event.node, event.version, seq)
+        after = _noted(after, event.stream, event.version, seq)
     return after, is_lawful
 
 
@@ -94,14 +101,25 @@ def effects(told: Sequence[tuple[AnyEvent | None, int | None]]) -> list[bool]:
 
 
 def owns_stream(standing: Standing, event: AnyEvent | Unknown) -> bool:
-    """Whether the author is the one writer of the stream, or the stream is nobody else's that is known."""
-    if event.stream is None or event.stream == event.case:
-        return standing.registrar in {None, event.node}
-    writer = standing.streams.get(event.stream)
-    return writer is None or writer[0] == event.node
+    """Whether the author is the one writer of the stream: who was given the leg that it is, else who made its id."""
+    if event.stream is None:
+        return True
+    leg = standing.legs.get(LegId(event.stream)) if event.stream != event.case else None
+    if leg is not None:
+        return leg.node == event.node
+    return maker_of(event.stream) == event.node
+
+
+def _bears_own_id(event: AnyEvent | Unknown) -> bool:
+    return isinstance(event, Unknown) or maker_of(event.id) == event.node
 
 
 _Rule = Callable[[Standing, Any], bool]
+
+
+def _opens(standing: Standing, event: AnyEvent, id_: UUID) -> bool:
+    """Whether the event opens a stream that bears its own id, which its author has given to nothing else."""
+    return event.stream == event.id == id_ and not standing.is_taken(id_)
 
 
 def _anybody(_: Standing, __: AnyEvent) -> bool:
@@ -110,13 +128,14 @@ def _anybody(_: Standing, __: AnyEvent) -> bool:
 
 
 def _who_registers(standing: Standing, event: Registered) -> bool:
-    """Once per case, by the node of the unit that it names."""
-    return standing.registrar is None and event.node == node_of(event.unit) and event.stream == event.case
+    """Once per case, which bears its id, by the node of the unit that it names."""
+    is_first = standing.registrar is None and event.stream == event.case == event.id
+    return is_first and event.node == node_of(event.unit)
 
 
-def _registrar(standing: Standing, event: AnyEvent) -> bool:
-    """The node that registered the case."""
-    return standing.registrar in {None, event.node}
+def _registrar(_: Standing, event: RegistrationCorrected) -> bool:
+    """The node that registered the case, in its stream."""
+    return event.stream == event.case
 
 
 def _who_met_the_petitioner(standing: Standing, event: AnyEvent) -> bool:
@@ -132,20 +151,14 @@ def _to_whom_it_was_given(standing: Standing, event: LegOpened) -> bool:
     if named is not None:
         is_theirs = event.unit in {named.unit, f"{named.node}.office"}
         return is_theirs and not named.is_opened
-    return (
-        not standing.legs
-        and not standing.is_taken(event.leg)
-        and (event.mode == "registered" or standing.registrar is None)
-        and _registrar(standing, event)
-    )
+    is_first = not standing.legs and event.mode == "registered" and event.from_leg is None
+    return is_first and not standing.is_taken(event.leg) and standing.registrar == event.node
 
 
 def _writer_of_leg(standing: Standing, event: LegEvent) -> bool:
     """The node of the leg's unit, also after the matter left it: papers are served, reports given, endings noted."""
     leg = standing.legs.get(event.leg)
-    if event.stream != event.leg:
-        return False
-    return standing.registrar is None if leg is None else leg.node == event.node
+    return event.stream == event.leg and leg is not None and leg.node == event.node
 
 
 def _who_has_the_matter(standing: Standing, event: LegEvent) -> bool:
@@ -156,12 +169,12 @@ def _who_has_the_matter(standing: Standing, event: LegEvent) -> bool:
 
 def _who_hands_over(standing: Standing, event: HandedOver) -> bool:
     """Who has the matter, naming a leg that is none yet."""
-    return _who_has_the_matter(standing, event) and _is_new_leg(standing, event.next_leg)
+    return _who_has_the_matter(standing, event) and _is_new_leg(standing, event, event.next_leg)
 
 
-def _is_new_leg(standing: Standing, id_: LegId) -> bool:
-    """An id that nothing else bears, so that nobody else's stream is given away with it."""
-    return not standing.is_taken(id_) or (standing.registrar is None and id_ in standing.legs)
+def _is_new_leg(standing: Standing, event: AnyEvent, id_: LegId) -> bool:
+    """An id of the author's own that it has given to nothing else."""
+    return maker_of(id_) == event.node and not standing.is_taken(id_)
 
 
 def _who_issues_papers(standing: Standing, event: Paper) -> bool:
@@ -172,8 +185,7 @@ def _who_issues_papers(standing: Standing, event: Paper) -> bool:
 def _who_serves(standing: Standing, event: Served) -> bool:
     """Whose paper it is."""
     paper = standing.papers.get(event.paper)
-    is_own = standing.registrar is None if paper is None else paper[0] == event.leg
-    return is_own and _writer_of_leg(standing, event)
+    return paper is not None and paper[0] == event.leg and _writer_of_leg(standing, event)
 
 
 def _who_objects(standing: Standing, event: Objected) -> bool:
@@ -188,65 +200,58 @@ def _who_objects(standing: Standing, event: Objected) -> bool:
 def _whose_objection_lapses(standing: Standing, event: ObjectionLapsed) -> bool:
     """Who raised it, after five days at the least: no five working days are shorter."""
     known = standing.disputes.get(event.objection)
-    is_due = known is None or (known.leg == event.leg and event.recorded_us >= known.raised_us + LAPSE_AT_LEAST_US)
-    return is_due and _who_has_the_matter(standing, event)
+    if known is None or known.leg != event.leg or event.recorded_us < known.raised_us + LAPSE_AT_LEAST_US:
+        return False
+    return _who_has_the_matter(standing, event)
 
 
 def _ruler(standing: Standing, event: ObjectionRuled) -> bool:
     """The division that the objection names, once, about the leg that objected."""
     known = standing.disputes.get(event.objection)
-    if event.next_leg is not None and not _is_new_leg(standing, event.next_leg):
+    if event.next_leg is not None and not _is_new_leg(standing, event, event.next_leg):
         return False
-    if known is None:
-        return standing.registrar is None
-    return (known.leg, known.ruler, known.ruled) == (event.leg, event.node, None)
+    return known is not None and (known.leg, known.ruler, known.ruled) == (event.leg, event.node, None)
 
 
 def _who_takes_over(standing: Standing, event: TakenOver) -> bool:
     """For a unit of its own, from the holder in whose log it names a place; that it stands above that log's division
     is checked by the tree of superiors where the event enters a node."""
     leg = standing.legs.get(event.leg)
-    if event.node != node_of(event.unit) or event.stream != event.next_leg or standing.is_taken(event.next_leg):
+    if leg is None or event.node != node_of(event.unit) or not _opens(standing, event, event.next_leg):
         return False
-    if leg is None:
-        return standing.registrar is None
     return event.last_log.split("/")[1:2] == [leg.node] and leg.node != event.node
 
 
 def _who_orders(standing: Standing, event: OrderIssued) -> bool:
     """About a leg, to the unit that holds it; that the author stands above it is checked as for a take-over."""
     leg = standing.legs.get(event.leg)
-    if event.stream != event.order or standing.is_taken(event.order):
-        return False
-    return standing.registrar is None if leg is None else leg.unit == event.unit
+    return leg is not None and leg.unit == event.unit and _opens(standing, event, event.order)
 
 
 def _ordered(standing: Standing, event: OrderReplied) -> bool:
     """The node of the unit that the order is addressed to."""
-    order = standing.orders.get(event.order)
-    return standing.registrar is None if order is None else order[1] == event.node
+    return standing.orders.get(event.order) == event.node
 
 
 def _issuer(standing: Standing, event: OrderJudged) -> bool:
     """The node that issued the order, about the unit that it ordered."""
-    order = standing.orders.get(event.order)
-    return standing.registrar is None if order is None else order == (event.node, node_of(event.unit))
+    return maker_of(event.order) == event.node and standing.orders.get(event.order) == node_of(event.unit)
 
 
 def _node_of_leg(standing: Standing, event: DirectiveAnswered) -> bool:
     """The node of the leg that the directive names."""
     leg = standing.legs.get(event.leg)
-    return standing.registrar is None if leg is None else leg.node == event.node
+    return leg is not None and leg.node == event.node
 
 
 def _who_orders_erasure(standing: Standing, event: ErasureOrdered) -> bool:
-    """In a stream of its own, which nothing else is."""
-    return event.stream == event.erasure and not standing.is_taken(event.erasure)
+    """Anybody, in a stream of its own."""
+    return _opens(standing, event, event.erasure)
 
 
-def _who_ordered_erasure(standing: Standing, event: ErasureConfirmed) -> bool:
+def _who_ordered_erasure(_: Standing, event: ErasureConfirmed) -> bool:
     """The node where the first person ordered it."""
-    return standing.erasures.get(StreamId(event.erasure), event.node) == event.node
+    return maker_of(event.erasure) == event.node
 
 
 def _custodian(_: Standing, event: KeyDestroyed) -> bool:
@@ -289,6 +294,17 @@ AUTHORITY: Final[Mapping[type[Any], _Rule]] = {
 """Every event that concerns a case, and whose node may write it."""
 
 
+def _rule_for(standing: Standing, event: AnyEvent) -> _Rule | None:
+    is_begun = standing.registrar is not None or isinstance(event, Registered | CustodyEvent)
+    return AUTHORITY.get(type(event)) if is_begun else None
+
+
+def _begun(standing: Standing, event: Unknown) -> Standing:
+    """The standing with who registered the case, where a registration of a newer version says no more than that."""
+    is_beginning = standing.registrar is None and event.stream == event.case
+    return msgspec.structs.replace(standing, registrar=event.node) if is_beginning else standing
+
+
 def _after(standing: Standing, event: AnyEvent) -> Standing:
     change = msgspec.structs.replace
     match event:
@@ -314,10 +330,9 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
             seen = change(taken, seen_version=event.leg_version, seen_size=event.last_size)
             return _named(standing, event.next_leg, seen)
         case OrderIssued():
-            parties = (event.node, node_of(event.unit))
-            return change(standing, orders={**standing.orders, event.order: parties})
+            return change(standing, orders={**standing.orders, event.order: node_of(event.unit)})
         case ErasureOrdered():
-            return change(standing, erasures={StreamId(event.erasure): event.node, **standing.erasures})
+            return change(standing, erasures=standing.erasures | {event.erasure})
         case _ if isinstance(event, Paper):
             return change(standing, papers={**standing.papers, event.id: (event.leg, event.version)})
         case _:
@@ -347,18 +362,18 @@ def _with_dispute(standing: Standing, objection: EventId, **changes: object) -> 
 def _named(standing: Standing, id_: LegId, leg: Hold) -> Standing:
     if id_ in standing.legs:
         return standing
-    streams = {**standing.streams, StreamId(id_): (leg.node, 0)}
-    return msgspec.structs.replace(_with_leg(standing, id_, leg), streams=streams)
+    versions = {**standing.versions, StreamId(id_): 0}
+    return msgspec.structs.replace(_with_leg(standing, id_, leg), versions=versions)
 
 
 def _with_leg(standing: Standing, id_: LegId, leg: Hold) -> Standing:
     return msgspec.structs.replace(standing, legs={**standing.legs, id_: leg})
 
 
-def _noted(standing: Standing, stream: StreamId, node: Division, version: int, seq: int | None) -> Standing:
+def _noted(standing: Standing, stream: StreamId, version: int, seq: int | None) -> Standing:
     """The standing after one more event of a stream."""
     leg = standing.legs.get(LegId(stream))
     if leg is not None and seq is not None:
         leg = msgspec.structs.replace(leg, leaves=(*leg.leaves, (version, seq)))
         standing = _with_leg(standing, LegId(stream), leg)
-    return msgspec.structs.replace(standing, streams={**standing.streams, stream: (node, version)})
+    return msgspec.structs.replace(standing, versions={**standing.versions, stream: version})

@@ -63,11 +63,11 @@ from domain.standing import Standing
 class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     """One case as this node knows it; a value, never changed in place. `evolve` makes it.
 
-    registered: null where only later parts were sent here. orders: by id; directives: by event id. unknown: streams in
-    which an event of a newer version stands. keys: by subject, who was given its key. papers: what is served on the
-    petitioner, by the event it was rendered from. settling: every paper and closing, also those that a directive left
-    without effect. begun: since when there is the case and each leg. standing: who may write what, and how far each
-    stream is known.
+    registered: null where only a key of it is kept here, or a newer version wrote it. orders: by id; directives: by
+    event id. unknown: streams in which an event of a newer version stands. keys: by subject, who was given its key.
+    papers: what is served on the petitioner, by the event it was rendered from. settling: every paper and closing, also
+    those that a directive left without effect. begun: since when there is the case and each leg. standing: who may
+    write what, and how far each stream is known.
     """
 
     case: CaseId
@@ -317,7 +317,7 @@ def _without_overtaken(file: CaseFile) -> CaseFile:
 
 
 def _with_claims(file: CaseFile, ids: "tuple[ClaimId, ...] | list[ClaimId]", **changes: object) -> CaseFile:
-    """The file with these claims changed; one that is not known yet is noted, its beginning having gone elsewhere."""
+    """The file with these claims changed; one that is not known is noted, a newer version having registered it."""
     changed = {id_: msgspec.structs.replace(file.claims.get(id_, Claim(id=id_)), **changes) for id_ in ids}
     return msgspec.structs.replace(file, claims={**file.claims, **changed})
 

@@ -96,8 +96,9 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """The envelope that every event opens with.
 
-    stream: the single-writer stream it belongs to; version: 1-based position there. case: the case it concerns, if
-    any. node: the author's division. occurred_us: when it happened, as claimed; recorded_us: the author's clock,
+    id: made by `node`, as the id itself says (`domain.ids`), like that of a leg, order or erasure which the event names
+    first. stream: the single-writer stream it belongs to; version: 1-based position there. case: the case it concerns,
+    if any. node: the author's division. occurred_us: when it happened, as claimed; recorded_us: the author's clock,
     which never runs backwards in a log (both UTC microseconds since 1970). law: the article relied on, where one is.
     """
 
@@ -426,7 +427,7 @@ class SealedItem(Event, tag="sealed.item.v0", frozen=True, kw_only=True):
 
 
 class ErasureOrdered(Event, tag="erasure.ordered.v0", frozen=True, kw_only=True):
-    """The first of two persons orders a subject's key destroyed (stream = erasure)."""
+    """The first of two persons orders a subject's key destroyed (stream = erasure = id)."""
 
     erasure: UUID
     subject: bounds.Subject

@@ -93,18 +93,18 @@ class Dispute(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Who stands where in one case: a value; `domain.authority.judged` makes the next.
 
-    registrar: the node that registered it; null where that is not known here. orders: by order, the divisions of its
-    issuer and of the unit ordered. erasures: who ordered each. papers: the leg and the version there of each paper.
-    streams: who writes each, and how far it was learned.
+    registrar: the node that registered it; null until that is known here. orders: by order, the division of the
+    unit ordered. erasures: those ordered. papers: the leg and the version there of each paper.
+    versions: how far each stream was learned.
     """
 
     registrar: Division | None = None
     legs: Mapping[LegId, Hold] = {}
     disputes: Mapping[EventId, Dispute] = {}
-    orders: Mapping[OrderId, tuple[Division, Division]] = {}
-    erasures: Mapping[StreamId, Division] = {}
+    orders: Mapping[OrderId, Division] = {}
+    erasures: frozenset[UUID] = frozenset()
     papers: Mapping[EventId, tuple[LegId, int]] = {}
-    streams: Mapping[StreamId, tuple[Division, int]] = {}
+    versions: Mapping[StreamId, int] = {}
 
     @property
     def path(self) -> tuple[LegId, ...]:
@@ -135,8 +135,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     def version_of(self, stream: UUID) -> int:
         """How many events of the stream are known here."""
-        known = self.streams.get(StreamId(stream))
-        return known[1] if known else 0
+        return self.versions.get(StreamId(stream), 0)
 
     def is_taken(self, id_: UUID) -> bool:
         """Whether a leg, an order or an erasure bears this id."""
@@ -144,7 +143,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     def meets_petitioner(self, node: Division) -> bool:
         """Whether the petitioner deals with this node: the case was registered there, or given to it."""
-        return self.registrar in {None, node} or any(leg.node == node for leg in self.legs.values())
+        return self.registrar == node or any(leg.node == node for leg in self.legs.values())
 
     def stake(self, event: AnyEvent) -> Stake | None:
         """What the effect of `event` hangs on, which has happened here; null where nothing can take it away."""
@@ -168,7 +167,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return stake is not None and self.is_lost(stake)
 
     def _was_taken_before(self, leg: LegId, version: int) -> bool:
-        if self.registrar is None or leg not in self.legs or not any(one.directed_by for one in self.legs.values()):
+        if leg not in self.legs or not any(one.directed_by for one in self.legs.values()):
             return False
         if leg not in self.path:
             return True

@@ -47,7 +47,7 @@ from gateway.hosting.clock import HeldClock, SharedClock
 from gateway.hosting.clock_watch import ClockWatch
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
-from gateway.hosting.ids import uuid7
+from gateway.hosting.ids import Ids
 from gateway.hosting.links import Links
 from gateway.hosting.machine_clock import MachineClock
 from gateway.hosting.postgres_server import PostgresServer, PostgresServerError
@@ -101,6 +101,7 @@ class Node:
         self.config: NodeConfig = config.load(folder)
         config.require_links(self.config)
         self.here: Division = self.config.node.division
+        self.ids = Ids(self.here)
         self.failed = threading.Event()
         self.failure: str | None = None
         self.metrics = CollectorRegistry()
@@ -208,13 +209,14 @@ class Node:
         custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
         sealer = Sealer(
             self.here,
+            self.ids,
             custody,
             around.directory().escrow,
             around.recipient,
             around.is_known,
         )
         numbers = Numbers(self.here, connect)
-        self.desk = Desk(self.here, self.journal, self.files, self.reader, sealer, numbers, around)
+        self.desk = Desk(self.here, self.ids, self.journal, self.files, self.reader, sealer, numbers, around)
         self.readings = Readings(self.desk, self.journal, self.files, custody)
         self.receipts = Receipts(
             self.config.origin,
@@ -227,6 +229,7 @@ class Node:
         )
         self.denunciations = Denunciations(
             self.here,
+            self.ids,
             self.office,
             self.journal,
             self._keys.recipients,
@@ -297,7 +300,7 @@ class Node:
             return
         name, parent = self.config.node.name, self.config.node.parent
         with self.journal.turn() as turn:
-            opened, office = (self._own_envelope(EventId(uuid7(turn.now_us)), turn.now_us) for _ in range(2))
+            opened, office = (self._own_envelope(turn.now_us) for _ in range(2))
             events: list[AnyEvent] = [
                 NodeOpened(**opened, origin=self.config.origin, name=name, parent=parent),
                 UnitOpened(**office, unit=self.office, name=name),
@@ -315,8 +318,9 @@ class Node:
         """Return once the views show what was recorded at `pos`, or after two seconds: a page shows what it did."""
         self.views.wait_for(pos, _FRESH_S)
 
-    def _own_envelope(self, id_: EventId, now_us: int) -> Envelope:
+    def _own_envelope(self, now_us: int) -> Envelope:
         """Of an event that the node records about itself, in a stream of its own."""
+        id_ = EventId(self.ids.fresh(now_us))
         return Envelope(
             id=id_,
             stream=StreamId(id_),
@@ -359,7 +363,7 @@ class Node:
             digest = self.journal.digest(command_id, request.encode())
             with self.journal.turn() as turn:
                 event = ChildEnrolled(
-                    **self._own_envelope(EventId(uuid7(turn.now_us)), turn.now_us),
+                    **self._own_envelope(turn.now_us),
                     division=certificate.division,
                     name=certificate.name,
                     certificate=text,

@@ -53,6 +53,7 @@ from domain.events import (
     TransferMode,
     Unit,
 )
+from domain.ids import new_id
 from domain.parts import CustodyEvent
 from domain.refusals import ObjectionRuns
 from domain.routing import addressees, file_receivers, key_receivers
@@ -133,13 +134,13 @@ class City:
     def days_pass(self, days: int) -> None:
         self.now_us += days * DAY_US
 
-    def fresh(self) -> UUID:
+    def fresh(self, maker: Division = CITY) -> UUID:
         self.numbers += 1
-        return UUID(int=(0x0190_0000_0000_7000_8000 << 48) + self.numbers)
+        return new_id(maker, us(MONDAY) // 1000, self.numbers)
 
-    def ids(self) -> Iterator[UUID]:
+    def ids(self, maker: Division) -> Iterator[UUID]:
         while True:
-            yield self.fresh()
+            yield self.fresh(maker)
 
     def node(self, division: Division) -> Node:
         return self.nodes[division]
@@ -258,8 +259,8 @@ class Somebody:
         """What the rules make of the command, without keeping it."""
         context = Context(
             **msgspec.structs.asdict(self.situation()),
-            ids=self.city.ids(),
-            number=lambda tag: f"{tag}/{self.city.fresh().int & 0xFFFF}",
+            ids=self.city.ids(self.node.division),
+            number=lambda tag: f"{tag}/{self.city.numbers}",
             last_known=self._last_known(command),
         )
         case: CaseId | None = getattr(command, "case", None)

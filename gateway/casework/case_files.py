@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from domain.case import CaseFile, evolve
 from domain.events import AnyEvent, CaseId, EventId, NotCanonical, Unknown, read
+from domain.ids import maker_of
 from sync.ledger.reader import Reader
 from sync.ledger.rows import OWN, Row
 
@@ -32,6 +33,8 @@ class Place(NamedTuple):
 
 class CaseInHand(NamedTuple):
     """A case file, the last position that concerns it, and every event of it with its place, in the order learned.
+
+    Without those that took an id of another node: of them the ledger and the time line tell.
 
     size_bytes: of all that was folded into it, EVENT_BYTES for each event included.
     """
@@ -88,9 +91,8 @@ def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand | None:
         if event.case is None or event.stream is None or event.version is None:
             continue
         file = evolve(file, event, row.seq)
-        if not isinstance(event, Unknown):
+        if not isinstance(event, Unknown) and maker_of(event.id) == event.node:
             events.append(event)
-            # Another node's event may take the id of one that is known: that one keeps its place.
             places.setdefault(event.id, Place(row.log_id, row.seq, row.via, row.pos))
     size_bytes = (known.size_bytes if known else 0) + sum(len(row.body) + EVENT_BYTES for row in rows)
     return None if file is None else CaseInHand(file, rows[-1].pos, tuple(events), places, size_bytes)

@@ -11,12 +11,12 @@ import psycopg
 from domain.commands import Text
 from domain.divisions import Division, DivisionUnknown, Topology
 from domain.errors import DomainError
-from domain.events import Actor, EventId, SealedItem, StreamId, encode, tag_of
+from domain.events import Actor, EventId, SealedItem, StreamId, decode, encode, tag_of
 from domain.events import Unit as UnitCode
 from domain.managing import first_stop, managing_organ
 from domain.parts import node_of
 from gateway.casework.journal import Journal
-from gateway.hosting.ids import uuid7
+from gateway.hosting.ids import Ids
 from sync.exchange.postgres_links import onward_statement
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.custody_postgres import Statement, keep_parts
@@ -100,6 +100,13 @@ class Leaf(NamedTuple):
     seq: int
 
 
+class _Opened(NamedTuple):
+    """What an item says, and under which id its writer was told to quote it."""
+
+    item: UUID
+    payload: bytes
+
+
 class Waiting(NamedTuple):
     """A letter for this node's organ. item: what its writer was told to quote. received_us: when it came."""
 
@@ -114,6 +121,7 @@ class Denunciations:
     def __init__(
         self,
         here: Division,
+        ids: Ids,
         office: UnitCode,
         journal: Journal,
         keys: tuple[RecipientKey, ...],
@@ -127,6 +135,7 @@ class Denunciations:
         recipient: whom to seal for, by division. escrow: to whom each item is sealed as well.
         """
         self._here = here
+        self._ids = ids
         self._office = office
         self._journal = journal
         self._keys = keys
@@ -162,7 +171,7 @@ class Denunciations:
             if stop in (organ, self._here):
                 return self._sealed(organ, item, payload)
             inner = self._sealed(organ, item, payload, INNER_SIZES_BYTES)
-            return self._sealed(stop, item, Onward(organ, inner).to_bytes())
+            return self._sealed(stop, item, Onward(organ, item, inner).to_bytes())
 
         sent_down = organ if stop == self._here != organ else None
         return self._record(seal, payload, self._journal.of_visitor(key), to=sent_down)
@@ -173,18 +182,18 @@ class Denunciations:
         What is for an organ below is passed on to it, unread: each leaf once, however often it is offered. Raises
         OrganKeyInvalid, ItemTooLong, RecipientUnknown where that cannot be done.
         """
-        payload = self._opened(item, ciphertext)
-        if payload is None or isinstance(_content(payload), _ReadNote | _Nothing):
+        opened = self._opened(item, ciphertext)
+        if opened is None or isinstance(_content(opened.payload), _ReadNote | _Nothing):
             return
-        onward = read_onward(payload)
+        onward = read_onward(opened.payload)
         if onward is not None and self._is_below(onward.to):
-            self._pass_on(leaf, item, onward)
+            self._pass_on(leaf, onward)
             return
         with self._connect() as conn:
             conn.execute(
                 "insert into web.organ_item (log_id, seq, item, received_us) values (%s, %s, %s, %s)"
                 " on conflict do nothing",
-                (*leaf, item, received_us),
+                (*leaf, opened.item, received_us),
             )
 
     def waiting(self) -> list[Waiting]:
@@ -200,37 +209,39 @@ class Denunciations:
 
         Raises ItemUnknown, ItemUnreadable, ClockInDoubt.
         """
-        item, payload = self._held(leaf)
-        letter = _content(payload)
+        held = self._held(leaf)
+        letter = _content(held.payload)
         if not isinstance(letter, _Letter):
             raise ItemUnreadable
-        note = msgspec.json.encode(_ReadNote(item, actor, self._journal.sure_us()))
+        note = msgspec.json.encode(_ReadNote(held.item, actor, self._journal.sure_us()))
         self._record(lambda id_: self._sealed(self._here, id_, note), note)
         return letter.form
 
-    def _held(self, leaf: Leaf) -> tuple[UUID, bytes]:
+    def _held(self, leaf: Leaf) -> "_Opened":
         with self._connect() as conn:
             row = conn.execute(
-                "select item, body from web.organ_item join beside using (log_id, seq)"
-                " where log_id = %s and seq = %s and part = 0",
+                "select ledger.body, beside.body from web.organ_item join ledger using (log_id, seq)"
+                " join beside using (log_id, seq) where log_id = %s and seq = %s and part = 0",
                 leaf,
             ).fetchone()
-        payload = self._opened(row[0], bytes(row[1])) if row else None
-        if row is None or payload is None:
+        event = decode(bytes(row[0])) if row else None
+        opened = self._opened(event.item, bytes(row[1])) if row and isinstance(event, SealedItem) else None
+        if opened is None:
             raise ItemUnknown
-        return row[0], payload
+        return opened
 
-    def _opened(self, item: UUID, ciphertext: bytes) -> bytes | None:
+    def _opened(self, item: UUID, ciphertext: bytes) -> "_Opened | None":
         """None for somebody else's; a spoiled one is empty, so that the desk sees that it came."""
         private = [key.private for key in self._keys]
         try:
             payload = try_open_item(item, ciphertext, private)
             onward = read_onward(payload) if payload else None
-            if onward is None or onward.to != self._here:
-                return payload
-            return try_open_item(item, onward.ciphertext, private) or b""
+            if onward is not None and onward.to == self._here:
+                item = onward.item
+                payload = try_open_item(item, onward.ciphertext, private) or b""
         except SealBroken:
-            return b""
+            payload = b""
+        return None if payload is None else _Opened(item, payload)
 
     def _is_below(self, organ: Division) -> bool:
         try:
@@ -238,11 +249,11 @@ class Denunciations:
         except DivisionUnknown:
             return False
 
-    def _pass_on(self, leaf: Leaf, item: UUID, onward: Onward) -> None:
-        """As an item of this node, of the same weight as every other."""
+    def _pass_on(self, leaf: Leaf, onward: Onward) -> None:
+        """As an item of this node like every other, under an id of its own."""
         payload = onward.to_bytes()
         act = self._journal.of_node(f"pass_on/{leaf.log_id}/{leaf.seq}")
-        self._record(lambda id_: self._sealed(onward.to, id_, payload), payload, act, item=item, to=onward.to)
+        self._record(lambda id_: self._sealed(onward.to, id_, payload), payload, act, to=onward.to)
 
     def _sealed(self, to: Division, item: UUID, payload: bytes, sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES) -> bytes:
         return seal_item(self._recipient(to).key, self._escrow, item, payload, sizes_bytes)
@@ -253,16 +264,12 @@ class Denunciations:
         said: bytes,
         command_id: CommandId | None = None,
         *,
-        item: UUID | None = None,
         to: Division | None = None,
     ) -> UUID:
-        """said: what makes a repeated command the same. item: its id, none for a new one. to: an organ below, if so.
-
-        The stream is new in any case: an item's id may come from a stranger, who may name any stream of this node.
-        """
+        """said: what makes a repeated command the same. to: an organ below, if so. Returns the item's id."""
         digest = self._journal.digest(command_id, said) if command_id else b""
         with self._journal.turn() as turn:
-            item = item or uuid7(turn.now_us)
+            item = self._ids.fresh(turn.now_us)
             ciphertext = seal(item)
             event = self._event(item, ciphertext, turn.now_us)
             beside: list[Statement] = keep_parts(event.stream, event.version, [ciphertext])
@@ -275,9 +282,10 @@ class Denunciations:
 
     def _event(self, item: UUID, ciphertext: bytes, now_us: int) -> SealedItem:
         """The same for letter, note and passing on: not even the office of whoever acts is told."""
+        id_ = EventId(self._ids.fresh(now_us))
         return SealedItem(
-            id=EventId(uuid7(now_us)),
-            stream=StreamId(uuid7(now_us)),
+            id=id_,
+            stream=StreamId(id_),
             version=1,
             case=None,
             node=self._here,

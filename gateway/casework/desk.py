@@ -22,7 +22,7 @@ from gateway.casework.case_files import CaseFiles, CaseInHand
 from gateway.casework.journal import Journal, Turn
 from gateway.casework.numbers import Numbers
 from gateway.casework.sealer import Granted, Sealer
-from gateway.hosting.ids import fresh
+from gateway.hosting.ids import Ids
 from gateway.hosting.surroundings import Surroundings
 from sync.ledger.append import Append, Appended, CommandReused, NewEvent, StaleVersion
 from sync.ledger.reader import Reader
@@ -57,6 +57,7 @@ class Desk:
     def __init__(
         self,
         here: Division,
+        ids: Ids,
         journal: Journal,
         files: CaseFiles,
         reader: Reader,
@@ -65,6 +66,7 @@ class Desk:
         around: Surroundings,
     ) -> None:
         self._here = here
+        self._ids = ids
         self._journal = journal
         self._files = files
         self._reader = reader
@@ -136,7 +138,7 @@ class Desk:
         known = self._in_hand(command)
         file = known.file if known else None
         now_us = self._journal.sure_us()
-        ids = fresh(now_us)
+        ids = self._ids.stream(now_us)
         main = EventId(next(ids))
         seal = self._sealer.seal(command, file, main)
         statements = list(beside)

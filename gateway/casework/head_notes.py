@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Final, LiteralString
 
 from domain.context import Envelope
-from domain.events import EventId, Head, HeadsNoted, encode, tag_of
+from domain.events import Head, HeadsNoted, encode, tag_of
 from gateway.casework.journal import Journal
-from gateway.hosting.ids import uuid7
 from sync.ledger.append import Append, NewEvent
 from sync.ledger.reader import Reader
 from sync.proofs.note import encode64
@@ -32,10 +31,10 @@ class HeadNotes:
         self,
         reader: Reader,
         journal: Journal,
-        envelope: Callable[[EventId, int], Envelope],
+        envelope: Callable[[int], Envelope],
         elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """envelope: of an event that the node records about itself. elapsed_s: a clock that never jumps."""
+        """envelope: of an event that the node records about itself at a moment. elapsed_s: a clock that never jumps."""
         self._reader = reader
         self._journal = journal
         self._envelope = envelope
@@ -71,5 +70,5 @@ class HeadNotes:
         future.result(60)
 
     def _event(self, heads: list[Head], now_us: int) -> NewEvent:
-        event = HeadsNoted(**self._envelope(EventId(uuid7(now_us)), now_us), heads=tuple(heads))
+        event = HeadsNoted(**self._envelope(now_us), heads=tuple(heads))
         return NewEvent(event.stream, event.version, tag_of(event), None, encode(event))

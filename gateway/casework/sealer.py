@@ -24,7 +24,7 @@ from domain.events import (
     StreamId,
 )
 from domain.parts import node_of
-from gateway.hosting.ids import uuid7
+from gateway.hosting.ids import Ids
 from sync.sealed.custody import Custody, Erased, NotCustodian, OpeningMissing, RecipientKeyMissing
 from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, grant_key, is_usable, seal_texts
 
@@ -49,6 +49,7 @@ class Sealer:
     def __init__(
         self,
         here: Division,
+        ids: Ids,
         custody: Custody,
         escrow: Recipient | None,
         recipient: Callable[[Division], Recipient],
@@ -59,6 +60,7 @@ class Sealer:
         is_known: whether there is a recipient for a division.
         """
         self._here = here
+        self._ids = ids
         self._custody = custody
         self._escrow = escrow
         self._recipient = recipient
@@ -134,7 +136,7 @@ class Sealer:
         return found
 
     def _granted(self, wrapped: Wrapped, case: CaseId, cause: Cause, actor: Actor, now_us: int) -> Granted:
-        id_ = EventId(uuid7(now_us))
+        id_ = EventId(self._ids.fresh(now_us))
         event = KeyGranted(
             id=id_,
             stream=StreamId(id_),

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from domain.clocks import DAY_US, shanghai_date
 from domain.errors import DomainError
 from domain.events import CaseId, ReadingPurpose
+from domain.ids import maker_of
 from domain.steps import Step
 from gateway.accounts import Account, AccountRole
 from gateway.casework.readings import WITHHELD, Opened
@@ -156,11 +157,12 @@ def _line(
     reading: CaseReading, entry: Entry, opened: Opened, numbers: Mapping[str, int], request: Request
 ) -> dict[str, Any]:
     _, name = translator(request), reading.names.unit
-    texts = in_order(opened.texts.get(entry.event.id, {})) if entry.event else {}
-    withheld = opened.withheld.get(entry.event.id) if entry.event else None
+    id_ = entry.event.id if entry.event and maker_of(entry.event.id) == entry.event.node else None
+    texts = in_order(opened.texts.get(id_, {})) if id_ else {}
+    withheld = opened.withheld.get(id_) if id_ else None
     role = _(labels.ROLES.get(entry.role, entry.role)) if entry.role else ""
     return {
-        "id": entry.event.id if entry.event else None,
+        "id": id_,
         "topic": entry.tag,
         "detail": detail_of(entry.event, name, _) if entry.event else "",
         "at_us": entry.at_us,

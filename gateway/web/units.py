@@ -6,7 +6,6 @@ from uuid import UUID
 import msgspec
 
 from domain.events import Actor, EventId, StreamId, Unit, UnitOpened, encode, tag_of
-from gateway.hosting.ids import uuid7
 from gateway.node import Node
 from sync.ledger.append import Append, NewEvent
 
@@ -32,9 +31,10 @@ def open_unit(node: Node, new: NewUnit, actor: Actor, key: UUID) -> int:
 
 
 def _opened(unit: Unit, name: str, node: Node, actor: Actor, now_us: int) -> UnitOpened:
+    id_ = EventId(node.ids.fresh(now_us))
     return UnitOpened(
-        id=EventId(uuid7(now_us)),
-        stream=StreamId(uuid7(now_us)),
+        id=id_,
+        stream=StreamId(id_),
         version=1,
         case=None,
         node=node.here,

@@ -7,7 +7,8 @@ What is sealed is wrapped a second time to the escrow above, as every data key o
 no letter with it. Both wraps look alike and lie inside the one size that all items have.
 
 Items travel upward. One for an organ on another line is sealed to that organ first and then, as an `Onward`, to the
-first superior of both, whose node finds there whom to send it down to, and nothing else.
+first superior of both, whose node finds there whom to send it down to, under which id, and nothing else. It sends it
+as an item of its own, under an id of its own: whoever sees both cannot tell that they belong together.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,8 +36,9 @@ _DOMAIN = b"huiyin-item/v0\0"
 
 _ONWARD: Final = b"\0onward/v0\0"  # no form begins with a zero byte
 _CODE_BYTES: Final = 12
+_ID_BYTES: Final = 16
 
-INNER_SIZES_BYTES = tuple(size - OVERHEAD_BYTES - len(_ONWARD) - _CODE_BYTES for size in ITEM_SIZES_BYTES)
+INNER_SIZES_BYTES = tuple(size - OVERHEAD_BYTES - len(_ONWARD) - _CODE_BYTES - _ID_BYTES for size in ITEM_SIZES_BYTES)
 """What an item weighs that is sealed once more on its way: the outer one then weighs what every item does."""
 
 
@@ -67,23 +69,27 @@ class OrganKeyInvalid(DomainError):
 
 
 class Onward(NamedTuple):
-    """What a superior finds in an item that is not for itself: the organ, and the item as sealed to that organ."""
+    """What a superior finds in an item that is not for itself: the organ, and the item as sealed to that organ.
+
+    item: its id, as its writer was told it.
+    """
 
     to: Division
+    item: UUID
     ciphertext: bytes
 
     def to_bytes(self) -> bytes:
         """As the payload of an item."""
-        return _ONWARD + self.to.encode("ascii") + self.ciphertext
+        return _ONWARD + self.to.encode("ascii") + self.item.bytes + self.ciphertext
 
 
 def read_onward(payload: bytes) -> Onward | None:
     """The Onward that a payload is; None for any other."""
     body = payload.removeprefix(_ONWARD)
-    code = body[:_CODE_BYTES]
-    if body == payload or not (code.isdigit() and len(code) == _CODE_BYTES):
+    code, item = body[:_CODE_BYTES], body[_CODE_BYTES : _CODE_BYTES + _ID_BYTES]
+    if body == payload or not (code.isdigit() and len(item) == _ID_BYTES):
         return None
-    return Onward(Division(code.decode("ascii")), body[_CODE_BYTES:])
+    return Onward(Division(code.decode("ascii")), UUID(bytes=item), body[_CODE_BYTES + _ID_BYTES :])
 
 
 def seal_item(

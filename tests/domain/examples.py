@@ -63,6 +63,7 @@ from domain.events import (
     encode,
     tag_of,
 )
+from domain.ids import new_id
 from domain.keys import new_subject
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events"
@@ -77,7 +78,8 @@ DAY = date(2026, 3, 2)
 
 
 def uuid(number: int) -> UUID:
-    return UUID(f"019cb000-0000-7000-8000-{number:012d}")
+    """An id of the village."""
+    return new_id(VILLAGE, 0x019CB0000000, number)
 
 
 def claim(number: int) -> ClaimId:

@@ -1,15 +1,15 @@
 """What another node's signed event may change: of every kind, only what its author has the right to."""
 
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
 import pytest
 
 from domain import events
-from domain.authority import AUTHORITY, judged
-from domain.case import CaseFile, evolve
+from domain.authority import AUTHORITY, effects, judged
+from domain.case import CaseFile, evolve, has_effect
 from domain.commands import (
     Accept,
     AddMaterial,
@@ -22,14 +22,20 @@ from domain.commands import (
     ReplyOrder,
     Withdraw,
 )
+from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, ClaimId, EventId, LegId, StreamId
+from domain.ids import REST_BITS, new_id
 from domain.refusals import NotHandledHere
 from domain.standing import Standing
-from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WEISHI, YUWANG, City, office, refused
+from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WEISHI, YUWANG, City, office, refused, us
 
 OF_NO_CASE = {events.SealedItem, events.NodeOpened, events.ChildEnrolled, events.UnitOpened, events.HeadsNoted}
-UUID_OF_FORGERY = UUID("01900000-0000-7000-9000-00000000000f")
 MOVES_NOTHING = {events.KeyGranted, events.SealedRead, events.ErasureOrdered, events.HolidaysNoticed}
+
+
+def a_forgery(author: Division) -> UUID:
+    """An id that its author may use, and nothing bears."""
+    return new_id(author, us(MONDAY) // 1000, (1 << REST_BITS) - 1)
 
 
 def a_long_story() -> tuple[City, CaseId]:
@@ -79,7 +85,7 @@ def a_long_story() -> tuple[City, CaseId]:
 
 def forged(event: AnyEvent, stream: StreamId | None = None) -> AnyEvent:
     """The same said by a stranger, with an id of its own, and further on in the stream than anybody is."""
-    id_ = EventId(UUID_OF_FORGERY)
+    id_ = EventId(a_forgery(WEISHI))
     actor = msgspec.structs.replace(event.actor, unit=office(WEISHI))
     return msgspec.structs.replace(event, id=id_, node=WEISHI, actor=actor, stream=stream or event.stream, version=99)
 
@@ -96,7 +102,7 @@ def test_whatever_a_stranger_signs_changes_nothing_about_a_case() -> None:
     for event in city.history:
         if type(event) in MOVES_NOTHING:
             continue
-        for stream in (event.stream, StreamId(UUID_OF_FORGERY)):
+        for stream in (event.stream, StreamId(a_forgery(WEISHI))):
             assert evolve(file, forged(event, stream)) is file, event
 
 
@@ -158,9 +164,8 @@ def test_who_handed_the_matter_on_does_not_go_on_handling_it() -> None:
     file = city.file(case)
     first = next(leg for leg in file.legs.values() if leg.node == QI)
     (accepted,) = city.at(office(GAOYANG)).decides(Accept(case=case, leg=city.leg(case)))
-    late = msgspec.structs.replace(
-        accepted, node=QI, leg=first.id, stream=StreamId(first.id), version=file.version_of(first.id) + 1
-    )
+    where = {"leg": first.id, "stream": StreamId(first.id), "version": file.version_of(first.id) + 1}
+    late = msgspec.structs.replace(accepted, id=EventId(a_forgery(QI)), node=QI, **where)
     assert claims_of(evolve(file, late)) == claims_of(file)
 
 
@@ -230,7 +235,7 @@ def test_a_leg_that_nobody_gave_is_no_leg() -> None:
     city, case = handed_down()
     file = city.file(case)
     opened = next(event for event in city.history if isinstance(event, events.LegOpened) and event.node == QI)
-    invented = LegId(UUID_OF_FORGERY)
+    invented = LegId(a_forgery(WEISHI))
     for mode in ("registered", "transfer", "taken_over"):
         claimed = msgspec.structs.replace(
             forged(opened, StreamId(invented)), leg=invented, unit=office(WEISHI), mode=mode, version=1
@@ -267,7 +272,7 @@ def a_ruling(city: City, case: CaseId, leg: LegId, agreed: bool = True) -> event
     """What the county would sign, whether it may or not, not having seen anything of the leg, so it says."""
     (objection,) = city.file(case).objections
     opened = next(event for event in city.history if isinstance(event, events.LegOpened) and event.node == QI)
-    id_ = EventId(city.fresh())
+    id_ = EventId(city.fresh(QI))
     city.now_us += 1
     return events.ObjectionRuled(
         **envelope_of(opened)
@@ -278,7 +283,7 @@ def a_ruling(city: City, case: CaseId, leg: LegId, agreed: bool = True) -> event
         agreed=agreed,
         by="sender",
         holder=office(QI) if agreed else office(GAOYANG),
-        next_leg=LegId(city.fresh()) if agreed else None,
+        next_leg=LegId(city.fresh(QI)) if agreed else None,
     )
 
 
@@ -319,7 +324,7 @@ def test_an_objection_does_not_lapse_the_day_after_so_that_no_ruling_comes_in_ti
     (raised,) = city.at(office(GAOYANG)).objects(case)
     city.syncs()
     lapsed = events.ObjectionLapsed(
-        **envelope_of(raised) | {"id": EventId(UUID_OF_FORGERY), "version": raised.version + 1},
+        **envelope_of(raised) | {"id": EventId(a_forgery(GAOYANG)), "version": raised.version + 1},
         objection=raised.id,
         leg=city.leg(case),
     )
@@ -336,7 +341,7 @@ def test_a_ruling_has_seen_the_objection_and_what_came_before_it_whatever_it_say
     file, leg = city.file(case), city.leg(case)
     accepted = next(event for event in city.history if isinstance(event, events.Accepted))
     raised = events.Objected(
-        **envelope_of(accepted) | {"id": EventId(city.fresh()), "version": accepted.version + 1},
+        **envelope_of(accepted) | {"id": EventId(city.fresh(GAOYANG)), "version": accepted.version + 1},
         leg=leg,
         proposed=None,
         sender=office(QI),
@@ -374,7 +379,7 @@ def test_a_version_that_was_told_before_has_no_effect_when_told_otherwise() -> N
     file = city.file(case)
     closed = events.Closed(
         **envelope_of(next(event for event in city.history if isinstance(event, events.Accepted)))
-        | {"id": EventId(UUID_OF_FORGERY), "version": 1},
+        | {"id": EventId(a_forgery(GAOYANG)), "version": 1},
         leg=leg,
         ending="opinion",
         claims=tuple(file.claims),
@@ -399,9 +404,9 @@ def test_an_erasure_that_bears_the_id_of_a_superiors_order_takes_its_stream_from
     order = an_order(city, case)
     town = city.at(office(GAOYANG))
     (reply,) = town.does(ReplyOrder(case=case, order=order.order, text="在办"))
-    stream = UUID_OF_FORGERY
+    stream = a_forgery(GAOYANG)
     lie = events.ErasureOrdered(
-        **envelope_of(reply) | {"id": EventId(UUID_OF_FORGERY), "stream": StreamId(stream), "version": 1},
+        **envelope_of(reply) | {"id": EventId(stream), "stream": StreamId(stream), "version": 1},
         erasure=order.order,
         subject="00" * 16,
         ground="retention_ended",
@@ -424,14 +429,14 @@ def test_a_hand_over_to_an_id_that_something_else_bears_gives_nobody_that_stream
         lie = msgspec.structs.replace(
             handed,
             **{name: getattr(opened, name) for name in ("node", "actor", "stream", "leg")},
-            id=EventId(UUID_OF_FORGERY),
+            id=EventId(a_forgery(GAOYANG)),
             version=city.file(case).version_of(opened.leg) + 1,
             to=office(LIUZHUANG),
             next_leg=LegId(taken),
         )
         after = evolve(city.file(case), lie)
         assert after.legs == city.file(case).legs
-        assert after.standing.streams[StreamId(taken)] == city.file(case).standing.streams[StreamId(taken)]
+        assert after.version_of(taken) == city.file(case).version_of(taken)
 
 
 def test_only_who_wrote_a_paper_serves_it() -> None:
@@ -449,7 +454,7 @@ def test_only_who_wrote_a_paper_serves_it() -> None:
     assert isinstance(true, events.Served)
     early = msgspec.structs.replace(
         true,
-        id=EventId(UUID_OF_FORGERY),
+        id=EventId(a_forgery(LIUZHUANG)),
         node=LIUZHUANG,
         stream=StreamId(first),
         leg=first,
@@ -459,3 +464,95 @@ def test_only_who_wrote_a_paper_serves_it() -> None:
     file = evolve(city.file(case), early)
     assert not file.served
     assert evolve(file, true).served == {paper.id: true}
+
+
+def first_words_of_a_stranger(registered: events.Registered, leg: LegId) -> list[AnyEvent]:
+    """Whoever has seen a receipt knows the id of a case that its superiors have not heard of yet."""
+    registering = forged(registered)
+    own = new_id(WEISHI, us(MONDAY) // 1000, 77)
+    numbers = iter(range(100))
+
+    def told(shape: Any, stream: UUID, **fields: object) -> Any:
+        id_ = new_id(WEISHI, us(MONDAY) // 1000, 1_000 + next(numbers))
+        opening = envelope_of(registering) | {"id": id_, "stream": stream, "version": 1}
+        return shape(**opening | fields)
+
+    registering = msgspec.structs.replace(registering, version=1, unit=office(WEISHI))
+    opened = {"unit": office(WEISHI), "from_leg": None, "sender": None, "report_by": None}
+    moved = opened | {"from_leg": new_id(WEISHI, 1, 1), "mode": "transfer"}
+    matter = {"matter_class": "suggestion", "category": "020000", "issue_region": WEISHI}
+    return [
+        registering,
+        msgspec.structs.replace(registering, id=EventId(registered.id)),
+        msgspec.structs.replace(registering, id=EventId(own), stream=StreamId(own)),
+        told(events.RegistrationCorrected, registered.stream, **matter),
+        told(events.RegistrationCorrected, own, **matter),
+        told(events.LegOpened, own, leg=own, mode="registered", **opened),
+        told(events.LegOpened, own, leg=own, **moved),
+        told(events.LegOpened, leg, leg=leg, mode="registered", **opened),
+        told(events.Accepted, own, leg=own, kind="substantive", number="伪", claims=registered.claims),
+        told(events.HandedOver, own, leg=own, to=office(WEISHI), mode="transfer", next_leg=leg, report_by=None),
+        told(events.Withdrawn, new_id(WEISHI, 1, 2)),
+        told(events.ErasureOrdered, leg, erasure=leg, subject="00" * 16, ground="retention_ended"),
+    ]
+
+
+def test_a_stranger_who_registers_another_nodes_id_first_gains_nothing_whichever_was_learned_first() -> None:
+    city, case = a_long_story()
+    true = city.history
+    registered = true[0]
+    assert isinstance(registered, events.Registered)
+    lies = first_words_of_a_stranger(registered, city.file(case).standing.path[0])
+    after = folded(true)
+    for place in range(len(true) + 1):
+        assert folded([*true[:place], *lies, *true[place:]]) == after, place
+    for lie in lies:
+        assert effects([(event, None) for event in (lie, *true)])[1:] == effects([(event, None) for event in true])
+        assert not effects([(lie, None), *((event, None) for event in true)])[0]
+
+
+def folded(told: list[AnyEvent]) -> CaseFile:
+    file: CaseFile | None = None
+    for event in told:
+        file = evolve(file, event)
+    assert file is not None
+    return file
+
+
+def test_a_hand_over_a_ruling_and_a_take_over_name_no_leg_of_another_nodes_making() -> None:
+    city, case = handed_down()
+    (handed,) = city.at(office(GAOYANG)).hands_over(case, office(LIUZHUANG))
+    file = city.file(case)
+    assert evolve(file, handed).legs != file.legs
+    squatted = LegId(new_id(QI, us(MONDAY) // 1000, 99))
+    assert evolve(file, msgspec.structs.replace(handed, next_leg=squatted)).legs == file.legs
+
+    city, case = handed_down()
+    city.at(office(GAOYANG)).objects(case)
+    city.syncs()
+    file, ruling = city.file(case), a_ruling(city, case, city.leg(case))
+    assert evolve(file, ruling).legs != file.legs
+    assert evolve(file, msgspec.structs.replace(ruling, next_leg=squatted)).legs != file.legs
+    foreign = LegId(new_id(CITY, us(MONDAY) // 1000, 99))
+    assert evolve(file, msgspec.structs.replace(ruling, next_leg=foreign)) is file
+    (taken,) = city.at(office(CITY), "leader").takes_over(case)
+    assert evolve(file, msgspec.structs.replace(taken, next_leg=squatted)) is file
+
+
+def test_an_event_under_the_id_of_another_node_has_no_effect() -> None:
+    city, _ = a_long_story()
+    for place, event in enumerate(city.history):
+        file = folded(city.history[:place]) if place else None
+        stolen = msgspec.structs.replace(event, id=EventId(new_id(WEISHI, us(MONDAY) // 1000, 5)))
+        assert not has_effect(file, stolen), event
+
+
+def test_an_id_that_its_own_maker_gives_twice_counts_the_first_time() -> None:
+    city, case = handed_down()
+    order = an_order(city, case)
+    (raised,) = city.at(office(GAOYANG)).objects(case)
+    city.syncs()
+    file = city.file(case)
+    again = msgspec.structs.replace(a_ruling(city, case, city.leg(case)), next_leg=LegId(order.order))
+    assert isinstance(raised, events.Objected)
+    assert evolve(file, again) is file

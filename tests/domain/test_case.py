@@ -24,6 +24,7 @@ from domain.events import (
     TakenOver,
     Unknown,
 )
+from domain.ids import new_id
 from domain.refusals import LegUnknown, NotHolder, NotOpened, UpgradeNeeded
 from tests.domain.examples import examples
 from tests.given import CITY, GAOYANG, LIUZHUANG, QI, WEISHI, City, office, refused
@@ -70,14 +71,22 @@ def test_a_village_that_was_sent_only_the_milestones_knows_who_answers_and_that_
     assert here.registered is not None
 
 
-def test_a_file_whose_beginning_went_elsewhere_still_folds() -> None:
-    city, _ = story()
+def test_nothing_but_a_key_is_known_of_a_case_whose_registration_is_not() -> None:
+    city, case = story()
     for start in range(1, len(city.history)):
-        file = folded(city.history[start:])
-        assert file.registered is None
-        assert file.matter_class is None
-    late = folded([event for event in city.history if isinstance(event, Accepted)])
-    assert (late.accountable, len(late.claims)) == (None, 2)
+        assert folded(city.history[start:]) == CaseFile(case=case)
+
+
+def test_a_case_that_a_newer_version_registered_is_handled_as_far_as_it_is_understood() -> None:
+    city, case = story()
+    newer = Unknown(
+        tag="case.registered.v1", body=b"{}", case=case, node=city.history[0].node, stream=StreamId(case), version=1
+    )
+    file = evolve(None, newer)
+    for event in city.history[1:]:
+        file = evolve(file, event)
+    assert (file.registered, file.accountable) == (None, city.file(case).accountable)
+    assert file.papers == city.file(case).papers
 
 
 def test_an_unknown_event_in_a_leg_stops_commands_on_it_until_the_upgrade() -> None:
@@ -98,7 +107,9 @@ def test_an_unknown_event_in_a_leg_stops_commands_on_it_until_the_upgrade() -> N
 def test_an_unknown_event_elsewhere_in_the_case_stops_nothing() -> None:
     city = City.of()
     case = city.at(office(GAOYANG), "clerk").registers()
-    aside = Unknown(tag="meeting.held.v1", body=b"{}", case=case, node=GAOYANG, stream=StreamId(UUID(int=3)), version=1)
+    aside = Unknown(
+        tag="meeting.held.v1", body=b"{}", case=case, node=GAOYANG, stream=StreamId(new_id(GAOYANG, 1, 3)), version=1
+    )
     city.node(GAOYANG).files[case] = evolve(city.file(case, GAOYANG), aside)
     assert len(city.at(office(GAOYANG)).accepts(case)) == 1
 
@@ -121,13 +132,14 @@ def test_nobody_writes_into_the_leg_of_another_node() -> None:
     file = city.file(case)
     accepted = next(event for event in city.history if isinstance(event, Accepted))
     handed = next(event for event in city.history if isinstance(event, HandedOver))
-    for stream in (accepted.stream, StreamId(UUID(int=9))):
+    id_ = new_id(WEISHI, 1, 9)
+    for stream in (accepted.stream, StreamId(id_)):
         forged = msgspec.structs.replace(
-            accepted, id=EventId(UUID(int=9)), stream=stream, version=99, node=WEISHI, kind="procedural"
+            accepted, id=EventId(id_), stream=stream, version=99, node=WEISHI, kind="procedural"
         )
         assert evolve(file, forged) is file
     opened = next(event for event in city.history if isinstance(event, LegOpened) and event.leg == handed.next_leg)
-    thief = msgspec.structs.replace(opened, version=9, node=WEISHI, unit=office(WEISHI))
+    thief = msgspec.structs.replace(opened, id=EventId(id_), version=9, node=WEISHI, unit=office(WEISHI))
     assert evolve(file, thief) is file
 
 
@@ -135,9 +147,10 @@ def test_a_leg_that_nobody_handed_over_takes_nothing_away() -> None:
     city, case = story()
     file = city.file(case)
     opened = next(event for event in city.history if isinstance(event, LegOpened))
-    invented = LegId(UUID(int=11))
+    invented = LegId(new_id(WEISHI, 1, 11))
     claimed = msgspec.structs.replace(
         opened,
+        id=EventId(invented),
         stream=StreamId(invented),
         leg=invented,
         from_leg=file.present_leg.id if file.present_leg else None,
@@ -158,7 +171,9 @@ def test_a_ruling_by_somebody_who_is_not_the_ruler_moves_nothing() -> None:
     city.syncs()
     (ruling,) = city.at(office(QI)).rules(case, agreed=True)
     assert isinstance(ruling, ObjectionRuled)
-    forged = msgspec.structs.replace(ruling, node=WEISHI)
+    id_ = city.fresh(WEISHI)
+    forged = msgspec.structs.replace(ruling, id=EventId(id_), stream=StreamId(id_), node=WEISHI)
+    assert evolve(city.file(case), ruling).accountable == office(QI)
     assert evolve(city.file(case), forged).accountable == office(GAOYANG)
 
 

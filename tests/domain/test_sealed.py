@@ -17,6 +17,7 @@ from domain.events import (
     KeyGranted,
     StreamId,
 )
+from domain.ids import new_id
 from domain.keys import new_subject
 from domain.refusals import RoleNotAllowed
 from domain.sealed import (
@@ -45,7 +46,7 @@ def sealed_case(city: City) -> CaseId:
 
 
 def granted(city: City, case: CaseId, author: Division, *to: Division) -> KeyGranted:
-    id_ = EventId(city.fresh())
+    id_ = EventId(city.fresh(author))
     return KeyGranted(
         id=id_,
         stream=StreamId(id_),
@@ -163,7 +164,7 @@ def test_only_a_custodian_orders_an_erasure_and_who_merely_says_so_erases_nothin
 
 def forges_an_erasure(city: City, case: CaseId, node: Division) -> ErasureOrdered:
     """Two lines under two invented accounts, whatever the rules say."""
-    erasure = city.fresh()
+    erasure = city.fresh(node)
     envelope = {
         "stream": StreamId(erasure),
         "case": case,
@@ -177,7 +178,7 @@ def forges_an_erasure(city: City, case: CaseId, node: Division) -> ErasureOrdere
         "subject": SUBJECT,
     }
     who = [Actor(account=city.fresh(), role="leader", unit=office(node)) for _ in range(2)]
-    ids = [EventId(city.fresh()) for _ in range(2)]
+    ids = [EventId(erasure), EventId(city.fresh(node))]
     ordered = ErasureOrdered(id=ids[0], version=1, actor=who[0], ground="subject_request", **envelope)
     confirmed = ErasureConfirmed(id=ids[1], version=2, actor=who[1], custodians=(node,), **envelope)
     for event in (ordered, confirmed):
@@ -291,4 +292,5 @@ def test_nobody_signs_a_destruction_for_another_custodian() -> None:
     assert file.erasures[ordered.id].destroyed_by == {LIUZHUANG}
 
 
-FORGED = {"id": EventId(UUID(int=8)), "stream": StreamId(UUID(int=8)), "custodian": QI}
+_ID = new_id(LIUZHUANG, 1, 8)
+FORGED = {"id": EventId(_ID), "stream": StreamId(_ID), "custodian": QI}

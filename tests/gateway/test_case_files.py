@@ -1,12 +1,17 @@
 from uuid import UUID, uuid4
 
-from domain.events import CaseId
+import msgspec
+
+from domain.divisions import Division
+from domain.events import CaseId, EventId, StreamId, encode, tag_of
+from domain.ids import new_id
 from gateway.casework.case_files import CaseFiles
 from sync.exchange.leaf import UNREADABLE
 from sync.ledger.append import Learned
 from sync.ledger.reader import Reader, register_log
 from sync.ledger.rows import FROM_BELOW, Row
 from sync.proofs.merkle import leaf_hash
+from tests.domain.examples import examples
 from tests.gateway.conftest import VILLAGE, Office
 from tests.gateway.hostile import api, refused
 from tests.gateway.test_api import file_case
@@ -35,6 +40,29 @@ def test_a_case_of_which_no_event_can_be_read_is_answered_as_one_that_is_not_her
     clerk = api(lone, "clerk")
     refused(clerk.get(f"/api/cases/{case}"), 404, "not_found")
     refused(clerk.give({"command": "accept", "case": str(case), "leg": str(uuid4())}), 404, "not_found")
+
+
+def test_what_bears_another_nodes_id_stands_in_nobodys_place_though_it_was_learned_first(
+    lone: Office,
+) -> None:
+    author, stranger = Division("410221100000"), Division("410223000000")
+    case = CaseId(new_id(author, 1, 1))
+    true = msgspec.structs.replace(
+        next(examples()), id=EventId(case), stream=StreamId(case), case=case, node=author, unit=f"{author}.office"
+    )
+    false = msgspec.structs.replace(true, node=stranger, unit=f"{stranger}.office")
+    for event in (false, true):
+        with lone.node.pool.connection() as conn:
+            log_id = register_log(conn, f"test.example/{event.node}/1", event.node, 1)
+        body = encode(event)
+        row = Learned(log_id, 0, case, 1, tag_of(event), case, body, leaf_hash(body))
+        lone.node.writer.run(lambda _, intake, row=row: intake.learn(FROM_BELOW, [row])).result(10)
+
+    known = lone.node.files.get(case)
+
+    assert known is not None
+    assert (known.file.registered, known.events) == (true, (true,))
+    assert known.places[true.id].log_id == log_id
 
 
 def test_cases_are_kept_up_to_so_many_bytes_and_the_least_recently_used_goes_first(lone: Office) -> None:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from domain.divisions import Division
 from domain.events import Actor, EventId, SealedItem, StreamId, decode, encode
+from domain.ids import maker_of
 from domain.managing import ManagedAbove
 from gateway.casework.denunciations import Denunciation, ItemUnknown, Leaf
 from gateway.enrolling import enrol_child
@@ -95,6 +96,12 @@ def item_of(body: bytes) -> UUID:
     return event.item
 
 
+def ids_in(body: bytes) -> set[UUID]:
+    event = decode(body)
+    assert isinstance(event, SealedItem)
+    return {event.id, event.stream, event.item}
+
+
 def leaves(node: Node, item: UUID) -> list[Leaf]:
     return [one.leaf for one in sealed(node, item)]
 
@@ -108,9 +115,10 @@ def read(node: Node, item: UUID) -> list[Denunciation]:
 def publish(node: Node, item: UUID, ciphertext: bytes) -> None:
     """What a dishonest node can do: sign a sealed item of its own making under any id."""
     now_us = node.clock.now_us()
+    id_ = EventId(node.ids.fresh(now_us))
     event = SealedItem(
-        id=EventId(uuid4()),
-        stream=StreamId(uuid4()),
+        id=id_,
+        stream=StreamId(id_),
         version=1,
         case=None,
         node=node.here,
@@ -132,7 +140,7 @@ def forged(node: Node, item: UUID, words: str) -> bytes:
     """A letter for the county in one for the city to pass on, as a node seals it, under an id of its choice."""
     typed = msgspec.json.encode({"type": "letter.v0", "form": letter(VILLAGE, words)})
     inner = seal_item(node.around.recipient(COUNTY).key, None, item, typed, INNER_SIZES_BYTES)
-    return seal_item(node.around.recipient(CITY).key, None, item, Onward(COUNTY, inner).to_bytes())
+    return seal_item(node.around.recipient(CITY).key, None, item, Onward(COUNTY, item, inner).to_bytes())
 
 
 def unattended(node: Node) -> list[FaultStatus]:
@@ -145,27 +153,35 @@ def officer(node: Node) -> Actor:
 
 @pytest.mark.parametrize("typed_at", [VILLAGE, COUNTY, OTHER_VILLAGE, OTHER_COUNTY, CITY])
 def test_typed_anywhere_it_waits_on_the_desk_of_the_managing_organ_alone(nodes: Nodes, typed_at: Division) -> None:
+    at_the_accused = len(sealed(nodes[VILLAGE]))
     item = nodes[typed_at].denunciations.file(letter(VILLAGE), uuid4())
 
     wait_until(lambda: desks(nodes, item) == [COUNTY])
 
     assert read(nodes[COUNTY], item) == [letter(VILLAGE)]
     for code in (CITY, VILLAGE, OTHER_COUNTY, OTHER_VILLAGE):
-        for leaf in leaves(nodes[code], item):
+        for leaf in (one.leaf for one in sealed(nodes[code])):
             with pytest.raises(ItemUnknown):
                 nodes[code].denunciations.open(leaf, officer(nodes[code]))
     if typed_at != VILLAGE:
-        assert sealed(nodes[VILLAGE], item) == [], "not even sealed does it go to the node of the accused"
+        assert len(sealed(nodes[VILLAGE])) == at_the_accused, "not even sealed does it go to the node of the accused"
 
 
 def test_one_that_is_passed_on_looks_like_every_other_and_is_passed_on_once(nodes: Nodes) -> None:
     item = nodes[OTHER_VILLAGE].denunciations.file(letter(VILLAGE), uuid4())
     wait_until(lambda: desks(nodes, item) == [COUNTY])
-    typed, passed = sealed(nodes[CITY], item)
+    (typed,) = sealed(nodes[CITY], item)
+    passed = sealed(nodes[CITY])[-1]
+    before = len(sealed(nodes[CITY]))
 
     nodes[CITY].denunciations.arrived(typed.leaf, item, typed.part, 0)  # offered again, as after a restart
 
-    assert len(sealed(nodes[CITY], item)) == 2
+    assert len(sealed(nodes[CITY])) == before
+    assert ids_in(typed.body) & ids_in(passed.body) == set(), "nothing tells that the two belong together"
+    assert {maker_of(id_) for id_ in ids_in(passed.body)} == {CITY}, (
+        "it names none but who wrote it, as every other does"
+    )
+    assert {maker_of(id_) for id_ in ids_in(typed.body)} == {OTHER_VILLAGE}
     assert len(typed.part) == len(passed.part) == ITEM_SIZES_BYTES[0]
     assert len(typed.body) == len(passed.body)
     for secret in (TEXT.encode(), VILLAGE.encode(), COUNTY.encode()):

@@ -25,7 +25,6 @@ from gateway.backup.backup import make_backup
 from gateway.backup.backup_file import Cost
 from gateway.backup.restore import Changes, restore_backup
 from gateway.hosting.config import Database
-from gateway.hosting.ids import uuid7
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
 from sync.exchange.wire import Beside, Enclosure, Frame, decode_item, decode_record, items_of
@@ -366,14 +365,15 @@ def parts_missing(office: Office, healed: LiteralString = "") -> int:
 
 def forge_erasure(office: Office, case: str, subject: str) -> None:
     """Two lines under two accounts that nobody has, past every rule of the desk."""
-    erasure = uuid7(office.node.clock.now_us())
+    erasure = office.node.ids.fresh(office.node.clock.now_us())
     of = {"erasure": erasure, "subject": subject}
     for version, shape, said in (
         (1, ErasureOrdered, {"ground": "subject_request"}),
         (2, ErasureConfirmed, {"custodians": (VILLAGE,)}),
     ):
         somebody = Actor(account=uuid4(), role="leader", unit=f"{VILLAGE}.office")
-        event = shape(**fields_of(office, case, erasure, version) | {"actor": somebody} | of | said)
+        own_id = {"id": EventId(erasure)} if shape is ErasureOrdered else {}
+        event = shape(**fields_of(office, case, erasure, version) | {"actor": somebody} | own_id | of | said)
         office.node.append(Append([new_event(event)])).result(60)
 
 
@@ -381,7 +381,7 @@ def fields_of(office: Office, case: str, stream: UUID, version: int) -> dict[str
     """What every event of the village opens with."""
     now_us = office.node.clock.now_us()
     return {
-        "id": EventId(uuid7(now_us)),
+        "id": EventId(office.node.ids.fresh(now_us)),
         "stream": StreamId(stream),
         "version": version,
         "case": CaseId(UUID(case)),
@@ -403,6 +403,6 @@ def give_on(office: Office, case: str, subject: str, to: Division) -> None:
     """A grant that was under way when the erasure came: it is in the log, and the wrapped key lies beside it."""
     node = office.node
     wrapped = grant_key(DataKey(CaseId(UUID(case)), subject, bytes(32)), [(node.around.recipient(to), "handle")])
-    fields = fields_of(office, case, uuid7(node.clock.now_us()), 1)
+    fields = fields_of(office, case, node.ids.fresh(node.clock.now_us()), 1)
     event = KeyGranted(**fields, subject=subject, grants=wrapped.grants)
     node.append(Append([new_event(event)], beside=keep_parts(event.stream, 1, wrapped.parts))).result(60)

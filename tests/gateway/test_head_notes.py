@@ -10,6 +10,7 @@ from gateway import accounts
 from gateway.casework.head_notes import EVERY_S, HeadNotes
 from gateway.casework.journal import Journal
 from gateway.hosting.clock import HeldClock
+from gateway.hosting.ids import Ids
 from gateway.hosting.postgres_server import PostgresServer
 from sync.ledger.reader import Reader
 from sync.trust.keys import CommandSecret
@@ -27,7 +28,10 @@ class Noting:
         self.notes = [self._of(node) for node in nodes.nodes.values()]
 
     def _of(self, node: Node) -> HeadNotes:
-        def envelope(id_: EventId, now_us: int) -> Envelope:
+        ids = Ids(node.division)
+
+        def envelope(now_us: int) -> Envelope:
+            id_ = EventId(ids.fresh(now_us))
             return Envelope(
                 id=id_,
                 stream=StreamId(id_),

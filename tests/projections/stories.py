@@ -12,6 +12,7 @@ import psycopg
 from domain import events
 from domain.clocks import day_start_us
 from domain.divisions import Division
+from domain.ids import REST_BITS, new_id
 from sync.ledger.rows import Row
 
 CITY, COUNTY, TOWN, VILLAGE = (
@@ -25,9 +26,10 @@ HOUR_US = 3_600_000_000
 START_US = day_start_us(date(2026, 3, 2)) + 9 * HOUR_US
 
 
-def an_id(*parts: object) -> UUID:
-    """Always the same id for the same words."""
-    return uuid5(NAMES, "/".join(map(str, parts)))
+def an_id(*parts: object, by: str = OFFICE) -> UUID:
+    """Always the same id for the same words, made by the node of a unit."""
+    chance = uuid5(NAMES, "/".join(map(str, parts))).int
+    return new_id(Division(by[:12]), chance >> 80, chance & (1 << REST_BITS) - 1)
 
 
 _OPENING = (events.Registered, events.TakenOver, events.OrderIssued)
@@ -43,9 +45,11 @@ class Story:
         self.now_us = start_us
         self.told: list[events.AnyEvent] = []
         self._versions: dict[UUID, int] = {}
+        self._named_by: dict[int, str] = {}
 
     def leg(self, number: int) -> events.LegId:
-        return events.LegId(an_id(self.name, "leg", number))
+        """Its id is made by whoever names it."""
+        return events.LegId(an_id(self.name, "leg", number, by=self._named_by.get(number, OFFICE)))
 
     def version_of(self, stream: UUID) -> int:
         return self._versions.get(stream, 0)
@@ -58,7 +62,7 @@ class Story:
         self.now_us += HOUR_US
         version = self._versions[stream] = self._versions.get(stream, 0) + 1
         event = shape(
-            id=stream if shape in _OPENING else an_id(self.name, "event", sum(self._versions.values())),
+            id=stream if shape in _OPENING else an_id(self.name, "event", sum(self._versions.values()), by=by),
             stream=stream,
             version=version,
             case=fields.pop("case", self.case),
@@ -90,6 +94,8 @@ class Story:
             "person_count": 1,
         }
         named = tuple(self.claim(number) for number in range(claims))
+        self.case = events.CaseId(an_id(self.name, by=unit))
+        self._named_by[1] = unit
         self.tell(events.Registered, unit, self.case, unit=unit, claims=named, **(defaults | fields))
         return self.opened(1, unit, mode="registered")
 
@@ -101,6 +107,7 @@ class Story:
 
     def handed_over(self, leg_number: int, unit: str, to: str, mode: str = "transfer", **fields: Any) -> "Story":
         leg = self.leg(leg_number)
+        self._named_by[leg_number + 1] = unit
         defaults = {"report_by": None, "next_leg": self.leg(leg_number + 1)}
         self.tell(events.HandedOver, unit, leg, leg=leg, to=to, mode=mode, **(defaults | fields))
         return self
@@ -201,7 +208,7 @@ def _a_life(chance: random.Random, story: Story) -> Story:
             case 5:
                 story.closed(chance.randint(1, leg), OFFICE)
             case 6:
-                taken = events.LegId(an_id(story.name, "taken", len(story.told)))
+                taken = events.LegId(an_id(story.name, "taken", len(story.told), by=BUREAU))
                 seen = story.version_of(story.leg(leg))
                 fields = {"leg_version": seen, "last_log": f"x/{unit[:12]}/1", "last_size": 3, "unit": BUREAU}
                 story.tell(events.TakenOver, BUREAU, taken, leg=story.leg(leg), next_leg=taken, **fields)
@@ -216,6 +223,6 @@ def _fight(chance: random.Random, story: Story, leg: int, unit: str) -> None:
     on = {"leg": story.leg(leg)}
     raised = story.tell(events.Objected, unit, story.leg(leg), **on, proposed=None, sender=sender, ruler=ruler)
     told = {"objection": raised.id, "leg_version": 1, "agreed": True, "by": "sender", "holder": sender, **on}
-    next_leg = chance.choice([None, events.LegId(an_id(story.name, "ruled", raised.id))])
-    stream = an_id("ruling", raised.id)
-    story.tell(events.ObjectionRuled, f"{chance.choice([ruler, CITY])}.office", stream, **told, next_leg=next_leg)
+    by = f"{chance.choice([ruler, CITY])}.office"
+    next_leg = chance.choice([None, events.LegId(an_id(story.name, "ruled", raised.id, by=by))])
+    story.tell(events.ObjectionRuled, by, an_id("ruling", raised.id, by=by), **told, next_leg=next_leg)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -28,34 +29,39 @@ VIEWS = {
 
 def ordered_and_accepted() -> Story:
     story = Story("told").registered(claims=2).handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
-    order = events.OrderId(an_id("order"))
+    order = events.OrderId(an_id("order", by=COUNTY))
     fields = {"order": order, "leg": story.leg(2), "leg_version": 1, "unit": WATER, "number": "督-1"}
     by = date(2026, 4, 2)
     story.tell(events.OrderIssued, f"{COUNTY}.office", order, **fields, trigger="delay", reply_by=by)
     return story.accepted(2, WATER, claims=(0, 1))
 
 
+def own(name: str) -> UUID:
+    """An id that the stranger may use."""
+    return an_id(name, by=STRANGER)
+
+
 def lies(story: Story) -> list[Callable[[], object]]:
-    leg, order = story.leg(2), an_id("order")
+    leg, order = story.leg(2), an_id("order", by=COUNTY)
     paper = {"leg": leg, "number": "伪", "claims": (story.claim(0),)}
     return [
-        lambda: story.tell(events.Withdrawn, STRANGER, an_id("w")),
-        lambda: story.tell(events.ClaimAmended, STRANGER, an_id("a"), claim=story.claim(1), change="dropped"),
-        lambda: story.tell(events.ClaimAmended, STRANGER, an_id("b"), claim=story.claim(7), change="added"),
+        lambda: story.tell(events.Withdrawn, STRANGER, own("w")),
+        lambda: story.tell(events.ClaimAmended, STRANGER, own("a"), claim=story.claim(1), change="dropped"),
+        lambda: story.tell(events.ClaimAmended, STRANGER, own("b"), claim=story.claim(7), change="added"),
         lambda: story.rated(STRANGER),
         lambda: story.tell(events.Extended, STRANGER, leg, leg=leg, days=30, claims=(story.claim(0),)),
-        lambda: story.tell(events.Extended, STRANGER, an_id("e"), leg=leg, days=30, claims=(story.claim(0),)),
+        lambda: story.tell(events.Extended, STRANGER, own("e"), leg=leg, days=30, claims=(story.claim(0),)),
         lambda: story.tell(events.Replied, STRANGER, leg, **paper, result="answered"),
         lambda: story.closed(2, STRANGER, (0, 1)),
         lambda: story.closed(5, STRANGER, (0, 1)),
         lambda: story.closed(1, OFFICE, (0, 1)),
         lambda: story.handed_over(2, STRANGER, STRANGER),
         lambda: story.opened(9, STRANGER, mode="taken_over", from_leg=leg),
-        lambda: story.tell(events.OrderReplied, STRANGER, an_id("r"), order=order, leg=leg),
+        lambda: story.tell(events.OrderReplied, STRANGER, own("r"), order=order, leg=leg),
         lambda: story.tell(
             events.DirectiveAnswered,
             STRANGER,
-            an_id("d"),
+            own("d"),
             directive=order,
             leg=leg,
             effect="overtaken",
@@ -66,18 +72,18 @@ def lies(story: Story) -> list[Callable[[], object]]:
         lambda: story.tell(
             events.TakenOver,
             STRANGER,
-            an_id("t"),
+            own("t"),
             leg=leg,
             leg_version=1,
             last_log="x/410223110000/1",
             last_size=1,
-            next_leg=an_id("t"),
+            next_leg=own("t"),
             unit=STRANGER,
         ),
         lambda: story.tell(
             events.RegistrationCorrected,
             STRANGER,
-            an_id("c"),
+            own("c"),
             matter_class="suggestion",
             category="020000",
             issue_region="410223000000",
@@ -113,9 +119,9 @@ def test_what_a_stranger_signed_moves_no_view_is_counted_and_is_shown_without_ef
 
 def test_what_a_holder_wrote_after_a_take_over_stops_no_clock(follow: Follow, conn: psycopg.Connection) -> None:
     story = ordered_and_accepted()
-    taken = an_id("taken")
-    fields = {"leg_version": story.version_of(story.leg(2)), "last_log": f"x/{COUNTY}/1", "last_size": 3}
     bureau = "410200000000.bureau"
+    taken = an_id("taken", by=bureau)
+    fields = {"leg_version": story.version_of(story.leg(2)), "last_log": f"x/{COUNTY}/1", "last_size": 3}
     story.tell(events.TakenOver, bureau, taken, leg=story.leg(2), next_leg=taken, unit=bureau, **fields)
     follow(story)
     before = views(conn)
@@ -125,7 +131,8 @@ def test_what_a_holder_wrote_after_a_take_over_stops_no_clock(follow: Follow, co
 
 def taken_over(story: Story, seen: int) -> events.AnyEvent:
     """The bureau takes the second leg over, having seen so many of its events."""
-    taken, bureau = an_id(story.name, "taken"), "410200000000.bureau"
+    bureau = "410200000000.bureau"
+    taken = an_id(story.name, "taken", by=bureau)
     fields = {"leg_version": seen, "last_log": f"x/{COUNTY}/1", "last_size": 0}
     told = story.tell(events.TakenOver, bureau, taken, leg=story.leg(2), next_leg=taken, unit=bureau, **fields)
     assert isinstance(told, events.TakenOver)
@@ -223,7 +230,7 @@ def test_what_a_take_over_from_below_cannot_take_back_has_its_effect_again(learn
     bureau = "410200000000.bureau"
     late = story.accepted(1, OFFICE, kind="procedural").handed_over(1, OFFICE, bureau).take()
     late += story.opened(2, bureau, mode="transfer").take()
-    taken, fields = an_id("taken"), {"leg_version": 1, "last_log": f"x/{OFFICE[:12]}/1", "last_size": 0}
+    taken, fields = an_id("taken", by=WATER), {"leg_version": 1, "last_log": f"x/{OFFICE[:12]}/1", "last_size": 0}
     story.tell(events.TakenOver, WATER, taken, leg=story.leg(1), next_leg=taken, unit=WATER, **fields)
     (told,) = story.take()
     views = learn([*before, *late, told])

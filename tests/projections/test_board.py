@@ -159,10 +159,10 @@ def test_unanswered_orders_stand_beside_all_orders(ledger: Ledger, follow: Follo
     names(ledger)
     story = Story("chased").registered()
     for number in (1, 2):
-        order = events.OrderId(an_id("order", number))
+        order = events.OrderId(an_id("order", number, by=WATER))
         issue = {"leg": story.leg(1), "order": order, "leg_version": 1, "unit": OFFICE, "number": f"督-{number}"}
         story.tell(events.OrderIssued, WATER, order, **issue, trigger="delay", reply_by=date(2026, 4, 1))
-    story.tell(events.OrderReplied, OFFICE, an_id("reply"), leg=story.leg(1), order=an_id("order", 1))
+    story.tell(events.OrderReplied, OFFICE, an_id("reply"), leg=story.leg(1), order=an_id("order", 1, by=WATER))
     follow(story)
     shown = line(conn, OFFICE, at(START_US + DAY_US))
     assert (shown.orders, shown.unanswered) == (2, 1)

@@ -62,7 +62,7 @@ def test_a_take_over_ends_custody_at_once_and_a_late_hand_over_does_not_bring_it
     follow: Follow, conn: psycopg.Connection
 ) -> None:
     story = Story("a").registered().handed_over(1, OFFICE, WATER)
-    taken = events.LegId(an_id("taken"))
+    taken = events.LegId(an_id("taken", by=BUREAU))
     story.tell(
         events.TakenOver,
         BUREAU,
@@ -85,7 +85,7 @@ def test_of_two_directives_that_crossed_the_higher_one_holds_whichever_came_firs
 ) -> None:
     story = Story("a").registered()
     for division in (first, second):
-        leg = events.LegId(an_id("taken", division))
+        leg = events.LegId(an_id("taken", by=division))
         fields = {"leg_version": 1, "last_log": "x/410221100000/1", "last_size": 3, "unit": f"{division}.bureau"}
         story.tell(events.TakenOver, f"{division}.bureau", leg, leg=story.leg(1), next_leg=leg, **fields)
     follow(story)

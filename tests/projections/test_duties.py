@@ -108,7 +108,7 @@ def test_backdating_stops_no_clock_before_it_was_recorded(follow: Follow, conn: 
 
 
 def test_a_reply_sent_back_starts_the_clock_of_an_order_anew(follow: Follow, conn: psycopg.Connection) -> None:
-    story, order = Story("a").registered(), events.OrderId(an_id("order"))
+    story, order = Story("a").registered(), events.OrderId(an_id("order", by=WATER))
     told = {"leg": story.leg(1), "order": order}
     issue = {"leg_version": 1, "unit": OFFICE, "number": "督-1", "trigger": "delay", "reply_by": date(2026, 4, 1)}
     story.tell(events.OrderIssued, WATER, order, **told, **issue)

@@ -37,7 +37,7 @@ class Undecided(Authority):
 def a_case_that_a_stranger_withdraws(number: str = "受-1") -> Story:
     story = Story("told").registered(claims=2).handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
     story.accepted(2, WATER, claims=(0, 1), number=number)
-    story.tell(events.Withdrawn, STRANGER, an_id("withdrawn"))
+    story.tell(events.Withdrawn, STRANGER, an_id("withdrawn", by=STRANGER))
     return story
 
 
@@ -150,7 +150,8 @@ def test_what_is_judged_late_undoes_in_every_view_what_was_folded_before(
     story = Story("judged late").registered().handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
     seen = story.accepted(2, WATER).version_of(story.leg(2))
     story.closed(2, WATER)
-    taken, bureau = an_id("taken"), "410200000000.bureau"
+    bureau = "410200000000.bureau"
+    taken = an_id("taken", by=bureau)
     fields = {"leg_version": seen, "last_log": "x/410221000000/1", "last_size": 0}
     story.tell(events.TakenOver, bureau, taken, leg=story.leg(2), next_leg=taken, unit=bureau, **fields)
     ledger.append(story.take())

@@ -3,6 +3,9 @@
 import random
 from uuid import UUID
 
+from domain.divisions import Division
+from domain.ids import REST_BITS, new_id
+
 
 class Chance:
     """In place of `os.urandom`: the same seed gives the same bytes."""
@@ -14,5 +17,9 @@ class Chance:
         return self._random.randbytes(count)
 
     def uuid(self) -> UUID:
-        """The next id."""
+        """The next id that no node made."""
         return UUID(bytes=self(16))
+
+    def id_by(self, maker: Division) -> UUID:
+        """The next id of a node."""
+        return new_id(maker, 1, int.from_bytes(self(16)) % (1 << REST_BITS))

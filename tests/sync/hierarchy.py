@@ -284,7 +284,7 @@ class Node:
     def envelope(self, stream: UUID, case: UUID | None, cause: tuple[Cause, ...] = ()) -> dict[str, Any]:
         version = self.versions[stream] = self.versions.get(stream, 0) + 1
         return {
-            "id": EventId(self.chance.uuid()),
+            "id": EventId(self.chance.id_by(self.division)),
             "stream": StreamId(stream),
             "version": version,
             "case": None if case is None else CaseId(case),

@@ -14,13 +14,13 @@ COUNTY = Division("410221000000")
 CITY = Division("410200000000")
 NAME = "张桂兰"
 TEXTS = {"petitioner.name": NAME, "body": f"{NAME}反映大棚被淹"}
-CASE = CaseId(Chance(1).uuid())
+CASE = CaseId(Chance(1).id_by(VILLAGE))
 CLERK, LEADER = Chance(2).uuid(), Chance(3).uuid()
 
 
 def envelope(chance: Chance, author: Division, account: UUID = CLERK, **fields: object) -> dict[str, object]:
     """The fields that every event opens with, of a stream of its own, and those given."""
-    id_ = EventId(chance.uuid())
+    id_ = EventId(chance.id_by(author))
     opening: dict[str, object] = {
         "id": id_,
         "stream": StreamId(id_),

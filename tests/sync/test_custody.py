@@ -95,7 +95,7 @@ class Story:
 
     def sealed(self, author: Division, subject: str, texts: dict[str, str]) -> Placed:
         """A custodian adds texts under the subject's key."""
-        event = EventId(self.chance.uuid())
+        event = EventId(self.chance.id_by(author))
         key = self.node(author).key(CASE, subject)
         return self.material(author, *seal_texts(key, event, texts, self.chance), event)
 
@@ -103,12 +103,16 @@ class Story:
         """The village registers: it founds custody and seals the texts."""
         key, wrapped = self.node(VILLAGE).new_subject(CASE, None)
         self.granted(VILLAGE, wrapped)
-        event = EventId(self.chance.uuid())
+        event = EventId(self.chance.id_by(VILLAGE))
         return key, self.material(VILLAGE, *seal_texts(key, event, TEXTS, self.chance), event)
 
     def ended(self) -> None:
         """The village accounts for the matter, and closes it."""
-        leg = LegId(self.chance.uuid())
+        leg = LegId(self.chance.id_by(VILLAGE))
+        about = {"number": "1", "channel": "visit", "matter_class": "claim_petition", "category": "010203"}
+        where = {"issue_region": VILLAGE, "received_on": date(2026, 1, 5), "person_count": 1, "claims": ()}
+        registered = envelope(self.chance, VILLAGE, **about, **where, unit=f"{VILLAGE}.office")
+        self.memory.learn(VILLAGE, Registered(**registered | {"id": CASE, "stream": CASE}))
         on = {"stream": leg, "leg": leg}
         given = {"unit": f"{VILLAGE}.office", "mode": "registered", "from_leg": None, "sender": None, "report_by": None}
         self.memory.learn(VILLAGE, LegOpened(**envelope(self.chance, VILLAGE, **on, **given)))
@@ -126,9 +130,9 @@ class Story:
         self, subject: str, ordered_by: UUID = CLERK, confirmed_by: UUID = LEADER, author: Division = VILLAGE
     ) -> UUID:
         """Two lines of one node, whatever the state of the matter."""
-        erasure = self.chance.uuid()
+        erasure = self.chance.id_by(author)
         of = {"stream": erasure, "erasure": erasure, "subject": subject}
-        order = envelope(self.chance, author, ordered_by, **of, ground="subject_request")
+        order = envelope(self.chance, author, ordered_by, **of, id=erasure, ground="subject_request")
         confirmed = envelope(self.chance, author, confirmed_by, **of, version=2, custodians=(VILLAGE, TOWNSHIP))
         self.memory.learn(author, ErasureOrdered(**order))
         self.memory.learn(author, ErasureConfirmed(**confirmed))
@@ -340,9 +344,9 @@ def test_an_erasure_by_a_stranger_does_not_cover_a_theft(story: Story) -> None:
 
 def test_a_stranger_is_not_the_first_of_the_two_persons(story: Story) -> None:
     key, placed = story.registered()
-    erasure = story.chance.uuid()
+    erasure = story.chance.id_by(CITY)
     of = {"stream": erasure, "erasure": erasure, "subject": key.subject}
-    order = envelope(story.chance, CITY, CLERK, **of, ground="subject_request")
+    order = envelope(story.chance, CITY, CLERK, **of, id=erasure, ground="subject_request")
     confirmed = envelope(story.chance, VILLAGE, LEADER, **of, version=2, custodians=(VILLAGE,))
     story.ended()
     story.memory.learn(CITY, ErasureOrdered(**order))

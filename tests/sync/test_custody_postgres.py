@@ -78,6 +78,7 @@ class Village:
     def register(self, escrow: Recipient | None = None) -> tuple[str, Placed]:
         key, wrapped = self.custody.new_subject(CASE, escrow)
         envelope_fields = self.fields(
+            id=CASE,
             stream=CASE,
             number="410221100201-2026-0001",
             channel="visit",
@@ -96,12 +97,12 @@ class Village:
         return wrapped.subject, placed
 
     def erase(self, subject: str) -> None:
-        erasure, leg = self.chance.uuid(), self.chance.uuid()
+        erasure, leg = self.chance.id_by(VILLAGE), self.chance.id_by(VILLAGE)
         on, of = {"stream": leg, "leg": leg}, {"stream": erasure, "erasure": erasure, "subject": subject}
         given = {"unit": f"{VILLAGE}.office", "mode": "registered", "from_leg": None, "sender": None, "report_by": None}
         opened = LegOpened(**self.fields(**on, **given))
         closed = Closed(**self.fields(**on, version=2, ending="agreement", claims=()))
-        order = ErasureOrdered(**self.fields(**of, ground="retention_ended"))
+        order = ErasureOrdered(**self.fields(**of, id=erasure, ground="retention_ended"))
         confirmed = ErasureConfirmed(**self.fields(LEADER, **of, version=2, custodians=(VILLAGE,)))
         self.append((opened, ()), (closed, ()), (order, ()), (confirmed, ()))
         destroyed = KeyDestroyed(**self.fields(erasure=erasure, subject=subject, custodian=VILLAGE))

@@ -15,6 +15,7 @@ from domain.events import (
     ClaimId,
     ErasureConfirmed,
     ErasureOrdered,
+    EventId,
     Grant,
     HandedOver,
     KeyGranted,
@@ -26,6 +27,7 @@ from domain.events import (
     decode,
     encode,
 )
+from domain.ids import new_id
 from domain.keys import new_subject
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange import dispatch
@@ -44,7 +46,8 @@ from tests.sync.hierarchy import (
     hierarchy,
 )
 
-CASE, FIRST, SECOND, THIRD = (UUID(int=number) for number in (100, 101, 102, 103))
+CASE, FIRST, SECOND, FOURTH = (new_id(VILLAGE, 1, number) for number in (100, 101, 102, 104))
+THIRD = new_id(OTHER_TOWNSHIP, 1, 103)
 SECRET = b"sealed words of a citizen" * 100
 WRAPPED = b"k" * 80
 SUBJECT = new_subject(VILLAGE, bytes(10))
@@ -67,6 +70,7 @@ def register(village: Node) -> Registered:
     registered = village.say(
         Registered,
         CASE,
+        id=EventId(CASE),
         parts=[SECRET],
         sealed=(sealed,),
         number="1",
@@ -100,7 +104,8 @@ def open_leg(node: Node, leg: UUID, from_leg: UUID | None, sender: Division | No
 
 def hand_over(node: Node, leg: UUID, to: Division, next_leg: UUID) -> None:
     grants = (Grant(custodian=to, recipient_key="0" * 32, purpose="handle"),)
-    node.say(KeyGranted, CASE, UUID(int=int(next_leg) + 50), parts=[WRAPPED], subject=SUBJECT, grants=grants)
+    stream = node.chance.id_by(node.division)
+    node.say(KeyGranted, CASE, stream, parts=[WRAPPED], subject=SUBJECT, grants=grants)
     node.say(
         HandedOver,
         CASE,
@@ -143,7 +148,7 @@ def test_a_hand_over_without_effect_sends_the_file_to_nobody(nodes: Hierarchy) -
     register(village)
     hand_over(village, FIRST, OTHER_TOWNSHIP, SECOND)
     nodes.settle()
-    again = {"leg": LegId(FIRST), "to": f"{OTHER_VILLAGE}.office", "mode": "transfer", "next_leg": LegId(THIRD)}
+    again = {"leg": LegId(FIRST), "to": f"{OTHER_VILLAGE}.office", "mode": "transfer", "next_leg": LegId(FOURTH)}
     said = village.say(HandedOver, CASE, FIRST, **again, report_by=None)
 
     nodes.settle()
@@ -183,7 +188,7 @@ def test_a_file_that_came_from_above_goes_further_down_with_its_first_proofs(nod
 
 def give_key(node: Node, *to: Division) -> KeyGranted:
     grants = tuple(Grant(custodian=one, recipient_key="0" * 32, purpose="handle") for one in to)
-    stream = node.chance.uuid()
+    stream = node.chance.id_by(node.division)
     given = node.say(KeyGranted, CASE, stream, parts=[WRAPPED] * len(to), subject=SUBJECT, grants=grants)
     assert isinstance(given, KeyGranted)
     return given
@@ -228,8 +233,9 @@ def test_who_is_given_a_key_after_its_erasure_learns_of_the_erasure(nodes: Hiera
     give_key(nodes[VILLAGE], VILLAGE)
     give_key(nodes[VILLAGE], OTHER_TOWNSHIP)
     nodes.settle()
-    erasure, village = UUID(int=200), nodes[VILLAGE]
-    village.say(ErasureOrdered, CASE, erasure, erasure=erasure, subject=SUBJECT, ground="subject_request")
+    erasure, village = new_id(VILLAGE, 1, 200), nodes[VILLAGE]
+    ordered = {"id": EventId(erasure), "erasure": erasure, "subject": SUBJECT, "ground": "subject_request"}
+    village.say(ErasureOrdered, CASE, erasure, **ordered)
     agreed = {"erasure": erasure, "subject": SUBJECT, "custodians": (VILLAGE, OTHER_TOWNSHIP)}
     village.say(ErasureConfirmed, CASE, erasure, **agreed)
     give_key(nodes[OTHER_TOWNSHIP], OTHER_VILLAGE)  # it has not heard of it yet

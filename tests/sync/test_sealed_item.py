@@ -132,12 +132,13 @@ def test_an_item_for_another_line_weighs_the_same_and_its_superior_finds_the_org
     superior = X25519PrivateKey.generate()
     form = b"{" + b"x" * 60_000
     inner = seal_item(ORGAN_KEY, ESCROW_KEY, ITEM, form, INNER_SIZES_BYTES)
-    outer = seal_item(superior.public_key().public_bytes_raw(), ESCROW_KEY, ITEM, Onward(COUNTY, inner).to_bytes())
+    key = superior.public_key().public_bytes_raw()
+    outer = seal_item(key, ESCROW_KEY, OTHER_ITEM, Onward(COUNTY, ITEM, inner).to_bytes())
     assert len(outer) == ITEM_SIZES_BYTES[0]
 
-    found = try_open_item(ITEM, outer, [superior])
+    found = try_open_item(OTHER_ITEM, outer, [superior])
     assert found is not None
-    assert read_onward(found) == Onward(COUNTY, inner)
+    assert read_onward(found) == Onward(COUNTY, ITEM, inner)
     assert try_open_item(ITEM, inner, [superior]) is None
     assert try_open_item(ITEM, inner, [ORGAN]) == form
 
