@@ -154,5 +154,5 @@ def test_a_claim_that_was_raised_before_its_case_was_registered_is_one_claim(
     story = Story("a")
     story.tell(events.ClaimAmended, OFFICE, an_id("elsewhere"), claim=story.claim(0), change="added")
     follow(story.registered())
-    assert conn.execute("select claim, opened_pos from views.claim").fetchall() == [(story.claim(0), 1)]
+    assert conn.execute("select claim, opened_pos from views.claim").fetchall() == [(story.claim(0), 2)]
     assert check(conn, ledger.read, CASES).difference is None

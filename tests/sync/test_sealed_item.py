@@ -88,7 +88,7 @@ def test_a_flipped_bit_makes_it_unreadable() -> None:
 def test_two_persons_together_open_what_was_sealed_to_an_organ_that_is_no_more() -> None:
     superior = X25519PrivateKey.generate().public_key().public_bytes_raw()
     inner = seal_item(ORGAN_KEY, ESCROW_KEY, ITEM, LETTER, INNER_SIZES_BYTES)
-    outer = seal_item(superior, ESCROW_KEY, ITEM, Onward(COUNTY, inner).to_bytes())
+    outer = seal_item(superior, ESCROW_KEY, ITEM, Onward(COUNTY, ITEM, inner).to_bytes())
     joined = join_shares(*ESCROW)
 
     found = try_open_item(ITEM, outer, [joined])
