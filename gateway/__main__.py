@@ -152,6 +152,22 @@ def node_enrol(
         typer.echo(f"{out}：请交下级装入 / have the child install it")
 
 
+@node.command("renew")
+def node_renew(
+    folder: Folder,
+    new_recipient_key: Annotated[
+        bool, typer.Option("--new-recipient-key", help="同时更换收件密钥 / with another recipient key")
+    ] = False,
+) -> None:
+    """申请续期证书，可同时更换收件密钥 / ask the superior for the next certificate."""
+    from gateway.hosting import founding
+
+    founding.renew(folder, new_recipient_key=new_recipient_key)
+    if new_recipient_key:
+        typer.echo("请先重启节点，再送交申请 / start the node anew before you hand the request in")
+    typer.echo(f"{folder / founding.REQUEST}：请交上级登记 / have the superior enrol this request")
+
+
 @node.command("run")
 def node_run(folder: Folder) -> None:
     """运行节点 / run the node until it is told to stop."""

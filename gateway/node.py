@@ -395,7 +395,13 @@ class Node:
             projection_lag=max(0, stands.ledger_size - shown),
             clock_doubt=doubt.kind if (doubt := self.clock.doubt()) else None,
             clock_skew_s=self.links.clock_skew_s(),
+            certificate_ends_us=self._certificate_ends_us(),
         )
+
+    def _certificate_ends_us(self) -> int:
+        """Told where it is time to renew it; 0 before."""
+        own = self.links.directory().division(self.here)
+        return founding.told_us(own.certificate.valid_to_us, self.clock.now_us()) if own else 0
 
     def secured(self, log_id: int, seq: int) -> bool:
         """Whether this leaf is cosigned one tier above its author; what came from another node already is."""

@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from domain.clocks import shanghai_date
 from domain.divisions import Division
 from gateway import accounts
 from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
@@ -152,6 +153,11 @@ def shown(statuses: Sequence[NodeStatus]) -> str:
         for s in statuses
     ]
     lines += [f"{s.division}  clock in doubt: {s.clock_doubt}" for s in statuses if s.clock_doubt]
+    lines += [
+        f"{s.division}  renew its certificate, which runs out on {shanghai_date(s.certificate_ends_us)}"
+        for s in statuses
+        if s.certificate_ends_us
+    ]
     return "\n".join(lines)
 
 

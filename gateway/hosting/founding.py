@@ -2,7 +2,7 @@
 
 DIR/node.toml            the configuration
 DIR/keys/                key files, for the owner alone
-DIR/request.note         what the superior signs (`huiyin node enrol`)
+DIR/request.note         what the superior signs (`huiyin node enrol`), again when the certificate is renewed
 DIR/trust/enrolment.json certificates from the root down to this node, and the pin of the root
 DIR/trust/clock.json     what the operator has confirmed of the machine's clock, if ever
 """
@@ -17,6 +17,7 @@ from gateway.hosting.config import ConfigInvalid, NodeConfig, load, write
 from sync.proofs.note import parse_vkey
 from sync.proofs.policy import Policy, Witness, format_policy
 from sync.trust.certificates import (
+    RENEWAL_US,
     CertificateRefused,
     Directory,
     Enrolment,
@@ -28,7 +29,7 @@ from sync.trust.certificates import (
 )
 from sync.trust.enrolment import read_enrolment, verify_enrolment
 from sync.trust.escrow import new_escrow, write_share
-from sync.trust.keys import NodeKeys, generate_keys, load_keys, replace_private
+from sync.trust.keys import NodeKeys, generate_keys, load_keys, replace_private, rotate_recipient
 
 VALIDITY_US = 20 * 366 * 24 * 3_600_000_000
 """How long a certificate is good for."""
@@ -66,6 +67,16 @@ class BundleInvalid(Exception):
         )
 
 
+class RootNotRenewed(Exception):
+    """Every node pins the root's certificate, so it has no next one. Found the hierarchy anew before it runs out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "根证书由各节点固定指定，不能续期或更换密钥；到期前须重新建立整个层级 / every node pins the root's "
+            "certificate: it is neither renewed nor rotated; found the hierarchy anew before it runs out"
+        )
+
+
 def found(folder: Path, config: NodeConfig) -> str:
     """Make the folder of a new node with fresh keys; returns its request. Raises FolderTaken, KeyFileRefused."""
     if (folder / "node.toml").exists():
@@ -76,6 +87,27 @@ def found(folder: Path, config: NodeConfig) -> str:
     replace_private(folder / REQUEST, text.encode())
     write(folder, config)
     return text
+
+
+def renew(folder: Path, *, new_recipient_key: bool) -> str:
+    """Ask the superior for the next certificate; returns the request. new_recipient_key: with one, kept beside the old.
+
+    Raises ConfigInvalid, KeyFileRefused, RootNotRenewed.
+    """
+    config = load(folder)
+    if config.node.parent is None:
+        raise RootNotRenewed
+    if new_recipient_key:
+        rotate_recipient(folder / KEYS)
+    keys = load_keys(folder / KEYS)
+    text = make_request(request_of(config, keys), keys.log)
+    replace_private(folder / REQUEST, text.encode())
+    return text
+
+
+def told_us(ends_us: int, now_us: int) -> int:
+    """When a certificate ends, once it is time to renew it; 0 before. All in UTC microseconds."""
+    return ends_us if ends_us - RENEWAL_US <= now_us else 0
 
 
 def found_root(folder: Path, config: NodeConfig, now_us: int) -> str:

@@ -12,7 +12,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lag: own events and events from below that the parent has not cosigned yet. quarantined: faults that stand.
     projection_lag: ledger positions that the views do not show yet. clock_doubt: why nothing is recorded, or null
     (gateway.hosting.clock_doubt.Doubt). clock_skew_s: how far the parent's clock was ahead of the own when it last
-    cosigned; behind: negative. Both are left out of the JSON where there is nothing to say.
+    cosigned; behind: negative. certificate_ends_us: when the own certificate runs out (UTC microseconds), told from 90
+    days before. All three are left out of the JSON where there is nothing to say.
     """
 
     division: Division
@@ -28,6 +29,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     projection_lag: int
     clock_doubt: Kind | None = None
     clock_skew_s: int = 0
+    certificate_ends_us: int = 0
 
 
 Statuses: msgspec.json.Decoder[NodeStatus] = msgspec.json.Decoder(NodeStatus)

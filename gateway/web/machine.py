@@ -113,6 +113,7 @@ class NodeGauges(Collector):
             "quarantined",
             "projection_lag",
             "clock_skew_s",
+            "certificate_ends_us",
         ):
             yield GaugeMetricFamily(f"huiyin_{name}", f"The node's {name}", value=getattr(status, name))
         doubted = int(status.clock_doubt is not None)

@@ -146,6 +146,7 @@ class _Batch:
         self._learned: dict[tuple[int, int], Learned] = {}
         self._parts: list[Part] = []
         self._is_answered = False
+        self._taken_again: set[str] = set()
 
     def take(self, record: bytes) -> None:
         """Decide one record: the next number, one that was dealt with, one beyond a gap, or nothing at all."""
@@ -219,6 +220,8 @@ class _Batch:
             for child, items in sorted(self._onward.items()):
                 for letter in pack(items, self.directory):
                     self._store.enqueue(child, letter, now_us)
+            if self._taken_again:
+                self._store.heal(["refused_above"], sorted(self._taken_again), now_us)
             if self._is_answered:
                 self._store.heal(["held_invalid"], [self._station.origin], now_us)
             if self._faults:
@@ -262,6 +265,8 @@ class _Batch:
         self._lines.setdefault(line.name, []).append((tree.log_id, item.size, item.line))
         if witness == self._parent:
             self._acked[tree.log_id] = max(item.size, self._acked.get(tree.log_id, 0))
+            if item.size > tree.acked_size:
+                self._taken_again.add(item.log)
         author = self.directory.division_of(item.log)
         for child in self._next_hops([author] if author else []):
             self._onward.setdefault(child, []).append(item)

@@ -32,6 +32,9 @@ from sync.sealed.sealing import RECIPIENT_KEY_BYTES, Recipient, is_usable, recip
 MAX_SKEW_US = 10 * 60 * 1_000_000
 """How far two nodes' clocks may differ before a certificate counts as not yet or no longer valid."""
 
+RENEWAL_US = 90 * 24 * 3_600 * 1_000_000
+"""So long before its end a certificate is renewed for whoever asks with the same keys."""
+
 MAX_CHILDREN = 1_000
 """So many divisions a node below the root may certify: every certificate travels to every node."""
 
@@ -56,14 +59,15 @@ class CertificateRefused(Exception):
 
 
 class AlreadyEnrolled(DomainError):
-    """The division has a certificate with other keys. Take the old node out of service first, or rotate its keys."""
+    """The division has a certificate with other signing keys. Restore the node's keys, or found it with a new shard."""
 
     code = "already_enrolled"
 
     def __init__(self, code: Division) -> None:
         super().__init__(
-            f"{code}已登记过另一套密钥，请先停用原节点或办理密钥更换",
-            f"{code} is enrolled with other keys; retire that node first or rotate its keys",
+            f"{code}已登记过另一套签名密钥：请从备份恢复原密钥，或停用原节点后以新的分片号重新建立",
+            f"{code} is enrolled with other signing keys: restore them from the backup, or retire that node and found "
+            "it anew with another shard",
             field="request",
         )
 
@@ -193,6 +197,11 @@ class Directory:
         """The certificate in force of a division."""
         known = self._by_division.get(Division(code))
         return known[-1] if known else None
+
+    def given_up_recipients(self, code: Division) -> frozenset[str]:
+        """The ids of the recipient keys that a division had before the one in force."""
+        ids = [known.certificate.keys.recipient_id for known in self._by_division.get(code, ())]
+        return frozenset(ids) - frozenset(ids[-1:])
 
     def authors(self, origin: str, now_us: int) -> list[Verifier]:
         """The keys that may sign checkpoints of this log now. Raises CertificateRefused: unknown, expired, early."""
@@ -377,8 +386,9 @@ def enrol(
     """The certificate of a direct subordinate, at the root of any division, below whom its request says.
 
     The caller records it in a `node.enrolled.v0` and tells the node. A request with the keys that are in force gives
-    the certificate in force again. Raises CertificateRefused, AlreadyEnrolled for a division of another superior or
-    with other keys under the same log.
+    the certificate in force again; within RENEWAL_US of its end, or with another recipient key, the next one. Raises
+    CertificateRefused, AlreadyEnrolled for a division of another superior or with other signing keys under the same
+    log.
     """
     request = read_request(request_text)
     parent = request.parent or issuer
@@ -386,14 +396,24 @@ def enrol(
         raise CertificateRefused("parent", f"申请的上级是{parent}", f"it asks to stand below {parent}: take it there")
     older = directory.division(request.division)
     if older is not None:
-        if older.certificate.keys == request.keys and older.certificate.parent == parent:
-            return older.text
-        if older.certificate.parent != parent or older.certificate.origin == request.origin:
+        is_rotated = older.certificate.keys != request.keys
+        if older.certificate.parent != parent or (is_rotated and not _may_follow(request, older.certificate)):
             raise AlreadyEnrolled(request.division)
+        if not is_rotated and valid_from_us < older.certificate.valid_to_us - RENEWAL_US:
+            return older.text
+        if request.keys.recipient_id in directory.given_up_recipients(request.division):
+            raise CertificateRefused("keys", "收件密钥已停用", "its recipient key was given up for a later one")
     serial = 1 if older is None else older.certificate.serial + 1
     text = _sign(_CERTIFICATE, _certified(request, parent, serial, valid_from_us, valid_to_us), signer)
     directory.adding(text)
     return text
+
+
+def _may_follow(request: Request, older: Certificate) -> bool:
+    """Whether other keys are taken: for a log of its own, or the recipient key alone, vouched for by the log key."""
+    was, asked = older.keys, request.keys
+    is_same_signer = (was.log, was.witness, was.intake) == (asked.log, asked.witness, asked.intake)
+    return is_same_signer or older.origin != request.origin
 
 
 def enrolment(directory: Directory, text: str) -> Enrolment:

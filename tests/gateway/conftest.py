@@ -162,7 +162,7 @@ def running_town(postgres: PostgresServer, folder: Path) -> Iterator[Town]:
     request = founding.found(folder / "village", village)
     founding.install(folder / "village", enrol_child(folder / "county", request))
     stop_witness = serve(build_witness(folder / "witness"), witness.port)
-    offices = [_open(folder / "county"), _open(folder / "village")]
+    offices = [opened(folder / "county"), opened(folder / "village")]
     try:
         yield Town(*offices)
     finally:
@@ -191,7 +191,8 @@ def database(postgres: PostgresServer, name: str) -> str:
     return postgres.dsn(name)
 
 
-def _open(folder: Path) -> Office:
+def opened(folder: Path) -> Office:
+    """The node of `folder`, running."""
     node = Node(folder)
     node.start()
     open_accounts(node.dsn, node.here, PASSWORD, LOGINS)

@@ -40,7 +40,7 @@ from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
 from sync.sealed.custody_postgres import keep_parts
 from sync.sealed.sealing import recipient_key_id
-from sync.trust.certificates import Keys, Request, fingerprint, make_request, make_root, read_request
+from sync.trust.certificates import Keys, Request, fingerprint, make_request, make_root, read_certificate, read_request
 from tests.sync.chance import Chance
 
 ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
@@ -197,6 +197,8 @@ class Node:
         self.cosigner = Ed25519Signer(f"{name}/witness", COSIGNATURE_V1, self.chance(32))
         self.intake = Ed25519Signer(f"{name}/intake", ED25519, self.chance(32))
         self.station = Station(division, self.origin, self.signer, self.cosigner)
+        self.valid_us = YEARS_US
+        self.recipient = ANY_RECIPIENT
         self.certificates: list[str] = []
         self.pin = ""
         self.versions: dict[UUID, int] = {}
@@ -210,8 +212,8 @@ class Node:
             log=self.signer.verifier.vkey,
             witness=self.cosigner.verifier.vkey,
             intake=self.intake.verifier.vkey,
-            recipient_id=recipient_key_id(ANY_RECIPIENT),
-            recipient=encode64(ANY_RECIPIENT),
+            recipient_id=recipient_key_id(self.recipient),
+            recipient=encode64(self.recipient),
         )
         wish = Request(
             division=self.division, name=self.division, tier=tier_of(self.division), origin=self.origin, keys=keys
@@ -225,12 +227,17 @@ class Node:
             text = make_root(read_request(root), self.signer, START_US - 1, START_US + YEARS_US)
             self.certificates, self.pin = [text], fingerprint(text)
         else:
-            enrolment = self.parent.exchange.admit(
-                self.request, START_US, START_US + YEARS_US, self.parent.recording(self.division)
-            )
-            self.certificates, self.pin = enrolment.certificates, enrolment.root_fingerprint
+            self.be_certified(self.parent)
         self.start()
         self.say(NodeOpened, origin=self.origin, name=self.division, parent=None)
+
+    def be_certified(self, issuer: "Node") -> None:
+        """Have the request signed, and install what comes back; it counts from the next start on."""
+        from_us = self.clock.at_us
+        enrolment = issuer.exchange.admit(
+            self.request, from_us, from_us + self.valid_us, issuer.recording(self.division)
+        )
+        self.certificates, self.pin = enrolment.certificates, enrolment.root_fingerprint
 
     def start(self) -> None:
         """Start, or start again after `crash`, from what the database holds."""
@@ -303,7 +310,7 @@ class Node:
         def record(text: str) -> str:
             envelope = self.envelope(UUID(int=99), None)
             event = new_event(ChildEnrolled(**envelope, division=division, name=division, certificate=text))
-            command_id = uuid5(UUID(int=0), division)
+            command_id = uuid5(UUID(int=0), f"{division}/{read_certificate(text).serial}")
             append = Append([event], command_id, b"", text.encode(), [certificate_statement(text)])
             return self.writer.append(append).result().result.decode()
 
