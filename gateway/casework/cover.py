@@ -11,8 +11,8 @@ from typing import Final
 from domain.divisions import Division
 from domain.errors import DomainError
 
-MEAN_US: Final = 7 * 86_400 * 1_000_000
-"""One in seven days on average, on every node."""
+MEAN_US: Final = 28 * 86_400 * 1_000_000
+"""One in four weeks on average, on every node: a village types far fewer letters, and a city stores all decoys."""
 
 WAIT_US: Final = 86_400 * 1_000_000
 """How long one waits for a registration to stand before."""

@@ -25,7 +25,8 @@ from gateway.hosting.clock import SharedClock
 from gateway.hosting.status import NodeStatus, Statuses
 
 SETTLE_S = 240.0
-NOT_BY_THE_HOUR = "topic <> 'node.heads.v0'"
+NOT_BY_CHANCE = "topic not in ('node.heads.v0', 'sealed.item.v0')"
+"""SQL: what people did; how often a node notes heads and writes decoys depends on when."""
 
 
 def huiyin(*words: str, said: str = "", limit_s: float = 120.0) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,7 @@ class Leaf(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """own: events a node wrote; ledger: all that it knows. Not counted: what it notes by the hour of what it knows."""
+    """own: events a node wrote; ledger: all that it knows. Not counted: what comes by chance."""
 
     own: int
     ledger: int
@@ -165,7 +166,7 @@ class Living:
 
     def sizes(self) -> dict[Division, Sizes]:
         """How much every node wrote and knows."""
-        query = f"select count(*) filter (where via = 0), count(*) from ledger where {NOT_BY_THE_HOUR}"
+        query = f"select count(*) filter (where via = 0), count(*) from ledger where {NOT_BY_CHANCE}"
         return {one: Sizes(*self.rows(one, query)[0]) for one in self.members}
 
     def origin(self, division: Division) -> str:
@@ -189,8 +190,8 @@ class Living:
         return found
 
     def topics(self, division: Division, after: int) -> Counter[str]:
-        """How many events of each kind a node learned beyond a position, apart from those by the hour."""
-        query = f"select topic from ledger where pos > %s and {NOT_BY_THE_HOUR}"
+        """How many events of each kind a node learned beyond a position, apart from those by chance."""
+        query = f"select topic from ledger where pos > %s and {NOT_BY_CHANCE}"
         return Counter(topic for (topic,) in self.rows(division, query, after))
 
     def position(self, division: Division) -> int:
