@@ -308,13 +308,17 @@ class Node:
         """Records the enrolment of a division once."""
 
         def record(text: str) -> str:
-            envelope = self.envelope(UUID(int=99), None)
-            event = new_event(ChildEnrolled(**envelope, division=division, name=division, certificate=text))
+            event = self.enrolment(division, text)
             command_id = uuid5(UUID(int=0), f"{division}/{read_certificate(text).serial}")
             append = Append([event], command_id, b"", text.encode(), [certificate_statement(text)])
             return self.writer.append(append).result().result.decode()
 
         return record
+
+    def enrolment(self, division: Division, certificate: str) -> NewEvent:
+        """The event that it becomes."""
+        envelope = self.envelope(UUID(int=99), None)
+        return new_event(ChildEnrolled(**envelope, division=division, name=division, certificate=certificate))
 
     def say(self, shape: Any, case: UUID | None = None, stream: UUID | None = None, **fields: Any) -> AnyEvent:
         """Append one event of `shape` with these fields."""
@@ -343,6 +347,9 @@ class Node:
             )
             for _ in range(count)
         ]
+        self.append_all(events)
+
+    def append_all(self, events: Sequence[NewEvent]) -> None:
         self.writer.append(Append(events)).result()
 
     # --- looking ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,195 @@
+"""The very exchange of a node, run without a thread, a database or a clock: three tiers in memory, up and down."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import date
+
+from domain.divisions import Division
+from domain.events import AnyEvent, EventId, LegId, OrderId, OrderIssued, encode
+from domain.ids import new_id
+from sync.exchange.channel import Channel
+from sync.exchange.exchange import Exchange, Trust
+from sync.exchange.starting import believed, found
+from sync.ledger.append import NewEvent
+from sync.ledger.rows import FROM_ABOVE, Row
+from sync.proofs.merkle import leaf_hash, verify_inclusion
+from sync.proofs.note import parse_checkpoint, parse_note, verify
+from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE, Clock, Node, PowerCut, new_event
+from tests.sync.memory_channel import MemoryChannel
+from tests.sync.memory_store import MemoryStore
+from tests.sync.test_dispatch import CASE, FIRST, SECRET, register
+
+ORDER = new_id(CITY, 1, 400)
+
+
+class SimulatedNode(Node):
+    """A node whose store is in memory. Its `tables` outlive a crash; its exchange does not."""
+
+    def __init__(
+        self, division: Division, channel: Channel, clock: Clock, parent: Node | None, on_commit: Callable[[], None]
+    ) -> None:
+        super().__init__(division, "", channel, clock, parent)
+        self.memory = MemoryStore(clock.now_us, on_commit)
+
+    def start(self) -> None:
+        with self.memory.transaction() as tx:
+            own = found(tx, self.origin, self.certificates, self.pin)
+            directory = believed(tx, own, self.clock.now_us())
+        self.exchange = Exchange(
+            self.station,
+            Trust(directory, nullcontext()),
+            self.memory,
+            self.above if self.parent else None,
+            self.below,
+            self.clock.now_us,
+            self.clock.elapsed_s,
+        )
+
+    def crash(self) -> None:
+        del self.exchange
+
+    def recording(self, division: Division) -> Callable[[str], str]:
+        def record(text: str) -> str:
+            self.memory.append([self.enrolment(division, text)], certificate=text)
+            return text
+
+        return record
+
+    def append(self, event: AnyEvent, parts: Sequence[bytes] = ()) -> None:  # type: ignore[override]
+        self.memory.append([new_event(event)], parts)
+
+    def append_all(self, events: Sequence[NewEvent]) -> None:
+        self.memory.append(events)
+
+    def ledger(self) -> list[Row]:
+        return self.memory.tables.ledger
+
+    def log(self, origin: str) -> list[bytes]:
+        of = self.memory.tables.logs.get(origin)
+        return [row.body for row in sorted(self.ledger(), key=lambda row: row.seq) if row.log_id == of]
+
+    def faults(self) -> dict[str, str]:
+        standing = self.memory.tables.faults.items()
+        return {kind: subject for (kind, subject), stands in standing if stands.healed_us is None}
+
+    def size(self) -> int:
+        return len(self.log(self.origin))
+
+
+class Simulation:
+    """City, township and village. At one point of their pumping, if any, the node that has come to it loses power."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        """dies_at: the point, before or after a commit of anything, counted from 0 over all nodes."""
+        self.clock = Clock()
+        self.points = 0
+        self._dies_at = dies_at
+        self._is_pumping = False
+        channel = MemoryChannel()
+        self.city = SimulatedNode(CITY, channel, self.clock, None, self._commit)
+        self.township = SimulatedNode(TOWNSHIP, channel, self.clock, self.city, self._commit)
+        self.village = SimulatedNode(VILLAGE, channel, self.clock, self.township, self._commit)
+        self.nodes = [self.city, self.township, self.village]
+        for node in self.nodes:
+            node.begin()
+
+    def _commit(self) -> None:
+        if self._is_pumping:
+            self.points += 1
+            if self.points - 1 == self._dies_at:
+                raise PowerCut
+
+    def settle(self, until: Callable[[], bool]) -> None:
+        """Pump until nothing moves, and let time pass until something is so."""
+        self._is_pumping = True
+        for _ in range(300):
+            moved = [node.step() for node in self.nodes]
+            if not any(moved):
+                if until():
+                    break
+                self.clock.pass_s(7)
+        self._is_pumping = False
+        assert until(), {node.division: node.faults() for node in self.nodes}
+
+    def is_up(self) -> bool:
+        """Whether every parent has cosigned all that its child has said, and the city holds all."""
+        below = [node for node in self.nodes if node.parent]
+        is_secured = all(node.secured() == node.size() for node in below)
+        return is_secured and all(self.city.log(node.origin) == node.log(node.origin) for node in below)
+
+
+def a_case_goes_up_and_an_order_comes_down(simulation: Simulation) -> OrderIssued:
+    village, city = simulation.village, simulation.city
+    register(village)
+    simulation.settle(simulation.is_up)
+    order = city.say(
+        OrderIssued,
+        CASE,
+        ORDER,
+        id=EventId(ORDER),
+        order=OrderId(ORDER),
+        leg=LegId(FIRST),
+        leg_version=1,
+        unit=f"{VILLAGE}.office",
+        number="1",
+        trigger="delay",
+        reply_by=date(2026, 3, 1),
+    )
+    village.chat(3)
+    simulation.settle(lambda: simulation.is_up() and encode(order) in village.log(city.origin))
+    assert isinstance(order, OrderIssued)
+    return order
+
+
+def held(simulation: Simulation, node: SimulatedNode) -> list[tuple[str, int, int, str]]:
+    """(author, place, how it came, what it is) of every event of a node, each as its author wrote it."""
+    logs = {node.memory.tables.logs.get(author.origin): author for author in simulation.nodes}
+    for row in node.ledger():
+        assert row.body == logs[row.log_id].log(logs[row.log_id].origin)[row.seq]
+    return sorted((logs[row.log_id].division, row.seq, row.via, row.topic) for row in node.ledger())
+
+
+def test_a_case_goes_up_its_cosignatures_come_back_and_an_order_comes_down_in_memory_alone() -> None:
+    simulation = Simulation()
+    village, township, city = simulation.village, simulation.township, simulation.city
+
+    order = a_case_goes_up_and_an_order_comes_down(simulation)
+
+    for above in (township, city):
+        assert above.log(village.origin) == village.log(village.origin)
+        assert SECRET in above.memory.tables.beside.values()
+    assert [row.via for row in village.ledger() if row.body == encode(order)] == [FROM_ABOVE]
+    assert {node.division: node.faults() for node in simulation.nodes} == {
+        CITY: {},
+        TOWNSHIP: {},
+        VILLAGE: {},
+    }
+
+
+def test_the_receipt_of_a_simulated_event_is_proven_by_the_parent() -> None:
+    simulation = Simulation()
+    village = simulation.village
+    a_case_goes_up_and_an_order_comes_down(simulation)
+
+    witness = village.exchange.witness_name()
+    assert witness is not None
+    proof = village.exchange.proof(1, witness)
+    assert proof is not None
+    note = parse_note(proof.checkpoint.encode())
+    checkpoint = parse_checkpoint(note.text)
+    verify(note, [simulation.township.cosigner.verifier])
+    verify_inclusion(1, checkpoint.size, leaf_hash(village.log(village.origin)[1]), proof.path, checkpoint.root)
+
+
+def test_wherever_a_node_loses_power_around_a_commit_all_arrives_once_and_in_order() -> None:
+    whole = Simulation()
+    a_case_goes_up_and_an_order_comes_down(whole)
+    assert whole.points > 50
+
+    for point in range(whole.points):
+        simulation = Simulation(dies_at=point)
+        a_case_goes_up_and_an_order_comes_down(simulation)
+        for node, other in zip(simulation.nodes, whole.nodes, strict=True):
+            assert held(simulation, node) == held(whole, other), (point, node.division)
+            assert node.memory.tables.beside == other.memory.tables.beside, (point, node.division)
+            assert node.faults() == {}, (point, node.division)
