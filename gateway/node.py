@@ -261,7 +261,7 @@ class Node:
             connect,
         )
         self.steward = Steward(self.here, hands)
-        self.views = Runner(self._connected, self.reader.read, self.reader.wait_beyond, PROJECTIONS)
+        self.views = Runner(self._connected, self.reader.read, self.reader.wait_beyond, PROJECTIONS, _views_stopped)
 
     def _connected(self) -> psycopg.Connection[Any]:
         return connect(self.dsn, autocommit=True)
@@ -414,6 +414,10 @@ def _keep_alive(server: PostgresServer, stopping: threading.Event) -> None:
         if not server.answers():
             _log.warning("database does not answer, started again")
             server.start()
+
+
+def _views_stopped(reason: str, pos: int, error: BaseException) -> None:
+    _log.error("views_stopped", reason=reason, pos=pos, frames=logs.frames(error))
 
 
 def _keep_watch(watch: ClockWatch, stopping: threading.Event) -> None:

@@ -11,7 +11,7 @@ from domain.authority import AUTHORITY, judged
 from domain.events import AnyEvent, HandedOver, LegOpened, ObjectionLapsed, ObjectionRuled, SealedRead, TakenOver
 from domain.standing import Stake, Standing
 from projections.projection import Fact, LedgerRow, Projection, decode, topics_of
-from projections.store import LIVE, Row, Rows, Store, Table
+from projections.store import FOREVER, LIVE, Row, Rows, Store, Table
 
 
 class StandingRow(Row, gc=False, eq=False):
@@ -26,12 +26,15 @@ class WithoutEffectRow(Row, gc=False, eq=False):
     pos: int
     topic: str
     node: str
-    overtaken: bool | None
+    overtaken: bool
     decided_pos: int
+    gone_pos: int
 
 
 STANDING: Final = Table("standing", StandingRow, key=("case_id",))
-WITHOUT_EFFECT: Final = Table("without_effect", WithoutEffectRow, key=("pos",), live="overtaken is not null")
+WITHOUT_EFFECT: Final = Table(
+    "without_effect", WithoutEffectRow, key=("pos", "decided_pos"), live=f"overtaken and gone_pos = {FOREVER}"
+)
 
 _MOVING: Final = (LegOpened, HandedOver, ObjectionRuled, ObjectionLapsed, TakenOver)
 """After these, what was done before may have lost its effect, or have it again."""
@@ -53,6 +56,14 @@ class Judged(msgspec.Struct):
     standing: Standing = Standing()
     losable: list[Losable] = []
     told: list[int] = []
+
+
+class LateDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """At `pos` an event of the case decided whether others before it have effect. told: see `Judged`."""
+
+    pos: int
+    case_id: UUID
+    told: Sequence[int]
 
 
 _encoder = msgspec.json.Encoder()
@@ -88,34 +99,40 @@ class Authority:
         return []
 
 
-def facts_for(conn: psycopg.Connection, projection: Projection, rows: Iterable[LedgerRow]) -> list[Fact]:
-    """The rows as `projection` takes them: decoded, and without the events that have no effect."""
+def facts_for(
+    conn: psycopg.Connection, projection: Projection, rows: Iterable[LedgerRow], judged_at: int | None = None
+) -> list[Fact]:
+    """The rows as `projection` takes them: decoded, and without the events that have no effect, see `in_effect`."""
     facts = decode(rows, projection.topics)
-    return facts if projection.name == Authority.name else in_effect(conn, facts)
+    return facts if projection.name == Authority.name else in_effect(conn, facts, judged_at)
 
 
-def in_effect(conn: psycopg.Connection, facts: Sequence[Fact]) -> list[Fact]:
+def in_effect(conn: psycopg.Connection, facts: Sequence[Fact], judged_at: int | None = None) -> list[Fact]:
     """The same facts in order of position; those without effect keep everything but their event.
 
-    What was left out of this projection has none. What waits here to be judged waits in every other one, too.
+    judged_at: the position as of which they are judged, null for each one's own. What was left out of this projection
+    has none. What waits here to be judged waits in every other one, too.
     """
     if not facts:
         return []
-    void, waiting = _void_and_waiting(conn, facts[0].pos, facts[-1].pos)
+    void, waiting = _void_and_waiting(conn, facts[0].pos, facts[-1].pos, judged_at)
     if not void and not waiting:
         return list(facts)
     return [_as_judged(fact, void, waiting) for fact in facts]
 
 
-def _void_and_waiting(conn: psycopg.Connection, first_pos: int, last_pos: int) -> tuple[set[int], dict[int, UUID]]:
+def _void_and_waiting(
+    conn: psycopg.Connection, first_pos: int, last_pos: int, judged_at: int | None
+) -> tuple[set[int], dict[int, UUID]]:
     """Positions without effect, and positions not judged yet with the key that they wait under."""
     found = conn.execute(
         f"""select pos, null::uuid from {LIVE}.without_effect
-            where pos between %(first)s and %(last)s and overtaken is distinct from false union all
+            where pos between %(first)s and %(last)s and decided_pos <= coalesce(%(judged_at)s::bigint, pos)
+                and gone_pos > coalesce(%(judged_at)s::bigint, pos) union all
             select pos, null::uuid from {LIVE}.skipped
             where projection = %(name)s and pos between %(first)s and %(last)s union all
             select pos, key from {LIVE}.parked where projection = %(name)s and pos between %(first)s and %(last)s""",
-        {"name": Authority.name, "first": first_pos, "last": last_pos},
+        {"name": Authority.name, "first": first_pos, "last": last_pos, "judged_at": judged_at},
     ).fetchall()
     return {pos for pos, key in found if key is None}, {pos: key for pos, key in found if key is not None}
 
@@ -126,21 +143,33 @@ def _as_judged(fact: Fact, void: set[int], waiting: dict[int, UUID]) -> Fact:
     return msgspec.structs.replace(fact, event=None) if fact.pos in void else fact
 
 
-def decided_late(conn: psycopg.Connection, first: int, last: int) -> dict[UUID, list[int]]:
-    """By case: the positions of its events, where one of these positions decided about an event before it."""
+def decided_late(
+    conn: psycopg.Connection, first_pos: int, last_pos: int, case_id: UUID | None = None
+) -> list[LateDecision]:
+    """What was decided from `first_pos` to `last_pos` about events before, in order; case_id: about that case alone."""
     found = conn.execute(
-        f"""select case_id, body from {LIVE}.standing where case_id in (
-                select case_id from {LIVE}.without_effect where decided_pos between %s and %s and pos < decided_pos
-            ) order by case_id""",
-        (first, last),
-    )
-    return {case_id: _decoder.decode(body).told for case_id, body in found}
+        f"""select decided_pos, case_id from {LIVE}.without_effect
+            where decided_pos between %(first)s and %(last)s and pos < decided_pos
+                and (%(case_id)s::uuid is null or case_id = %(case_id)s) union
+            select gone_pos, case_id from {LIVE}.without_effect
+            where gone_pos between %(first)s and %(last)s and (%(case_id)s::uuid is null or case_id = %(case_id)s)
+            order by 1""",
+        {"first": first_pos, "last": last_pos, "case_id": case_id},
+    ).fetchall()
+    told = {concerned: _told(conn, concerned) for concerned in {each for _, each in found}}
+    return [LateDecision(pos=pos, case_id=concerned, told=told[concerned]) for pos, concerned in found]
+
+
+def _told(conn: psycopg.Connection, case_id: UUID) -> list[int]:
+    """The positions of a case's events as in `Judged`, none where none is judged yet."""
+    row = conn.execute(f"select body from {LIVE}.standing where case_id = %s", (case_id,)).fetchone()
+    return _decoder.decode(row[0]).told if row else []
 
 
 def _judge(case: Judged, void: Rows[WithoutEffectRow], fact: Fact, event: AnyEvent) -> None:
     case.standing, is_lawful = judged(case.standing, event, fact.seq)
     if not is_lawful:
-        void.append(WithoutEffectRow(fact.key, fact.pos, fact.topic, event.node, None, fact.pos))
+        void.append(WithoutEffectRow(fact.key, fact.pos, fact.topic, event.node, False, fact.pos, FOREVER))
         return
     if not isinstance(event, SealedRead):
         case.told.append(fact.pos)
@@ -155,12 +184,12 @@ def _judge(case: Judged, void: Rows[WithoutEffectRow], fact: Fact, event: AnyEve
 
 
 def _decide(void: Rows[WithoutEffectRow], fact: Fact, one: Losable) -> None:
-    known = next((row for row in void.of(fact.case_id) if row.pos == one.pos), None)
-    if known is None:
-        void.add(WithoutEffectRow(fact.key, one.pos, one.topic, one.node, one.is_lost, fact.pos))
+    if one.is_lost:
+        void.add(WithoutEffectRow(fact.key, one.pos, one.topic, one.node, True, fact.pos, FOREVER))
         return
-    known.overtaken, known.decided_pos = one.is_lost, fact.pos
-    void.touch(known)
+    known = next(row for row in void.of(fact.case_id) if row.pos == one.pos)
+    known.gone_pos = fact.pos
+    void.retire(known)
 
 
 def _stored(rows: Rows[StandingRow], case_id: UUID) -> Judged:

@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from domain.limits import RuleId
 from projections.board_fold import HEARD_STEP_US
 from projections.duties import MUST, running
-from projections.moment import Moment, began, lasts
+from projections.moment import Moment, began, believed, lasts
 from projections.store import LIVE
 
 BOUNCES: Final = 2
@@ -233,18 +233,19 @@ _HELD: Final = f"""select c.case_id, c.unit, c.opened_us from {LIVE}.custody c
 
 _BOUNCES: Final = f"""(select count(*) from {LIVE}.dispute x
     where x.case_id = held.case_id and x.kind in ('objected', 'returned', 'ruled', 'taken_over')
-        and x.pos <= %(pos)s and x.at_us <= %(as_of_us)s)"""
+        and {believed("x")} and x.pos <= %(pos)s and x.at_us <= %(as_of_us)s)"""
 
 # The unit that held the case when a clock of whoever holds it was stopped: custody that ends with the same
 # event still counts.
 _STOPPED: Final = f"""select d.unit, d.gone_us, d.due_us from {LIVE}.duty d
     where {MUST} and d.node = any(%(nodes)s) and d.is_stopped and d.gone_us > %(since_us)s
-        and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s
+        and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s and {believed("d")}
     union all
     select c.unit, d.gone_us, d.due_us from {LIVE}.duty d
     join {LIVE}.custody c on c.case_id = d.case_id and c.opened_pos < d.gone_pos and c.gone_pos >= d.gone_pos
     where {MUST} and d.node is null and d.is_stopped and d.gone_us > %(since_us)s
-        and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s and c.node = any(%(nodes)s)"""
+        and d.gone_us <= %(as_of_us)s and d.gone_pos <= %(pos)s and c.node = any(%(nodes)s)
+        and {believed("d")} and {believed("c")}"""
 
 
 def _heard(nodes: str) -> str:

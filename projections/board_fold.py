@@ -8,7 +8,7 @@ import psycopg
 
 from domain import events
 from projections.projection import Fact, topics_of
-from projections.store import Row, Store, Table
+from projections.store import FOREVER, Row, Store, Table
 
 Kind = Literal["handed_over", "objected", "returned", "ruled", "lapsed", "taken_over"]
 
@@ -24,9 +24,11 @@ class DisputeRow(Row, gc=False, eq=False):
     leg: UUID
     by_unit: str
     to_unit: str | None
+    known_pos: int = 0
+    void_pos: int = FOREVER
 
 
-DISPUTE: Final = Table("dispute", DisputeRow, key=("case_id", "pos"), live="false")
+DISPUTE: Final = Table("dispute", DisputeRow, key=("case_id", "pos", "void_pos"), live="false")
 
 
 class Board:

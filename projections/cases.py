@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from projections.custody import node_of
-from projections.store import LIVE, Row, Table
+from projections.store import FOREVER, LIVE, Row, Table
 
 Status = Literal[
     "registered",
@@ -111,10 +111,12 @@ class ClaimRow(Row, gc=False, eq=False):
     opened_us: int
     gone_pos: int
     gone_us: int
+    known_pos: int = 0
+    void_pos: int = FOREVER
 
 
 CASE_FILE: Final = Table("case_file", CaseRow, key=("case_id",))
-CLAIM: Final = Table("claim", ClaimRow, key=("case_id", "claim"))
+CLAIM: Final = Table("claim", ClaimRow, key=("case_id", "claim", "void_pos"))
 
 
 def find(conn: psycopg.Connection, wanted: CaseFilter, *, after: After | None = None, limit: int = 50) -> CasePage:

@@ -34,9 +34,11 @@ class CustodyRow(Row, gc=False, eq=False):
     opened_us: int
     gone_pos: int
     gone_us: int
+    known_pos: int = 0
+    void_pos: int = FOREVER
 
 
-CUSTODY: Final = Table("custody", CustodyRow, key=("case_id", "opened_pos"))
+CUSTODY: Final = Table("custody", CustodyRow, key=("case_id", "opened_pos", "void_pos"))
 
 CustodyEvent = events.LegOpened | events.TakenOver | events.ObjectionRuled
 

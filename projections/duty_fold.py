@@ -46,6 +46,8 @@ class DutyRow(Row, gc=False, eq=False):
     gone_pos: int
     gone_us: int
     is_stopped: bool
+    known_pos: int = 0
+    void_pos: int = FOREVER
 
 
 class BegunRow(Row, gc=False, eq=False):
@@ -56,7 +58,9 @@ class BegunRow(Row, gc=False, eq=False):
 
 
 BEGUN: Final = Table("begun", BegunRow, key=("case_id", "subject"))
-DUTY: Final = Table("duty", DutyRow, key=("case_id", "subject", "rule", "set_pos"), live=f"gone_pos = {FOREVER}")
+DUTY: Final = Table(
+    "duty", DutyRow, key=("case_id", "subject", "rule", "set_pos", "void_pos"), live=f"gone_pos = {FOREVER}"
+)
 
 
 class Duties:

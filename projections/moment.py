@@ -1,4 +1,10 @@
-"""A moment and a point of view: what had happened by then, of what this node knew by then."""
+"""A moment and a point of view: what had happened by then, of what this node knew by then.
+
+A row is set and gone by position and by time, as events say; and where an event that was learned later decided that
+others have no effect, the rows that came of them are believed only up to that position (`void_pos`), and what stands in
+their place from there on (`known_pos`). So a past position shows what a node shows that stopped there. What could not
+be read or judged then, and is after an upgrade or a retry, counts from its own place, as if it had been.
+"""
 
 from typing import Any
 
@@ -42,9 +48,14 @@ def position_at(read_after: ReadAfter, last_pos: int, known_by_us: int) -> int:
     return known
 
 
+def believed(table: str) -> str:
+    """SQL: by what had been learned of what has effect, the row of `table` was true."""
+    return f"{table}.known_pos <= %(pos)s and {table}.void_pos > %(pos)s"
+
+
 def began(table: str, first: str = "set") -> str:
-    """SQL: the row of `table` was known and had happened at the moment."""
-    return f"{table}.{first}_pos <= %(pos)s and {table}.{first}_us <= %(as_of_us)s"
+    """SQL: the row of `table` was known, and believed, and had happened at the moment."""
+    return f"{believed(table)} and {table}.{first}_pos <= %(pos)s and {table}.{first}_us <= %(as_of_us)s"
 
 
 def lasts(table: str, first: str = "set") -> str:

@@ -4,15 +4,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import psycopg
 
-from projections.authority import WITHOUT_EFFECT, Authority, decided_late, facts_for
+from projections.authority import WITHOUT_EFFECT, Authority, LateDecision, decided_late, facts_for
 from projections.catalogue import PROJECTIONS
-from projections.parking import Gate, fold_or_park, is_poison, skipped
+from projections.parking import Gate, is_poison, skipped
 from projections.projection import LedgerRow, Projection, ReadAfter
-from projections.refold import refold
+from projections.refold import fold_as_learned, fold_case
 from projections.runner import LedgerGap, batch_after, make_anew, positions, prepare, table_names
 from projections.store import LIVE, Store, add_indexes, create
 
@@ -57,13 +58,11 @@ def check(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
     """
     with _alone(conn):
         prepare(conn, [projection])
-        judged_pos = _judged_pos(conn, projection)
         build(conn, read_after, projection, positions(conn, [projection])[projection.name])
         with conn.transaction():
             conn.execute("set transaction isolation level repeatable read")
             pos = positions(conn, [projection])[projection.name]
             _catch_up(conn, read_after, projection, pos)
-            _undo(conn, read_after, projection, judged_pos)
             tables = (*table_names(projection), "parked")
             found = (_difference(conn, table, projection.name) for table in tables)
             difference = next((each for each in found if each is not None), None)
@@ -80,13 +79,11 @@ def switch(conn: psycopg.Connection, read_after: ReadAfter, projection: Projecti
     """
     with _alone(conn):
         prepare(conn, [projection])
-        judged_pos = _judged_pos(conn, projection)
-        build(conn, read_after, projection, judged_pos)
+        build(conn, read_after, projection, _judged_pos(conn, projection))
         with conn.transaction():
             conn.execute(f"set local lock_timeout = '{_SWITCH_LIMIT}'")
             live_pos = positions(conn, [projection], lock=True)[projection.name]
             _catch_up(conn, read_after, projection, live_pos)
-            _undo(conn, read_after, projection, judged_pos)
             pos = max(_position(conn), live_pos)
             is_otherwise = projection.name == Authority.name and _judges_otherwise(conn, live_pos)
             for table in table_names(projection):
@@ -106,7 +103,7 @@ def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
 
     Memory is bounded by MEMORY_ROWS and two pages, time is linear. The indexes come after the first memory full. A
     memory full with an event that cannot be folded, or rows that one key is too few for, takes the everyday path,
-    which parks it.
+    which parks it. The few cases in which something was decided late come once more at the end, one by one.
     """
     with conn.transaction():
         conn.execute(f"drop schema if exists {BESIDE} cascade")
@@ -125,6 +122,7 @@ def build(conn: psycopg.Connection, read_after: ReadAfter, projection: Projectio
                 if _position(conn) == 0:
                     _index(conn, projection)
                 _catch_up(conn, read_after, projection, poisoned.last_pos)
+    _fold_late_cases(conn, read_after, projection)
 
 
 class _Poisoned(Exception):
@@ -180,14 +178,16 @@ def _page(read_after: ReadAfter, pos: int, upto: int | None) -> Sequence[LedgerR
 
 
 def _catch_up(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, upto: int) -> None:
-    """The everyday path: small batches, each event that cannot be folded parked with its case."""
+    """The everyday path: small batches, each event that cannot be folded parked with its case, and late decisions
+    where they stand."""
     left_out = skipped(conn, projection)
     pos = _position(conn)
     while pos < upto:
         rows = [row for row in batch_after(read_after, pos) if row.pos <= upto]
         pos = rows[-1].pos
         facts = [fact for fact in facts_for(conn, projection, rows) if fact.pos not in left_out]
-        fold_or_park(conn, BESIDE, projection, facts)
+        late = _decided_late(conn, projection, rows[0].pos, pos)
+        fold_as_learned(conn, read_after, BESIDE, projection, facts, late)
     _move(conn, pos)
 
 
@@ -202,11 +202,15 @@ def _judged_pos(conn: psycopg.Connection, projection: Projection) -> int | None:
 def _judges_otherwise(conn: psycopg.Connection, upto: int) -> bool:
     """Whether other events up to a position are without effect, or wait to be judged, than live."""
     judged = (
-        f"select pos, 'void' as word from {schema}.{WITHOUT_EFFECT.name} where pos <= %(upto)s union all "
-        f"select pos, 'waits' from {schema}.parked where projection = %(name)s and pos <= %(upto)s"
+        f"select pos, decided_pos, case when gone_pos <= %(upto)s then gone_pos end as gone_pos "
+        f"from {schema}.{WITHOUT_EFFECT.name} where decided_pos <= %(upto)s union all "
+        f"select pos, null, null from {schema}.parked where projection = %(name)s and pos <= %(upto)s"
         for schema in (LIVE, BESIDE)
     )
-    unlike = f"select from ({' union all '.join(judged)}) both_sides group by pos, word having count(*) = 1 limit 1"
+    unlike = (
+        f"select from ({' union all '.join(judged)}) both_sides "
+        "group by pos, decided_pos, gone_pos having count(*) = 1 limit 1"
+    )
     return conn.execute(unlike, {"upto": upto, "name": Authority.name}).fetchone() is not None
 
 
@@ -217,14 +221,22 @@ def _make_others_anew(conn: psycopg.Connection) -> None:
             make_anew(conn, projection)
 
 
-def _undo(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, judged_pos: int | None) -> None:
-    """Fold anew, beside, the cases in which an event lost its effect while the build went on.
+def _fold_late_cases(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection) -> None:
+    """Those of which memory holds, beside, only how their events were judged when they were learned."""
+    pos = _position(conn)
+    by_case: dict[UUID, list[LateDecision]] = {}
+    for decision in _decided_late(conn, projection, 1, pos):
+        by_case.setdefault(decision.case_id, []).append(decision)
+    for case_id, decisions in by_case.items():
+        with conn.transaction():
+            fold_case(conn, read_after, BESIDE, projection, case_id, decisions, pos)
 
-    judged_pos: how far was judged when it began; null for the projection that judges.
-    """
-    if judged_pos is not None:
-        pos = _position(conn)
-        refold(conn, read_after, projection, decided_late(conn, judged_pos + 1, pos), pos, BESIDE)
+
+def _decided_late(
+    conn: psycopg.Connection, projection: Projection, first_pos: int, last_pos: int
+) -> list[LateDecision]:
+    """None for the projection that judges, nor where none does."""
+    return [] if _judged_pos(conn, projection) is None else decided_late(conn, first_pos, last_pos)
 
 
 def _position(conn: psycopg.Connection) -> int:

@@ -1,36 +1,126 @@
-"""Folds a case anew where a directive took the effect from what had been folded before, so that the order in which a
-node learned of the two does not show."""
+"""Folds events as they were judged when they were learned, and a case anew where one of them decided about the effect
+of those before it; what the views had said until then stays for whoever asks what this node knew.
 
-from collections.abc import Mapping, Sequence
+What a case's rows come out as depends on its own events and their positions alone, and not on batches, on retries or
+on whether they were followed or rebuilt.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 
-from projections.authority import facts_for
+from projections.authority import LateDecision, facts_for
 from projections.parking import fold_or_park, skipped
-from projections.projection import Projection, ReadAfter
-from projections.store import LIVE
+from projections.projection import Fact, Projection, ReadAfter
+from projections.store import Row, Rows, Table
 
 
-def refold(
+def fold_as_learned(
     conn: psycopg.Connection,
     read_after: ReadAfter,
+    schema: str,
     projection: Projection,
-    cases: Mapping[UUID, Sequence[int]],
-    upto_pos: int,
-    schema: str = LIVE,
+    facts: Sequence[Fact],
+    decisions: Iterable[LateDecision],
+    only: UUID | None = None,
 ) -> None:
-    """Inside the caller's transaction, with the projection folded up to `upto_pos` in `schema`.
+    """Fold `facts`, each judged as at its own position, into `schema`, inside the caller's transaction.
 
-    cases: by case the positions of its events, see `projections.authority.decided_late`.
+    decisions: those at positions of `facts` or between them, in order. only: the one case that may be touched.
     """
-    for case_id, told in cases.items():
+    begin = 0
+    for decision in decisions:
+        end = bisect_left(facts, decision.pos, key=_position)
+        if begin < end:
+            fold_or_park(conn, schema, projection, facts[begin:end], only)
+        _judge_anew(conn, read_after, schema, projection, decision)
+        begin = bisect_right(facts, decision.pos, key=_position)
+    if begin < len(facts):
+        fold_or_park(conn, schema, projection, facts[begin:], only)
+
+
+def fold_case(
+    conn: psycopg.Connection,
+    read_after: ReadAfter,
+    schema: str,
+    projection: Projection,
+    case_id: UUID,
+    decisions: Sequence[LateDecision],
+    upto_pos: int,
+) -> None:
+    """Fold what is parked of a case, or, where something was decided late, the whole of it from its first event.
+
+    decisions: every one about this case up to `upto_pos`, how far `schema` is folded, in order. case_id: or another key
+    that events are parked under. Inside the caller's transaction.
+    """
+    if decisions:
         for table in projection.tables:
             conn.execute(f"delete from {schema}.{table.name} where case_id = %s", (case_id,))
-        waiting = conn.execute(
-            f"delete from {schema}.parked where projection = %s and key = %s returning pos", (projection.name, case_id)
-        )
-        shared = projection.shared_after(conn, schema, told[0])
-        wanted = sorted({*told, *shared, *(pos for (pos,) in waiting)} - skipped(conn, projection))
-        rows = [read_after(pos - 1, 1)[0] for pos in wanted if pos <= upto_pos]
-        fold_or_park(conn, schema, projection, facts_for(conn, projection, rows), only=case_id)
+    told = decisions[-1].told if decisions else ()
+    facts = _facts(conn, read_after, schema, projection, case_id, told, upto_pos)
+    fold_as_learned(conn, read_after, schema, projection, facts, decisions, only=case_id)
+
+
+def _judge_anew(
+    conn: psycopg.Connection, read_after: ReadAfter, schema: str, projection: Projection, decision: LateDecision
+) -> None:
+    """The case up to and with the event that decided, as judged since; rows that this leaves as they are stay."""
+    case_id, pos = decision.case_id, decision.pos
+    before = {table.name: table.believed(conn, schema, case_id) for table in projection.tables if table.has_history}
+    for table in projection.tables:
+        table.forget(conn, schema, case_id)
+    facts = _facts(conn, read_after, schema, projection, case_id, decision.told, pos, judged_at=pos)
+    fold_or_park(conn, schema, projection, facts, only=case_id)
+    for table in projection.tables:
+        if table.has_history:
+            _believe(conn, schema, table, case_id, before[table.name], pos)
+
+
+def _believe(
+    conn: psycopg.Connection, schema: str, table: Table[Any], case_id: UUID, before: Sequence[Any], pos: int
+) -> None:
+    """Of the rows `before`, those that are there no longer end at `pos`; those that were not there begin at `pos`."""
+    gone = {_content(row): row for row in before}
+    rows = Rows(table)
+    for row in table.believed(conn, schema, case_id):
+        same = gone.pop(_content(row), None)
+        row.known_pos = pos if same is None else same.known_pos
+        rows.append(row)
+    for row in gone.values():
+        row.void_pos = pos
+        rows.append(row)
+    table.forget(conn, schema, case_id)
+    rows.write(conn, schema)
+
+
+def _content(row: Row) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(msgspec.structs.replace(row, known_pos=0, void_pos=0))
+
+
+def _facts(
+    conn: psycopg.Connection,
+    read_after: ReadAfter,
+    schema: str,
+    projection: Projection,
+    case_id: UUID,
+    told: Sequence[int],
+    upto_pos: int,
+    judged_at: int | None = None,
+) -> list[Fact]:
+    """The events of a case up to a position with what is parked of it, which is parked no longer, and what concerns
+    every case."""
+    waiting = conn.execute(
+        f"delete from {schema}.parked where projection = %s and key = %s returning pos", (projection.name, case_id)
+    )
+    own = {*told, *(pos for (pos,) in waiting)}
+    shared = projection.shared_after(conn, schema, min(own)) if own else ()
+    wanted = sorted(pos for pos in {*own, *shared} - skipped(conn, projection) if pos <= upto_pos)
+    return facts_for(conn, projection, [read_after(pos - 1, 1)[0] for pos in wanted], judged_at)
+
+
+def _position(fact: Fact) -> int:
+    return fact.pos

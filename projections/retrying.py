@@ -1,5 +1,6 @@
 """Takes in what is parked once its cause is mended, or leaves it out for good; other views follow a judgement."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
@@ -8,7 +9,7 @@ from projections.authority import Authority, decided_late, facts_for
 from projections.catalogue import PROJECTIONS
 from projections.parking import ParkedKey, fold_or_park, parked
 from projections.projection import Projection, ReadAfter
-from projections.refold import refold
+from projections.refold import fold_case
 from projections.runner import positions
 from projections.store import LIVE
 
@@ -70,22 +71,22 @@ def _waiting(conn: psycopg.Connection, projection: Projection, key: UUID) -> Par
 
 def _retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> bool:
     """Whether anything of `key` was parked in `projection`."""
-    _lock(conn, projection)
-    found = conn.execute(
-        f"delete from {LIVE}.parked where projection = %s and key = %s returning pos", (projection.name, key)
-    ).fetchall()
-    freed = sorted(pos for (pos,) in found)
-    if freed:
-        shared = projection.shared_after(conn, LIVE, freed[0])
-        rows = [read_after(pos - 1, 1)[0] for pos in sorted({*freed, *shared})]
-        fold_or_park(conn, LIVE, projection, facts_for(conn, projection, rows), only=key)
+    pos = _lock(conn, projection)
+    query = f"select pos from {LIVE}.parked where projection = %s and key = %s order by pos"
+    freed = [at for (at,) in conn.execute(query, (projection.name, key))]
     if projection.name == Authority.name:
-        told = decided_late(conn, freed[0], freed[-1]).get(key) if freed else None
+        _judge(conn, read_after, projection, key, freed)
         for other in PROJECTIONS:
-            if other.name == Authority.name:
-                continue
-            if told is None:
+            if other.name != Authority.name:
                 _retry(conn, read_after, other, key)
-            else:
-                refold(conn, read_after, other, {key: told}, _lock(conn, other))
+    else:
+        fold_case(conn, read_after, LIVE, projection, key, decided_late(conn, 1, pos, key), pos)
     return bool(freed)
+
+
+def _judge(conn: psycopg.Connection, read_after: ReadAfter, judge: Projection, key: UUID, freed: Sequence[int]) -> None:
+    """Go on with the case where it had stopped, at its first event that waits."""
+    conn.execute(f"delete from {LIVE}.parked where projection = %s and key = %s", (judge.name, key))
+    rows = [read_after(pos - 1, 1)[0] for pos in freed]
+    if rows:
+        fold_or_park(conn, LIVE, judge, facts_for(conn, judge, rows), only=key)

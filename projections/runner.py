@@ -1,20 +1,17 @@
 """Follows the ledger in batches: decode once, fold every projection, rows and positions in one transaction."""
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import accumulate
-from uuid import UUID
 
 import msgspec
 import psycopg
 
 from domain.events import TAGS
-from projections.authority import WITHOUT_EFFECT, Authority, decided_late, in_effect
-from projections.parking import fold_or_park
+from projections.authority import WITHOUT_EFFECT, Authority, LateDecision, decided_late, in_effect
 from projections.projection import LedgerRow, Projection, ReadAfter, decode
-from projections.refold import refold
+from projections.refold import fold_as_learned
 from projections.store import LIVE, create, table_script
 
 BATCH_EVENTS = 2_000
@@ -22,8 +19,6 @@ BATCH_BYTES = 2 << 20
 """What a command waits for at the worst, a fifth of a second, and what a batch holds in memory."""
 IDLE_S = 0.5
 RETRY_S = 1.0
-
-_log = logging.getLogger("huiyin.projections")
 
 
 class LedgerGap(Exception):
@@ -37,7 +32,7 @@ class LedgerGap(Exception):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projection is. parked_keys: cases that wait. failure: why the runner cannot go on, if so."""
+    """How far a projection is. parked_keys: cases that wait. failure: why the runner cannot go on, without details."""
 
     projection: str
     pos: int
@@ -51,7 +46,8 @@ class Runner:
     connect: gives an autocommit connection of the runner's own. wait_beyond(pos, timeout_s): returns as soon as
     the ledger has grown past `pos`, or after the timeout. A batch is whatever the ledger holds, up to
     BATCH_EVENTS events or BATCH_BYTES of bodies: it never waits to fill one. Two runners at once are
-    harmless: the rows of `position` let one batch in at a time.
+    harmless: the rows of `position` let one batch in at a time. on_trouble: told why `run` stands still, at which
+    position, and the error, whose own words may hold the number of a case.
     """
 
     def __init__(
@@ -60,11 +56,13 @@ class Runner:
         read_after: ReadAfter,
         wait_beyond: Callable[[int, float], int],
         projections: Sequence[Projection],
+        on_trouble: Callable[[str, int, Exception], None] = lambda reason, pos, error: None,
     ) -> None:
         self._connect = connect
         self._read_after = read_after
         self._wait_beyond = wait_beyond
         self._projections = projections
+        self._on_trouble = on_trouble
         self._topics = frozenset[str]().union(*(projection.topics for projection in projections))
         self._conn: psycopg.Connection | None = None
         self._pos = 0
@@ -87,15 +85,15 @@ class Runner:
         return len(rows)
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until `stop` is set (noticed within IDLE_S). A failure is logged, shown, and tried again."""
+        """Follow until `stop` is set (noticed within IDLE_S). A failure is told, shown, and tried again."""
         while not stop.is_set():
             try:
                 if self.step() == 0:
                     self._wait_beyond(self._pos, IDLE_S)
                 self._failure = None
             except Exception as error:
-                _log.exception("projections stopped at position %s", self._pos)
-                self._failure = f"{type(error).__name__}: {error}"
+                self._failure = str(error) if isinstance(error, LedgerGap) else type(error).__name__
+                self._on_trouble(self._failure, self._pos, error)
                 self.close()
                 stop.wait(RETRY_S)
         self.close()
@@ -130,19 +128,17 @@ class Runner:
             raise RuntimeError("prepare() comes first")
         batch = decode(rows, self._topics)
         first, last = batch[0].pos, batch[-1].pos
-        anew: dict[UUID, list[int]] = {}
+        decisions: list[LateDecision] = []
         with conn.transaction():
             reached = positions(conn, self._projections, lock=True)
             if min(reached.values()) != first - 1:
                 return min(reached.values())
             for projection in self._projections:
                 due = [fact for fact in batch if fact.pos > reached[projection.name]]
-                if due:
-                    fold_or_park(conn, LIVE, projection, due)
+                late = [decision for decision in decisions if decision.pos > reached[projection.name]]
+                fold_as_learned(conn, self._read_after, LIVE, projection, due, late)
                 if projection.name == Authority.name:
-                    batch, anew = in_effect(conn, batch), decided_late(conn, first, last)
-                elif due:
-                    refold(conn, self._read_after, projection, anew, last)
+                    batch, decisions = in_effect(conn, batch), decided_late(conn, first, last)
             conn.execute(
                 f"update {LIVE}.position set pos = %s where projection = any(%s) and pos < %s",
                 (last, list(reached), last),
@@ -182,7 +178,6 @@ def prepare(conn: psycopg.Connection, projections: Sequence[Projection]) -> None
 
 def make_anew(conn: psycopg.Connection, projection: Projection) -> None:
     """Empty tables as this program makes them, at position 0; whatever they held stands in the ledger."""
-    _log.info("%s is made anew from the ledger", projection.name)
     for name in table_names(projection):
         conn.execute(f"drop table if exists {LIVE}.{name}")
         create(conn, LIVE, name)

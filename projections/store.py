@@ -33,14 +33,18 @@ class Table(Generic[R]):
 
     row: the Struct whose fields are the columns in order. key: columns of its unique index. live: SQL saying
     which rows a fold still needs; only these are ever loaded, so that a long case costs no more than a short one.
+    has_history: rows with `known_pos` and `void_pos` are believed from the one position up to the other, by what
+    this node had learned of what has effect; a fold sees those only that are believed now.
     """
 
     def __init__(self, name: str, row: type[R], *, key: tuple[str, ...], live: str = "true") -> None:
         self.name = name
         self.row = row
         self._key = key
-        self._live = live
         self._columns = row.__struct_fields__
+        self.has_history = "void_pos" in self._columns
+        self._believed = f"void_pos = {FOREVER}" if self.has_history else "true"
+        self._live = f"{live} and {self._believed}"
         hints = get_type_hints(row)
         self.types = [_sql_type(hints[column]) for column in self._columns]
 
@@ -51,6 +55,17 @@ class Table(Generic[R]):
             f"select {columns} from {schema}.{self.name} where case_id = any(%s) and {self._live} "
             f"order by {', '.join(self._key)}"
         )
+
+    def believed(self, conn: psycopg.Connection, schema: str, case_id: UUID) -> list[R]:
+        """The rows of a case that are believed now, also those that a fold no longer needs."""
+        columns = ", ".join(self._columns)
+        query = f"select {columns} from {schema}.{self.name} where case_id = %s and {self._believed}"
+        with conn.cursor(binary=True) as cursor:
+            return [self.row(*values) for values in cursor.execute(query, (case_id,))]
+
+    def forget(self, conn: psycopg.Connection, schema: str, case_id: UUID) -> None:
+        """Delete the rows that `believed` gives."""
+        conn.execute(f"delete from {schema}.{self.name} where case_id = %s and {self._believed}", (case_id,))
 
     def copy(self, schema: str) -> str:
         """Rows that are known to be new, streamed."""

@@ -5,6 +5,8 @@ create table claim (
     opened_pos bigint not null,
     opened_us bigint not null,
     gone_pos bigint not null,          -- closed or dropped; 9223372036854775807 while it stands
-    gone_us bigint not null
+    gone_us bigint not null,
+    known_pos bigint not null,         -- see projections/moment.py: believed from there
+    void_pos bigint not null           -- and no longer there; 9223372036854775807 while it is
 );
-create unique index claim_id on claim (case_id, claim);
+create unique index claim_id on claim (case_id, claim, void_pos);

@@ -12,8 +12,10 @@ create table custody (
     opened_pos bigint not null,
     opened_us bigint not null,
     gone_pos bigint not null,          -- 9223372036854775807 while it lasts
-    gone_us bigint not null
+    gone_us bigint not null,
+    known_pos bigint not null,         -- see projections/moment.py: believed from there
+    void_pos bigint not null           -- and no longer there; 9223372036854775807 while it is
 );
-create unique index custody_leg on custody (case_id, opened_pos);
+create unique index custody_leg on custody (case_id, opened_pos, void_pos);
 create index custody_node_pos on custody (node, gone_pos);
 create index custody_node_us on custody (node, gone_us);

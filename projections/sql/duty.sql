@@ -19,9 +19,11 @@ create table duty (
     set_us bigint not null,
     gone_pos bigint not null,          -- 9223372036854775807 while it runs
     gone_us bigint not null,
-    is_stopped boolean not null        -- gone because its duty was done, not because of a newer version
+    is_stopped boolean not null,       -- gone because its duty was done, not because of a newer version
+    known_pos bigint not null,         -- see projections/moment.py: believed from there
+    void_pos bigint not null           -- and no longer there; 9223372036854775807 while it is
 );
-create unique index duty_version on duty (case_id, subject, rule, set_pos);
+create unique index duty_version on duty (case_id, subject, rule, set_pos, void_pos);
 create index duty_node_pos on duty (node, gone_pos);
 create index duty_node_us on duty (node, gone_us);
 create index duty_order on duty (node) where rule = 'supervision_reply';

@@ -74,7 +74,7 @@ class Pump:
                 if not self._passes(trouble):
                     self.failure = trouble
                     self._on_trouble(self.name, trouble, 0)
-                    raise
+                    return
                 self._on_trouble(self.name, trouble, delay_s)
                 self._stopping.wait(delay_s)
                 delay_s = min(2 * delay_s, self._last_delay_s)

@@ -5,6 +5,7 @@ Not tried, because there is nothing to attack yet: sign-in by another party, ima
 
 import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -150,6 +151,29 @@ def test_25_a_writer_that_lost_its_database_says_so_in_its_own_words_only(
     refused(answer, 503, "ledger_unavailable")
     assert int(answer.headers["retry-after"]) > 0
     assert "server closed" in log.getvalue()
+
+
+def test_views_that_cannot_go_on_say_so_in_one_line_of_json_without_the_words_of_the_error(
+    lone: Office, log: io.StringIO
+) -> None:
+    api(lone, "clerk").give(registration())
+    stop = threading.Event()
+    following = threading.Thread(target=lone.node.views.run, args=(stop,))
+    with lone.node.pool.connection() as conn:
+        conn.execute("alter table views.duty rename to duty_elsewhere")
+    try:
+        following.start()
+        began = time.monotonic()
+        while "views_stopped" not in log.getvalue() and time.monotonic() - began < 30:
+            time.sleep(0.05)
+    finally:
+        stop.set()
+        following.join()
+        with lone.node.pool.connection() as conn:
+            conn.execute("alter table views.duty_elsewhere rename to duty")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert {line["reason"] for line in lines if line["event"] == "views_stopped"} == {"UndefinedTable"}
+    assert "does not exist" not in log.getvalue()
 
 
 def test_25_without_its_database_a_node_never_says_yes(lone: Office, own_postgres: PostgresServer) -> None:

@@ -143,11 +143,11 @@ def shown(conn: psycopg.Connection) -> dict[str, list[tuple[object, ...]]]:
     """What stands in the views, whichever position it came by."""
     queries = {
         "case_file": "select status, ending, holder_unit, closed_us, leg_count from views.case_file",
-        "claim": f"select claim, gone_pos = {FOREVER} from views.claim",
-        "custody": f"select leg, unit from views.custody where gone_pos = {FOREVER}",
-        "duty": f"select subject, rule, due_on, extra_days from views.duty where gone_pos = {FOREVER}",
-        "dispute": "select kind, leg from views.dispute",
-        "without_effect": "select topic, node from views.without_effect where overtaken is distinct from false",
+        "claim": f"select claim, gone_pos = {FOREVER} from views.claim where void_pos = {FOREVER}",
+        "custody": f"select leg, unit from views.custody where least(gone_pos, void_pos) = {FOREVER}",
+        "duty": f"select subject, rule, due_on, extra_days from views.duty where least(gone_pos, void_pos) = {FOREVER}",
+        "dispute": f"select kind, leg from views.dispute where void_pos = {FOREVER}",
+        "without_effect": f"select topic, node from views.without_effect where gone_pos = {FOREVER}",
     }
     return {name: conn.execute(f"{query} order by 1, 2").fetchall() for name, query in queries.items()}
 

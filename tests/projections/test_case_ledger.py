@@ -15,7 +15,8 @@ from tests.projections.stories import BUREAU, CITY, COUNTY, OFFICE, TOWN, VILLAG
 def holders(conn: psycopg.Connection, story: Story) -> list[tuple[str, bool]]:
     """Every unit that answered for the case, in order, and whether it still does."""
     rows = conn.execute(
-        "select unit, gone_pos = %s from views.custody where case_id = %s order by opened_pos", (FOREVER, story.case)
+        "select unit, gone_pos = %s from views.custody where case_id = %s and void_pos = %s order by opened_pos",
+        (FOREVER, story.case, FOREVER),
     )
     return rows.fetchall()
 

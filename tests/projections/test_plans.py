@@ -30,17 +30,17 @@ create temp table seed as select n, lpad(to_hex(n), 32, '0')::uuid as id, n * 40
 insert into views.case_file select id, 'N' || n, 'visit', 'claim_petition', lpad((n % 300)::text, 6, '0'), node,
     date '2026-03-02' + (n / 50)::int, 1, node, node || '.office', us, case when open then 'accepted' else 'closed' end,
     null, node, node || '.office', 1, null, null, null, null, pos, us from seed;
-insert into views.claim select id, id, pos, us, pos + 9, us + 9 from seed;
+insert into views.claim select id, id, pos, us, pos + 9, us + 9, 0, 9223372036854775807 from seed;
 insert into views.custody select id, id, node || '.office', node, 'registered', null, null, null, null, pos, us,
     case when open then 9223372036854775807 else pos + 30 end,
-    case when open then 9223372036854775807 else us + 30000000 end from seed;
+    case when open then 9223372036854775807 else us + 30000000 end, 0, 9223372036854775807 from seed;
 insert into views.duty select id, id, rule, id,
     case when rule = 'handle' then null else node || '.office' end,
     case when rule = 'handle' then null else node end, us, null, 0, date '2026-05-01', us + 60 * 86400000000,
     us + 45 * 86400000000, null, false, pos, us, case when open then 9223372036854775807 else pos + 30 end,
-    case when open then 9223372036854775807 else us + 30000000 end, not open
+    case when open then 9223372036854775807 else us + 30000000 end, not open, 0, 9223372036854775807
     from seed, (values ('handle'), ('accept_notice')) r (rule);
-insert into views.dispute select id, pos, us, 'objected', id, node || '.office', null from seed;
+insert into views.dispute select id, pos, us, 'objected', id, node || '.office', null, 0, 9223372036854775807 from seed;
 insert into views.node select distinct node, node, '410221000000', 1 from seed;
 insert into views.unit select distinct node || '.office', node, node, 1 from seed;
 insert into views.origin select row_number() over (), node, false from (select distinct node from seed) n;

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.exchange import Trust
+from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
 from sync.exchange.status import child_statuses, faults, own_status
 from sync.exchange.wire import Held
@@ -279,6 +280,23 @@ def test_the_status_says_who_lags_and_what_is_secured(pair: Hierarchy) -> None:
     assert (child.division, child.log_size, child.lag, child.open_faults) == (VILLAGE, 5, 0, 1)
     assert child.heard_us == pair.clock.at_us
     assert fault.kind == "wire_invalid"
+
+
+def test_a_pump_that_dies_tells_why_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[str, str, float]] = []
+
+    def step() -> bool:
+        raise ValueError("410221-2026-17")
+
+    def on_trouble(name: str, error: BaseException, again_in_s: float) -> None:
+        told.append((name, type(error).__name__, again_in_s))
+
+    pump = Pump("up", step, lambda: None, on_trouble, lambda _: False)
+    pump.start()
+    pump.join()
+    assert told == [("up", "ValueError", 0)]
+    assert isinstance(pump.failure, ValueError)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_running_pumps_bring_an_event_up_and_its_cosignature_back_at_once(pair: Hierarchy) -> None:
