@@ -62,7 +62,6 @@ from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader, Tip, register_log
 from sync.ledger.writer import Writer
-from sync.proofs.tree import OWN_LOG
 from sync.sealed.custody import Custody
 from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import Enrolment, read_certificate
@@ -402,10 +401,6 @@ class Node:
         """Told where it is time to renew it; 0 before."""
         own = self.links.directory().division(self.here)
         return founding.told_us(own.certificate.valid_to_us, self.clock.now_us()) if own else 0
-
-    def secured(self, log_id: int, seq: int) -> bool:
-        """Whether this leaf is cosigned one tier above its author; what came from another node already is."""
-        return log_id != OWN_LOG or self.links.cosigned_size() > seq
 
 
 def _keep_alive(server: PostgresServer, stopping: threading.Event) -> None:

@@ -92,12 +92,15 @@ class CaseReading:
         return {name: self.names.in_words(text) for name, text in told.items() if text is not None}
 
     def is_secured(self, event: EventId) -> bool:
-        """Whether the author's parent is known to have cosigned what holds the event."""
+        """Whether somebody besides its author is known to have verified it; see `secured`."""
         place = self.place(event)
         return self.secured(place.log_id, place.seq)
 
     def secured(self, log_id: int, seq: int) -> bool:
-        """The same of a leaf; what came from another node was cosigned on its way."""
+        """The same of a leaf: an own one is cosigned by the next one up, another's was verified before it came here.
+
+        Whether that node's parent has cosigned it is not told here: what comes from above is sent as it is sealed.
+        """
         return log_id != OWN_LOG or seq < self._cosigned_size
 
     def place(self, event: EventId) -> Place:

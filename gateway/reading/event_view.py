@@ -1,4 +1,4 @@
-"""One event and its proof: which leaf of which log it is, and whether a cosigned head stands over it."""
+"""One event and its proof: which leaf of which log it is, and whether another than its author has verified it."""
 
 from typing import Literal
 
@@ -14,7 +14,8 @@ from sync.proofs.merkle import leaf_hash
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """An event and where it stands: leaf `seq` (0-based) of `log`, position `pos` here. leaf_hash: hex, RFC 6962.
 
-    state: secured once the author's direct parent has cosigned a head over the leaf. unproven: where nobody but the
+    state: secured once somebody besides the author has verified the leaf: the next one up cosigned an own one, another
+    node's was verified here. unproven: where nobody but the
     author vouches for the time at which it is said to have happened.
     """
 

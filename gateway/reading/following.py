@@ -57,7 +57,10 @@ Shown = (
 
 
 class Milestone(msgspec.Struct, frozen=True, kw_only=True):
-    """One step. topic: event tag. unit_name: who did it. to_name: whom it was handed to. number: of its paper."""
+    """One step. topic: event tag. unit_name: who did it. to_name: whom it was handed to. number: of its paper.
+
+    secured: whether another than its author is known to have verified it.
+    """
 
     event: EventId
     topic: str

@@ -85,7 +85,7 @@ class MixedLetter(
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A command stands in the ledger; `secured` once the parent has cosigned it. pos: of its last event.
+    """A command stands in the ledger; `secured` once the next one up has cosigned it. pos: of its last event.
 
     repeated: it had been recorded before under the same Idempotency-Key, or nothing was left to do. item: of the
     denunciation that a mixed letter had in it. rating_code: of what was registered, for the petitioner's receipt and
@@ -125,7 +125,7 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a time line, with whether its author's parent is known to have cosigned it.
+    """One entry of a time line, with whether another than its author is known to have verified it, as in `EventView`.
 
     unproven: where nobody but the author vouches for the time at which it is said to have happened.
     """

@@ -134,6 +134,23 @@ def test_whoever_types_the_code_is_asked_for_the_rating_code_that_stands_on_the_
     assert "评价已记录" in browser.post("/follow/rate", rating | {"rating_code": typed}).text
 
 
+def test_what_came_from_above_is_said_to_be_verified_here_and_not_to_be_cosigned_there(
+    town: Town, handler: Browser
+) -> None:
+    county = town.county.browser("clerk")
+    case = register(county)
+    moved = take(county, case, "hand_over", to=f"{VILLAGE}.office", mode="transfer", reason="属地办理")
+    assert moved.status_code < 400, moved.text
+    wait_until(lambda: handler.get(case).status_code == 200)
+    page = handler.get(case).text
+    assert "已固证" in page
+    assert "作者以外的一方已核验" in page
+    assert "上级已核验并会签" not in page
+    event = handler.get(f"{case}/events/{case.rpartition('/')[2]}").text
+    assert "或由本节点核验收存" in event
+    assert "直接上级已会签" not in event
+
+
 def test_the_same_form_sent_twice_files_once(village: Office) -> None:
     browser = citizen(village)
     filled = form(browser.get("/file"), "/file") | filling()
