@@ -1,16 +1,16 @@
 """What a node does by itself: opens the legs it is given, answers directives, ends silent objections, destroys keys.
 
 It follows the ledger. Every act is a command under an id made from what it does, so a steward that dies and begins
-again from an earlier position does nothing twice. An event that it cannot attend to, such as one of a newer version or
-one that another node wrote to no good end, holds up no other: it is tried again when the node has been started anew,
-and until then stands among the faults.
+again from an earlier position does nothing twice. An event that it cannot attend to holds up no other: what another
+node wrote to no good end stands among the faults and is tried again every hour; what only a newer version reads, once
+the process has been started anew. What is new comes first.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -42,6 +42,7 @@ from gateway.casework.denunciations import Denunciations, Leaf
 from gateway.casework.desk import Desk
 from gateway.casework.erasing import Erasing
 from gateway.casework.journal import Journal
+from gateway.casework.later import Later
 from gateway.hosting.clock_doubt import ClockInDoubt
 from gateway.hosting.trouble import TROUBLE
 from sync.exchange.faults import Fault
@@ -74,6 +75,9 @@ _CONTAINED: Final = (
 
 UNATTENDED: Final = "unattended"
 """The kind of the fault that names such a leaf."""
+
+Outcome = Literal["done", "failed", "newer"]
+"""newer: it waits for a newer version of this program."""
 
 _log = structlog.get_logger("steward")
 
@@ -115,7 +119,11 @@ class Steward:
         self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, hands.connect, hands.now_us)
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = threading.Event()
+        self._later = Later(hands.connect)
         self._put_off_before: list[int] = []
+        self._cases_before: list[UUID] = []
+        self._newer_before: tuple[int, int] | None = None
+        self._has_begun = False
         self._again_us = 0
 
     def stop(self) -> None:
@@ -132,42 +140,54 @@ class Steward:
                 self._stopping.wait(_LOOK_AGAIN_S)
 
     def _step(self) -> None:
-        self._try_again()
         pos = self._position()
+        self._take_up(pos)
         rows = self._hands.reader.read(pos, _PAGE)
-        for row in rows:
-            if not self._attend(row):
-                self._put_off(row.pos)
-        if rows:
-            self._destroy_again({row.case_id: row.pos for row in rows if row.case_id is not None})
-            pos = rows[-1].pos
+        done = self._go_through(rows)
+        if done:
+            pos = done[-1].pos
             self._move(pos)
         self._end_silent_objections()
         self._admit_children()
         self._hands.note_heads()
         self._hands.look_at_cover()
-        if len(rows) < _PAGE:
+        if len(rows) < _PAGE and not self._try_again():
             self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
 
-    def _attend(self, row: Row) -> bool:
-        """Do what the event asks for; False where it must be tried again later."""
+    def _go_through(self, rows: Sequence[Row]) -> list[Row]:
+        """Attend to each and keep what has to be tried again; those that were come to before it was told to stop."""
+        done: list[Row] = []
+        for row in rows:
+            if self._stopping.is_set():
+                break
+            match self._attend(row):
+                case "failed":
+                    self._put_off(row.pos)
+                case "newer":
+                    self._later.newer_at(row.pos)
+            done.append(row)
+        self._destroy_again({row.case_id: row.pos for row in done if row.case_id is not None})
+        return done
+
+    def _attend(self, row: Row) -> Outcome:
+        """Do what the event asks for."""
         if row.topic == UNREADABLE:
-            return True  # proven, a fault on the board, and without effect
+            return "done"  # proven, a fault on the board, and without effect
         subject = f"{self._hands.origin(row.log_id)}#{row.seq}"
         return self._contained(subject, lambda: self._answer_row(row))
 
-    def _contained(self, subject: str, act: Callable[[], None]) -> bool:
-        """Whether `act` could be done. Why not stands on the board of faults, but for a version still to come."""
+    def _contained(self, subject: str, act: Callable[[], None]) -> Outcome:
+        """Whether `act` could be done. Why it failed stands on the board of faults."""
         try:
             self._in_turn(act)
         except UpgradeNeeded:
-            return False
+            return "newer"
         except _CONTAINED as error:
             # Its name alone: the words may tell what a sealed letter must not.
             _log.error("not attended to", subject=subject, error=type(error).__name__)
             self._hands.faults.fault(Fault(UNATTENDED, subject, "", type(error).__name__))
-            return False
-        return True
+            return "failed"
+        return "done"
 
     def _in_turn(self, act: Callable[[], None]) -> None:
         """Somebody else's write in between passes by itself: once more, on what stands there then."""
@@ -201,7 +221,7 @@ class Steward:
             failed = set[UUID]()
         except _CONTAINED:
             failed = {
-                case for case in cases if not self._contained(_case(case), partial(self._erasing.learned, {case}))
+                case for case in cases if self._contained(_case(case), partial(self._erasing.learned, {case})) != "done"
             }
         for case in failed:
             self._put_off(cases[case])
@@ -285,7 +305,7 @@ class Steward:
             ).fetchall()
         for objection, case in due:
             subject = f"objection {objection}"
-            if self._contained(subject, partial(self._end_if_silent, CaseId(case), EventId(objection))):
+            if self._contained(subject, partial(self._end_if_silent, CaseId(case), EventId(objection))) == "done":
                 self._hands.faults.heal(UNATTENDED, [subject])
             else:
                 self._look_at(EventId(objection), self._hands.now_us() + _LATER_US)
@@ -324,30 +344,62 @@ class Steward:
 
     def _put_off(self, pos: int) -> None:
         _log.warning("put off", pos=pos)
-        with self._hands.connect() as conn:
-            conn.execute("insert into web.steward_later values (%s) on conflict do nothing", (pos,))
+        self._later.put_off(pos)
 
-    def _try_again(self) -> None:
-        """At the start of a process, which may be of a newer version, and every hour: attend to what was put off."""
+    def _take_up(self, pos: int) -> None:
+        """Find what to try again: every hour what failed; once in a process, which may be newer, what it did not read.
+
+        pos: up to where an earlier process came.
+        """
+        if not self._has_begun:
+            first = self._later.newer_from()
+            self._newer_before = None if first is None else (first - 1, pos)
+            self._has_begun = True
         now_us = self._hands.now_us()
         if not self._again_us - _LATER_US <= now_us < self._again_us:  # nor after a clock that was an hour ahead
             self._again_us = now_us + _LATER_US
             self._look_at_all_objections()
-            for case in self._erasing.waiting():
+            self._cases_before = list(self._erasing.waiting())
+            self._put_off_before = self._later.put_off_before()
+
+    def _try_again(self) -> bool:
+        """Some of it; whether there is more."""
+        for _ in range(_PAGE):
+            if self._stopping.is_set():
+                return False
+            if self._cases_before:
+                case = self._cases_before.pop()
                 self._contained(_case(case), partial(self._erasing.learned, {case}))
-            with self._hands.connect() as conn:
-                found = conn.execute("select pos from web.steward_later order by pos desc").fetchall()
-            self._put_off_before = [int(pos) for (pos,) in found]
-        while self._put_off_before:
-            pos = self._put_off_before[-1]
-            (row,) = self._hands.reader.read(pos - 1, 1)
-            is_attended = self._attend(row)
-            if is_attended:
-                self._hands.faults.heal(UNATTENDED, [f"{self._hands.origin(row.log_id)}#{row.seq}"])
-            if self._destroy_again({row.case_id: pos} if row.case_id else {}) and is_attended:
-                with self._hands.connect() as conn:
-                    conn.execute("delete from web.steward_later where pos = %s", (pos,))
-            self._put_off_before.pop()
+            elif self._put_off_before:
+                self._try_row_again(self._put_off_before[-1])
+                self._put_off_before.pop()
+            else:
+                return self._read_again()
+        return True
+
+    def _try_row_again(self, pos: int) -> None:
+        (row,) = self._hands.reader.read(pos - 1, 1)
+        outcome = self._attend(row)
+        if outcome == "newer":
+            self._later.newer_at(pos)
+        if outcome != "failed":
+            self._hands.faults.heal(UNATTENDED, [f"{self._hands.origin(row.log_id)}#{row.seq}"])
+        if self._destroy_again({row.case_id: pos} if row.case_id else {}) and outcome != "failed":
+            self._later.settled(pos)
+
+    def _read_again(self) -> bool:
+        """The next page of what an earlier process may not have understood; whether there is more."""
+        if self._newer_before is None:
+            return False
+        after, upto = self._newer_before
+        rows = [row for row in self._hands.reader.read(after, _PAGE) if row.pos <= upto]
+        done = self._go_through(rows)
+        if len(done) == len(rows) < _PAGE:
+            self._later.gone_through()
+            self._newer_before = None
+            return False
+        self._newer_before = (done[-1].pos if done else after, upto)
+        return True
 
     # Requests that the command line left
 

@@ -31,6 +31,7 @@ from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
 from gateway.reading.health import health
 from gateway.rebuilding import retry
+from gateway.web.units import NewUnit, open_unit
 from sync.ledger.append import LedgerUnavailable, StaleVersion
 from sync.ledger.writer import Writer
 from tests.gateway.conftest import COUNTY, PASSWORD, Office, wait_until
@@ -94,6 +95,9 @@ def do(node: Node, role: Role, unit: str = OFFICE, **command: Any) -> Recorded:
 
 def handed_to_roads(node: Node) -> tuple[str, str]:
     """A case that its office has transferred to another of the same node, and the leg that is to be opened there."""
+    if not node.around.is_unit(ROADS):
+        operator = Actor(account=UUID(int=1), role="operator", unit=OFFICE)
+        open_unit(node, NewUnit(short="roads", name="公路所"), operator, uuid4())
     recorded = do(node, "clerk", **registration(issue_region=COUNTY, received_on="2026-11-20"))
     leg = next(event.leg for event in recorded.events if isinstance(event, LegOpened))
     moved = do(
@@ -131,26 +135,71 @@ def put_off(node: Node) -> int:
     return int(count)
 
 
+def newer_from(node: Node) -> int | None:
+    """From which position on something waits for a newer version."""
+    with node.pool.connection() as conn:
+        ((pos,),) = conn.execute("select newer_pos from web.steward").fetchall()
+    return None if pos is None else int(pos)
+
+
 def test_what_an_older_version_could_not_read_is_attended_to_after_the_upgrade(folder: Path) -> None:
     with opened(folder) as node:
         _, leg = handed_to_roads(node)
         rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
         with tended(node):
-            wait_until(lambda: put_off(node) == 1)
+            wait_until(lambda: newer_from(node) is not None)
         rename(node, b"leg.handed_over.v9", b"leg.handed_over.v0")
         assert openings(node, leg) == 0
     with opened(folder) as node, tended(node):
         wait_until(lambda: openings(node, leg) == 1)
-        wait_until(lambda: put_off(node) == 0)
+        wait_until(lambda: newer_from(node) is None)
 
 
-def test_what_was_put_off_is_tried_again_every_hour_without_a_restart(folder: Path) -> None:
+def test_of_all_that_a_newer_version_wrote_one_position_is_kept_and_what_is_new_comes_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(folder) as node:
-        _, leg = handed_to_roads(node)
+        legs = [handed_to_roads(node)[1] for _ in range(4)]
         rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
         node.steward._step()
+        first = newer_from(node)
+        assert first is not None
+        assert put_off(node) == 0
+        handed_to_roads(node)
+        rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
+        node.steward._step()
+        assert newer_from(node) == first
+    with opened(folder) as node:
+        rows = node.reader.fetch("select pos from ledger where topic = 'leg.handed_over.v0' order by pos")
+        still = [pos for (pos,) in rows]
+        with node.pool.connection() as conn:  # the upgrade reads all but the third
+            conn.execute(
+                "update ledger set body = decode(replace(encode(body, 'escape'), 'handed_over.v9', 'handed_over.v0'),"
+                " 'escape') where topic = 'leg.handed_over.v0' and pos <> %s",
+                (still[2],),
+            )
+        _, new = handed_to_roads(node)
+        monkeypatch.setattr(node.steward, "_try_again", lambda: True)
+        node.steward._step()
+        assert openings(node, new) == 1
+        assert [openings(node, leg) for leg in legs] == [0, 0, 0, 0], "they wait for what is new"
+        monkeypatch.undo()
+        node.steward._step()
+        assert [openings(node, leg) for leg in legs] == [1, 1, 0, 1]
+        assert newer_from(node) == still[2]
+
+
+def test_what_failed_is_tried_again_every_hour_without_a_restart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(folder) as node:
+        _, leg = handed_to_roads(node)
+
+        def spoilt(*_: Any) -> Recorded:
+            raise LookupError
+
+        with monkeypatch.context() as broken:
+            broken.setattr(node.desk, "do", spoilt)
+            node.steward._step()
         assert put_off(node) == 1
-        rename(node, b"leg.handed_over.v9", b"leg.handed_over.v0")
         node.steward._step()
         assert openings(node, leg) == 0
 
@@ -159,6 +208,7 @@ def test_what_was_put_off_is_tried_again_every_hour_without_a_restart(folder: Pa
 
         assert openings(node, leg) == 1
         assert put_off(node) == 0
+        assert unattended(node) == []
 
 
 def test_a_stream_that_somebody_else_wrote_to_first_is_tried_again_and_is_no_fault(
