@@ -3,6 +3,7 @@
 An author says when something happened. Two things can contradict it without trusting the author: a cosignature that
 another node had given by the time of recording over a head of that log in which the event did not stand yet; and that
 the event came here long after. Neither accuses anybody of more than having written it down later.
+Clocks count days, so what was written down later on the same day is not worth a remark.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain.clocks import DAY_US
+from domain.clocks import DAY_US, shanghai_date
 from gateway.hosting.links import Links
 from projections.timeline import Entry
 from sync.ledger.rows import FROM_ABOVE
@@ -51,7 +52,7 @@ def _moments(entry: Entry) -> tuple[int, int] | None:
 
 
 def _doubt(entry: Entry, claimed_us: int, recorded_us: int, cosigned_us: int | None) -> Unproven | None:
-    if cosigned_us is not None and claimed_us < cosigned_us:
+    if cosigned_us is not None and shanghai_date(claimed_us) < shanghai_date(cosigned_us):
         return Unproven(claimed_us=claimed_us, since_us=cosigned_us, why="cosigned")
     if entry.via == FROM_ABOVE:  # what a case file brings down is old news, and long cosigned above
         is_late = recorded_us - claimed_us > GRACE_US
