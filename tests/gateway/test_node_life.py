@@ -189,6 +189,25 @@ def test_of_all_that_a_newer_version_wrote_one_position_is_kept_and_what_is_new_
         assert newer_from(node) == still[2]
 
 
+def test_a_steward_that_is_told_to_stop_leaves_the_rest_of_its_page_to_the_next_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(folder) as node:
+        legs = [handed_to_roads(node)[1] for _ in range(2)]
+        do_truly = node.desk.do
+
+        def stopped_meanwhile(*given: Any) -> Recorded:
+            node.steward.stop()
+            return do_truly(*given)
+
+        monkeypatch.setattr(node.desk, "do", stopped_meanwhile)
+        node.steward._step()
+        assert [openings(node, leg) for leg in legs] == [1, 0]
+    with opened(folder) as node:
+        node.steward._step()
+        assert [openings(node, leg) for leg in legs] == [1, 1]
+
+
 def test_what_failed_is_tried_again_every_hour_without_a_restart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(folder) as node:
         _, leg = handed_to_roads(node)
