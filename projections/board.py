@@ -76,6 +76,20 @@ class CaseLine(msgspec.Struct, frozen=True, kw_only=True):
     due_us: int | None
 
 
+class After(msgspec.Struct, frozen=True):
+    """The last line of a page. rank_us: what the lines are ordered by."""
+
+    rank_us: int
+    case_id: UUID
+
+
+class CasePage(msgspec.Struct, frozen=True):
+    """Some lines, and where the rest begins, if there is more."""
+
+    cases: list[CaseLine]
+    next: After | None
+
+
 class Lateness(msgspec.Struct, frozen=True, kw_only=True):
     """Time past a due date that one unit answers for, because it held the case in it. UTC microseconds."""
 
@@ -145,8 +159,8 @@ def units(conn: psycopg.Connection, nodes: Sequence[str], at: Moment, since_us: 
 
 
 def cases_of(
-    conn: psycopg.Connection, unit: str, about: About, at: Moment, *, after: CaseLine | None = None, limit: int = 50
-) -> list[CaseLine]:
+    conn: psycopg.Connection, unit: str, about: About, at: Moment, *, after: After | None = None, limit: int = 50
+) -> CasePage:
     """The cases behind one number of a unit, the most urgent or longest held first. after: the last one shown."""
     is_held = about in {"cases", "bouncing"}
     query = f"""with {_heard("select left(%(unit)s, 12)")},
@@ -170,13 +184,17 @@ def cases_of(
     values = {
         "unit": unit,
         "nodes": [unit[:12]],
-        "limit": limit,
+        "limit": limit + 1,
         "bounces": BOUNCES if about == "bouncing" else 0,
-        "rank_us": -1 if after is None else ((after.held_us if is_held else after.due_us) or 0),
+        "rank_us": -1 if after is None else after.rank_us,
         "case_id": UUID(int=0) if after is None else after.case_id,
     }
     with conn.cursor(row_factory=class_row(CaseLine)) as cursor:
-        return cursor.execute(query, values | at.values()).fetchall()
+        found = cursor.execute(query, values | at.values()).fetchall()
+    if len(found) <= limit:
+        return CasePage(found, None)
+    last = found[limit - 1]
+    return CasePage(found[:limit], After((last.held_us if is_held else last.due_us) or 0, last.case_id))
 
 
 def lateness(conn: psycopg.Connection, case_id: UUID, at: Moment) -> list[Lateness]:

@@ -14,7 +14,7 @@ from gateway.pages.desk import staff
 from gateway.pages.forms import Problems
 from gateway.pages.render import page, rule_name, translator
 from gateway.reading.moments import point_of_view
-from gateway.reading.supervising import PAGE_SIZE, board_view, unit_cases
+from gateway.reading.supervising import PAGE_SIZE, UnitCases, board_view, unit_cases
 from gateway.reading.units import Names
 from gateway.refusals import InputInvalid, NotFound
 from gateway.web.visits import require_role, visitor_or_none
@@ -63,7 +63,7 @@ def show_cases(request: Request, unit: str, about: str) -> Response:
         raise NotFound
     node: Node = request.app.state.node
     at, problems = _moment(node, request)
-    found = unit_cases(node, unit, cast("About", about), at)
+    found = unit_cases(node, unit, cast("About", about), at, request.query_params.get("after", "")[:80])
     _ = translator(request)
     return page(
         request,
@@ -76,8 +76,16 @@ def show_cases(request: Request, unit: str, about: str) -> Response:
         unit_name=Names(node).unit,
         limit=PAGE_SIZE,
         point=_point(request),
+        next_page=_next_page(request, found),
         **_asked(request),
     )
+
+
+def _next_page(request: Request, found: UnitCases) -> str | None:
+    if found.next is None:
+        return None
+    asked = {name: text for name, text in _asked(request).items() if text}
+    return f"{request.url.path}?{urlencode(asked | {'after': found.next})}"
 
 
 def _overseer(visitor: Visitor | None) -> Visitor:

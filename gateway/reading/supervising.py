@@ -1,14 +1,15 @@
 """The supervision board as a question: of which unit or subtree, at which moment, from whose point of view."""
 
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from domain.divisions import Division, DivisionUnknown, division
 from gateway.node import Node
-from gateway.refusals import NotFound
+from gateway.refusals import InputInvalid, NotFound
 from projections import board
-from projections.board import About, CaseLine, NodeLine, UnitLine
+from projections.board import About, After, CaseLine, NodeLine, UnitLine
 from projections.moment import Moment, moment
 
 PERIOD_US: Final = 30 * 86_400_000_000
@@ -31,13 +32,14 @@ class BoardView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnitCases(msgspec.Struct, frozen=True, kw_only=True):
-    """The cases behind one number of a unit."""
+    """The cases behind one number of a unit. next: what to ask for as `after` to have the rest; null at the end."""
 
     unit: str
     about: About
     as_of_us: int
     pos: int
     cases: list[CaseLine]
+    next: str | None
 
 
 def whole_view(node: Node, at: Moment | None) -> Moment:
@@ -64,13 +66,27 @@ def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
     )
 
 
-def unit_cases(node: Node, unit: str, about: About, at: Moment | None) -> UnitCases:
-    """The cases behind one number of the board, the most urgent first, at most PAGE_SIZE. NotFound as the board."""
+def unit_cases(node: Node, unit: str, about: About, at: Moment | None, after: str | None = None) -> UnitCases:
+    """The cases behind one number of the board, the most urgent first, PAGE_SIZE at a time.
+
+    after: `next` of the page before. NotFound as the board, InputInvalid.
+    """
     _require_here_or_below(node, division(unit[:12]))
     when = whole_view(node, at)
     with node.pool.connection() as conn:
-        found = board.cases_of(conn, unit, about, when, limit=PAGE_SIZE)
-    return UnitCases(unit=unit, about=about, as_of_us=when.as_of_us, pos=when.pos, cases=found)
+        found = board.cases_of(conn, unit, about, when, after=_after(after), limit=PAGE_SIZE)
+    following = f"{found.next.rank_us}_{found.next.case_id}" if found.next else None
+    return UnitCases(unit=unit, about=about, as_of_us=when.as_of_us, pos=when.pos, cases=found.cases, next=following)
+
+
+def _after(text: str | None) -> After | None:
+    if not text:
+        return None
+    rank_us, _, case = text.partition("_")
+    try:
+        return After(int(rank_us[:18]), UUID(case))
+    except ValueError:
+        raise InputInvalid("“after”不正确，请从第一页重新查看", "after is wrong; start again", field="after") from None
 
 
 def _require_here_or_below(node: Node, of: Division) -> None:

@@ -384,11 +384,12 @@ def show_board_cases(
     about: About,
     as_of: When = None,
     known_by: When = None,
+    after: Annotated[str | None, Query(max_length=80)] = None,
 ) -> Response:
-    """The cases behind one number of the board, the most urgent first."""
+    """The cases behind one number of the board, the most urgent first. after: `next` of the page before."""
     require_role(visitor, *OVERSEERS)
     here: Node = request.app.state.node
-    return answer(unit_cases(here, unit, about, point_of_view(here, as_of, known_by)))
+    return answer(unit_cases(here, unit, about, point_of_view(here, as_of, known_by), after))
 
 
 def _require_giver(node: Node, account: Account) -> None:

@@ -151,7 +151,7 @@ def test_bouncing_counts_fights_and_not_the_handing_over_itself(
     follow(story)
     assert line(conn, OFFICE, at(DUE_US)).bouncing == 1
     assert line(conn, WATER, at(ruled.occurred_us - 1)).bouncing == 0
-    (found,) = board.cases_of(conn, OFFICE, "bouncing", at(DUE_US))
+    (found,) = board.cases_of(conn, OFFICE, "bouncing", at(DUE_US)).cases
     assert (found.case_id, found.bounces) == (story.case, 2)
 
 
@@ -214,15 +214,19 @@ def test_every_number_of_the_board_opens_into_as_many_cases(
     follow()
     when = at(START_US + 66 * DAY_US)
     seen: list[board.CaseLine] = []
-    while page := board.cases_of(conn, OFFICE, about, when, after=seen[-1] if seen else None, limit=4):
-        seen += page
+    after: board.After | None = None
+    while page := board.cases_of(conn, OFFICE, about, when, after=after, limit=4):
+        seen += page.cases
+        after = page.next
+        if after is None:
+            break
     assert len({found.case_id for found in seen}) == len(seen) == getattr(line(conn, OFFICE, when), about)
 
 
 def test_a_line_of_the_board_leads_down_to_single_events(
     overdue: Story, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
-    (found,) = board.cases_of(conn, OFFICE, "unheard", at(DUE_US))
+    (found,) = board.cases_of(conn, OFFICE, "unheard", at(DUE_US)).cases
     entries = timeline(ledger.read_case, found.case_id, at(DUE_US))
     assert [entry.tag for entry in entries] == ["case.registered.v0", "leg.opened.v0", "leg.accepted.v0"]
     assert [(entry.log_id, entry.via, entry.unit, entry.role) for entry in entries] == [(3, 1, OFFICE, "clerk")] * 3
