@@ -115,7 +115,7 @@ def _shared_names() -> dict[str, str]:
     the number of cases taken from theirs would be the number of denunciations.
     """
     groups = {"public": (citizen, public_api), "staff": (desk, case, papers, sealed, resealing)}
-    return {
+    return {api.COMMANDS: "staff"} | {
         route.path: name
         for name, parts in groups.items()
         for part in parts

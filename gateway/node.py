@@ -26,9 +26,12 @@ from domain.events import (
     StreamId,
     Unit,
     UnitOpened,
+    Unknown,
     encode,
+    read,
     tag_of,
 )
+from domain.ids import maker_of
 from gateway import accounts
 from gateway.backup.probation import Probation
 from gateway.casework.case_files import CaseFiles
@@ -81,6 +84,19 @@ class FolderInUse(RuntimeError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
             f"{folder} 已在另一进程中运行，请勿重复启动 / {folder} is running in another process; do not start it twice"
+        )
+
+
+class LedgerOutdated(LedgerError):
+    """The ledger was begun by an earlier program, whose ids did not name their node. Found the node anew."""
+
+    code = "ledger_outdated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "账本由早期版本建立，其编号不含节点，本版本不认可其中的事件，请重新建立节点",
+            "the ledger was begun by an earlier program whose ids do not name their node, so nothing in it has effect "
+            "here; found the node anew",
         )
 
 
@@ -186,6 +202,7 @@ class Node:
         self.journal = Journal(self.clock, self.append, self._keys.commands)
         self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.clock)
         self._resources.callback(self.links.close)
+        self._require_own_ids()
         self._set_clock()
         self.probation = Probation(self.folder, self.links.standing)
         self._work()
@@ -292,6 +309,13 @@ class Node:
         _log.error("stopped", part=part, reason=reason, frames=logs.frames(error))
         self.failure = f"{part}: {reason}"
         self.failed.set()
+
+    def _require_own_ids(self) -> None:
+        """Raises LedgerOutdated. The first event of every ledger is its node's own."""
+        first = self.reader.read(0, 1)
+        event = read(first[0].body) if first else None
+        if event is not None and not isinstance(event, Unknown) and maker_of(event.id) != self.here:
+            raise LedgerOutdated
 
     def _log_opening(self) -> None:
         """The first leaves of a new log: who this is, and its first office."""

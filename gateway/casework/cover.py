@@ -39,17 +39,20 @@ class Cover:
         self._now_us = now_us
         self._chance = chance
         self._lock = threading.Lock()
-        self._next_us = self._draw(now_us())
+        self._drawn_us = now_us()
+        self._next_us = self._draw(self._drawn_us)
         self._waits_until_us: int | None = None
 
     def look(self) -> None:
         """Write one if it is time. Every other one waits for a registration first. Raises as the node's writer."""
         now_us = self._now_us()
         with self._lock:
+            if now_us < self._drawn_us:  # by a clock that has been set right since
+                self._drawn_us, self._next_us, self._waits_until_us = now_us, self._draw(now_us), None
             is_due = now_us >= self._next_us
             is_over = self._waits_until_us is not None and now_us >= self._waits_until_us
             if is_due:
-                self._next_us = self._draw(now_us)
+                self._drawn_us, self._next_us = now_us, self._draw(now_us)
             waits = is_due and self._waits_until_us is None and self._chance() < 0.5
             if waits or is_over:
                 self._waits_until_us = now_us + WAIT_US if waits else None

