@@ -72,7 +72,7 @@ def judged(standing: Standing, event: AnyEvent | Unknown, seq: int | None = None
         return standing, False
     if isinstance(event, SealedRead) or event.stream is None or event.version is None or event.node is None:
         return standing, True
-    if event.version <= standing.version_of(event.stream):
+    if standing.was_told(event.stream, event.version):
         return standing, False
     if isinstance(event, Unknown):
         after, is_lawful = _begun(standing, event), True
@@ -223,9 +223,12 @@ def _who_takes_over(standing: Standing, event: TakenOver) -> bool:
 
 
 def _who_orders(standing: Standing, event: OrderIssued) -> bool:
-    """About a leg, to the unit that holds it; that the author stands above it is checked as for a take-over."""
+    """About a leg, to a unit of the node that has it; that the author stands above it is checked as for a take-over.
+
+    The unit itself may have changed meanwhile: a leg given to one that is not is opened by the first office there.
+    """
     leg = standing.legs.get(event.leg)
-    return leg is not None and leg.unit == event.unit and _opens(standing, event, event.order)
+    return leg is not None and leg.node == node_of(event.unit) and _opens(standing, event, event.order)
 
 
 def _ordered(standing: Standing, event: OrderReplied) -> bool:
@@ -376,4 +379,4 @@ def _noted(standing: Standing, stream: StreamId, version: int, seq: int | None) 
     if leg is not None and seq is not None:
         leg = msgspec.structs.replace(leg, leaves=(*leg.leaves, (version, seq)))
         standing = _with_leg(standing, LegId(stream), leg)
-    return msgspec.structs.replace(standing, versions={**standing.versions, stream: version})
+    return standing.told(stream, version)

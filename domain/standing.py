@@ -95,7 +95,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     registrar: the node that registered it; null until that is known here. orders: by order, the division of the
     unit ordered. erasures: those ordered. papers: the leg and the version there of each paper.
-    versions: how far each stream was learned.
+    versions: how far each stream was learned. passed: of those, first and last version of each gap, since not every
+    event of a case is sent to every node that has it.
     """
 
     registrar: Division | None = None
@@ -105,6 +106,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     erasures: frozenset[UUID] = frozenset()
     papers: Mapping[EventId, tuple[LegId, int]] = {}
     versions: Mapping[StreamId, int] = {}
+    passed: Mapping[StreamId, tuple[tuple[int, int], ...]] = {}
 
     @property
     def path(self) -> tuple[LegId, ...]:
@@ -136,6 +138,23 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     def version_of(self, stream: UUID) -> int:
         """How many events of the stream are known here."""
         return self.versions.get(StreamId(stream), 0)
+
+    def was_told(self, stream: StreamId, version: int) -> bool:
+        """Whether this version of the stream was told before, whatever it said."""
+        gaps = self.passed.get(stream, ())
+        return version <= self.version_of(stream) and not any(first <= version <= last for first, last in gaps)
+
+    def told(self, stream: StreamId, version: int) -> "Standing":
+        """The standing once this version was told."""
+        known, gaps = self.version_of(stream), self.passed.get(stream, ())
+        if version > known:
+            gaps = (*gaps, (known + 1, version - 1)) if version > known + 1 else gaps
+        else:
+            cut = [((first, version - 1), (version + 1, last)) for first, last in gaps if first <= version <= last]
+            gaps = tuple(gap for gap in gaps if not gap[0] <= version <= gap[1])
+            gaps += tuple((first, last) for pair in cut for first, last in pair if first <= last)
+        passed = {**self.passed, stream: gaps} if gaps or stream in self.passed else self.passed
+        return msgspec.structs.replace(self, versions={**self.versions, stream: max(known, version)}, passed=passed)
 
     def is_taken(self, id_: UUID) -> bool:
         """Whether a leg, an order or an erasure bears this id."""

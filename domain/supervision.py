@@ -108,10 +108,11 @@ def issue_order(file: CaseFile, command: IssueOrder, context: Context) -> list[A
 
 
 def may_reply_order(file: CaseFile, order_id: OrderId | None, here: Situation) -> Order:
-    """The unit that was ordered replies, and again where its reply was sent back."""
+    """The unit that was ordered replies, or the one that opened the leg in its place; again where it was sent back."""
     here.require("handler", "leader")
     order = _order(file, order_id)
-    if order.issued.unit != here.actor.unit:
+    leg = file.legs.get(order.issued.leg)
+    if here.actor.unit not in {order.issued.unit, leg.unit if leg else None}:
         raise NotOrdered(unit=order.issued.unit)
     if order.judged is not None and order.judged.accepted:
         raise OrderAnswered

@@ -74,7 +74,7 @@ class Authority:
     """See Projection. It comes before the others: they are handed what it leaves in effect."""
 
     name = "authority"
-    edition = 4
+    edition = 5
     tables = (STANDING, WITHOUT_EFFECT)
     other_tables = ()
     topics = topics_of(AUTHORITY)

@@ -15,7 +15,7 @@ from sync.exchange.downlink import pack
 from sync.exchange.faults import Fault
 from sync.exchange.inbox_store import Part
 from sync.exchange.station import Station
-from sync.exchange.wire import MAX_EVENT_BYTES, Beside, Enclosure, Item
+from sync.exchange.wire import ADDRESSEES, MAX_EVENT_BYTES, Beside, Enclosure, Item
 from sync.ledger.rows import FROM_ABOVE, OWN, Row
 from sync.proofs.merkle import Prover
 from sync.proofs.tree import SignedHead, TreeReader
@@ -241,9 +241,10 @@ class _Page:
             for code in to:
                 by_child.setdefault(self._hop(code), []).append(code)
             for child, codes in by_child.items():
-                enclosure = self._enclose(row, codes, parts)
-                if enclosure is not None:
-                    items.setdefault(child, []).append(enclosure)
+                for at in range(0, len(codes), ADDRESSEES):
+                    enclosure = self._enclose(row, codes[at : at + ADDRESSEES], parts)
+                    if enclosure is not None:
+                        items.setdefault(child, []).append(enclosure)
         return items
 
     def _enclose(self, row: Row, to: list[Division], parts: list[Part]) -> Enclosure | None:

@@ -53,7 +53,10 @@ def introduce(store: IntroducingStore, station: Station, directory: Directory, n
     new = store.certificates_between(done, None, LETTER_CERTIFICATES)
     if not new:
         return False
-    known, _ = directory.adding_what_holds(learned.text for learned in new)
+    known, missing = directory.adding_what_holds(learned.text for learned in new)
+    if missing:  # what they rest on may be stored, and not be everybody's knowledge yet
+        stored = store.certificates_between(0, new[-1].num, None)
+        known, _ = directory.adding_what_holds(learned.text for learned in stored)
     issuers = known.issuers()
     enrolled = {read_certificate(text).division for _, text in new if text in issuers}
     for child in sorted(code for code, parent in known.topology.parents.items() if parent == station.here):

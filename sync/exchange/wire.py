@@ -26,6 +26,9 @@ FRAME_BYTES = 512 * 1024
 MAX_EVENT_BYTES = 850 * 1024
 """One leaf with all that travels beside it. Whoever writes an event must refuse a larger one."""
 
+ADDRESSEES = 64
+"""At most so many divisions one enclosure is for; one for more goes down several times."""
+
 EDITION = 1
 """Counts what this program can read: raised with every event tag, letter or item kind that joins. A child says it, so
 that its parent can tell what it must not be sent yet (`tests/golden/editions.txt`)."""
@@ -121,7 +124,7 @@ class Enclosure(msgspec.Struct, frozen=True, tag="enclosure.v0", tag_field="type
     proof: RFC 6962 inclusion path of leaf `seq`, lowest sibling first, in the tree that `checkpoint` signs.
     """
 
-    to: Annotated[list[DivisionCode], Meta(min_length=1, max_length=64)]
+    to: Annotated[list[DivisionCode], Meta(min_length=1, max_length=ADDRESSEES)]
     log: Origin
     seq: Size
     body: LeafBytes

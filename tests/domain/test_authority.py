@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain import events
 from domain.authority import AUTHORITY, effects, judged
@@ -387,6 +389,39 @@ def test_a_version_that_was_told_before_has_no_effect_when_told_otherwise() -> N
     _, is_lawful = judged(file.standing, closed)
     assert not is_lawful
     assert evolve(file, closed) is file
+
+
+def test_a_claim_counts_though_what_came_after_it_in_its_stream_was_heard_first() -> None:
+    city = City.of()
+    village = city.at(office(LIUZHUANG), "clerk")
+    case = village.registers(claims=2)
+    first, _ = city.file(case, LIUZHUANG).claims
+    village.does(AmendClaim(case=case, claim=ClaimId(UUID(int=7)), change="added", text="再加一项"))
+    village.does(AmendClaim(case=case, claim=first, change="dropped", text="不再要求"))
+    *before, added, dropped = [event for event in city.history if event.case == case]
+    assert (added.change, dropped.change) == ("added", "dropped")  # type: ignore[union-attr]
+
+    file: CaseFile | None = None
+    for event in (*before, dropped, added):
+        assert has_effect(file, event)
+        file = evolve(file, event)
+    assert file is not None
+    assert [claim.id for claim in file.living_claims] == [
+        claim.id for claim in city.file(case, LIUZHUANG).living_claims
+    ]
+    for event in (added, dropped):
+        assert not has_effect(file, event), "but not a second time"
+
+
+@given(st.permutations(range(1, 9)))
+def test_of_versions_told_in_any_order_exactly_those_count_as_told(order: list[int]) -> None:
+    standing, stream = Standing(), StreamId(UUID(int=1))
+    for at, version in enumerate(order):
+        assert not standing.was_told(stream, version)
+        standing = standing.told(stream, version)
+        assert [one for one in range(1, 10) if standing.was_told(stream, one)] == sorted(order[: at + 1])
+    assert standing.version_of(stream) == 8
+    assert standing.passed.get(stream, ()) == ()
 
 
 def an_order(city: City, case: CaseId) -> events.OrderIssued:
