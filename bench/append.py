@@ -67,7 +67,7 @@ def _line(path: str, limit: Rate, peer: Rate, ours: Rate) -> Line:
 
 def raw_inserts(server: PostgresServer, rows: int) -> Rate:
     """Rows into the same table with the same indexes, by one connection, without head, versions or answers."""
-    with psycopg.connect(_node(server), autocommit=True) as conn, conn.cursor(binary=True) as cursor:
+    with psycopg.connect(database(server), autocommit=True) as conn, conn.cursor(binary=True) as cursor:
         last = 0
 
         def insert() -> int:
@@ -79,12 +79,12 @@ def raw_inserts(server: PostgresServer, rows: int) -> Rate:
             cursor.execute(_RAW, (numbers, *columns, [BODY] * rows, [BODY[:32]] * rows, [last] * rows), prepare=True)
             return rows
 
-        return _rate([insert])
+        return rate([insert])
 
 
 def stock_recorder(server: PostgresServer, threads: int) -> Rate:
     """The library's PostgreSQL recorder with a connection a thread (64 threads share 16), one event a call."""
-    known = conninfo_to_dict(_node(server))
+    known = conninfo_to_dict(database(server))
     env = {f"POSTGRES_{key.upper()}": str(known[key]) for key in ("dbname", "host", "port", "user")}
     env |= {"PERSISTENCE_MODULE": "eventsourcing.postgres", "POSTGRES_PASSWORD": "x"}
     env |= {"POSTGRES_POOL_SIZE": str(min(threads, 16)), "POSTGRES_MAX_OVERFLOW": "0"}
@@ -101,7 +101,7 @@ def stock_recorder(server: PostgresServer, threads: int) -> Rate:
         return insert
 
     try:
-        return _rate([worker() for _ in range(threads)])
+        return rate([worker() for _ in range(threads)])
     finally:
         factory.close()
 
@@ -109,7 +109,7 @@ def stock_recorder(server: PostgresServer, threads: int) -> Rate:
 def callers(server: PostgresServer, count: int, *, with_command: bool = False) -> Rate:
     """Coroutines of one event loop that each append one event, wait until it is durable, and append the next."""
     loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # what uvicorn runs on
-    with Writer(_node(server), 1, _now_us) as writer, loop:
+    with Writer(database(server), 1, _now_us) as writer, loop:
         return loop.run(_coroutines(writer, count, with_command))
 
 
@@ -133,7 +133,7 @@ async def _coroutines(writer: Writer, count: int, with_command: bool) -> Rate:
 
 def blocking_callers(server: PostgresServer, count: int) -> Rate:
     """The same from threads."""
-    with Writer(_node(server), 1, _now_us) as writer:
+    with Writer(database(server), 1, _now_us) as writer:
 
         def worker() -> Callable[[], int]:
             appends = _stream_of_appends(with_command=False)
@@ -144,12 +144,12 @@ def blocking_callers(server: PostgresServer, count: int) -> Rate:
 
             return append
 
-        return _rate([worker() for _ in range(count)])
+        return rate([worker() for _ in range(count)])
 
 
 def learning(server: PostgresServer, rows: int) -> Rate:
     """Another node's events, a frame a transaction, as the inbox stores them after verifying."""
-    with Writer(_node(server), 1, _now_us) as writer:
+    with Writer(database(server), 1, _now_us) as writer:
         seqs = itertools.count()
 
         def frame(_: psycopg.Connection, intake: Intake) -> int:
@@ -157,10 +157,10 @@ def learning(server: PostgresServer, rows: int) -> Rate:
             intake.learn(FROM_BELOW, [_learned(stream, next(seqs)) for _ in range(rows)])
             return rows
 
-        return _rate([lambda: writer.run(frame).result()])
+        return rate([lambda: writer.run(frame).result()])
 
 
-def _rate(workers: list[Callable[[], int]]) -> Rate:
+def rate(workers: list[Callable[[], int]]) -> Rate:
     """Each worker in a thread of its own, over and over until the time is up; a worker returns how many it did."""
     waits: list[float] = []
     done: list[int] = []
@@ -211,7 +211,7 @@ def _now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def _node(server: PostgresServer) -> str:
+def database(server: PostgresServer) -> str:
     """The DSN of a fresh, empty ledger; a checkpoint first, so that no line pays for the one before."""
     name = f"append_{next(_databases)}"
     server.create_database(name)
