@@ -74,6 +74,25 @@ class Envelope(TypedDict):
     sealed: tuple[Sealed, ...]
 
 
+def alone(
+    id_: UUID, node: Division, actor: Actor, now_us: int, case: CaseId | None = None, cause: tuple[Cause, ...] = ()
+) -> Envelope:
+    """Of an event that happens as it is recorded, in a stream of its own that bears its id; nothing sealed in it."""
+    return Envelope(
+        id=EventId(id_),
+        stream=StreamId(id_),
+        version=1,
+        case=case,
+        node=node,
+        actor=actor,
+        occurred_us=now_us,
+        recorded_us=now_us,
+        cause=cause,
+        law=None,
+        sealed=(),
+    )
+
+
 class Pen:
     """Writes the envelopes of one command's events.
 

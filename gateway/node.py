@@ -15,15 +15,13 @@ import psycopg
 import structlog
 from prometheus_client import CollectorRegistry
 
-from domain.context import Envelope
+from domain.context import Envelope, alone
 from domain.divisions import Division
 from domain.events import (
     Actor,
     AnyEvent,
     ChildEnrolled,
-    EventId,
     NodeOpened,
-    StreamId,
     Unit,
     UnitOpened,
     Unknown,
@@ -246,7 +244,7 @@ class Node:
         self.denunciations = Denunciations(
             self.here,
             self.ids,
-            self.office,
+            self._own_envelope,
             self.journal,
             self._keys.recipients,
             around.topology,
@@ -343,20 +341,8 @@ class Node:
 
     def _own_envelope(self, now_us: int) -> Envelope:
         """Of an event that the node records about itself, in a stream of its own."""
-        id_ = EventId(self.ids.fresh(now_us))
-        return Envelope(
-            id=id_,
-            stream=StreamId(id_),
-            version=1,
-            case=None,
-            node=self.here,
-            actor=Actor(account=UUID(int=0), role="system", unit=self.office),
-            occurred_us=now_us,
-            recorded_us=now_us,
-            cause=(),
-            law=None,
-            sealed=(),
-        )
+        actor = Actor(account=UUID(int=0), role="system", unit=self.office)
+        return alone(self.ids.fresh(now_us), self.here, actor, now_us)
 
     # --- what the rest of the gateway asks ------------------------------------------------------------------------
 

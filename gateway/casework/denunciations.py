@@ -9,9 +9,10 @@ import msgspec
 import psycopg
 
 from domain.commands import Text
+from domain.context import Envelope
 from domain.divisions import Division, DivisionUnknown, Topology
 from domain.errors import DomainError
-from domain.events import Actor, EventId, SealedItem, StreamId, decode, encode, tag_of
+from domain.events import Actor, SealedItem, decode, encode, tag_of
 from domain.events import Unit as UnitCode
 from domain.managing import first_stop, managing_organ
 from domain.parts import node_of
@@ -122,7 +123,7 @@ class Denunciations:
         self,
         here: Division,
         ids: Ids,
-        office: UnitCode,
+        envelope: Callable[[int], Envelope],
         journal: Journal,
         keys: tuple[RecipientKey, ...],
         topology: Callable[[], Topology],
@@ -130,13 +131,13 @@ class Denunciations:
         escrow: Recipient | None,
         connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     ) -> None:
-        """office: the unit in whose name all of it is recorded, alike. keys: this node's own, newest first.
+        """envelope: of an event that the node records about itself at a moment. keys: this node's own, newest first.
 
         recipient: whom to seal for, by division. escrow: to whom each item is sealed as well.
         """
         self._here = here
         self._ids = ids
-        self._office = office
+        self._envelope = envelope
         self._journal = journal
         self._keys = keys
         self._topology = topology
@@ -271,7 +272,8 @@ class Denunciations:
         with self._journal.turn() as turn:
             item = self._ids.fresh(turn.now_us)
             ciphertext = seal(item)
-            event = self._event(item, ciphertext, turn.now_us)
+            # The same for letter, note, decoy and passing on: not even the office of whoever acts is told.
+            event = SealedItem(**self._envelope(turn.now_us), item=item, ciphertext=digest_text(ciphertext))
             beside: list[Statement] = keep_parts(event.stream, event.version, [ciphertext])
             if to is not None:
                 beside.append(onward_statement(event.stream, to))
@@ -279,25 +281,6 @@ class Denunciations:
             future = turn.append(Append([new], command_id, digest, item.bytes, beside))
         appended = future.result(_WAIT_S)
         return UUID(bytes=appended.result) if appended.repeated else item
-
-    def _event(self, item: UUID, ciphertext: bytes, now_us: int) -> SealedItem:
-        """The same for letter, note and passing on: not even the office of whoever acts is told."""
-        id_ = EventId(self._ids.fresh(now_us))
-        return SealedItem(
-            id=id_,
-            stream=StreamId(id_),
-            version=1,
-            case=None,
-            node=self._here,
-            actor=Actor(account=UUID(int=0), role="system", unit=self._office),
-            occurred_us=now_us,
-            recorded_us=now_us,
-            cause=(),
-            law=None,
-            sealed=(),
-            item=item,
-            ciphertext=digest_text(ciphertext),
-        )
 
 
 def _content(payload: bytes) -> _Content | None:

@@ -8,6 +8,7 @@ import structlog
 
 from domain.case import CaseFile
 from domain.commands import AnyCommand, JudgeOrder, ReplyOrder
+from domain.context import alone
 from domain.divisions import Division
 from domain.events import (
     Actor,
@@ -21,7 +22,6 @@ from domain.events import (
     ObjectionRuled,
     OrderIssued,
     Sealed,
-    StreamId,
 )
 from domain.parts import node_of
 from gateway.hosting.ids import Ids
@@ -136,22 +136,8 @@ class Sealer:
         return found
 
     def _granted(self, wrapped: Wrapped, case: CaseId, cause: Cause, actor: Actor, now_us: int) -> Granted:
-        id_ = EventId(self._ids.fresh(now_us))
-        event = KeyGranted(
-            id=id_,
-            stream=StreamId(id_),
-            version=1,
-            case=case,
-            node=self._here,
-            actor=actor,
-            occurred_us=now_us,
-            recorded_us=now_us,
-            cause=(cause,),
-            law=None,
-            sealed=(),
-            subject=wrapped.subject,
-            grants=wrapped.grants,
-        )
+        envelope = alone(self._ids.fresh(now_us), self._here, actor, now_us, case, (cause,))
+        event = KeyGranted(**envelope, subject=wrapped.subject, grants=wrapped.grants)
         return event, list(wrapped.parts)
 
 

@@ -39,7 +39,7 @@ def home(request: Request) -> Response:
 @router.get("/file")
 def file_form(request: Request) -> Response:
     """The filing form."""
-    return _file_page(request, Problems(), Given(), None)
+    return _form(request, "file.html", Problems(), Given())
 
 
 @router.post("/file")
@@ -52,15 +52,15 @@ def file(request: Request, form: SentForm) -> Response:
         item = seal_apart(node, apart, key_of(form))
         recorded = act_for_petitioner(node, command, key_of(form))
     except (DomainError, FormInvalid) as refusal:
-        return _file_page(request, Problems(refusal), Given(form.fields), item)
+        return _form(request, "file.html", Problems(refusal), Given(form.fields), item)
     return receipt_page(request, registered_case(recorded.events), back=None, item=item)
 
 
-def _file_page(request: Request, problems: Problems, given: Given, item: UUID | None) -> Response:
-    """item: of the part that was sealed already, though the rest was refused."""
+def _form(request: Request, template: str, problems: Problems, given: Given, item: UUID | None = None) -> Response:
+    """What a citizen fills in about an office. item: of what was sealed already."""
     return page(
         request,
-        "file.html",
+        template,
         status=422 if problems else 200,
         problems=problems,
         given=given,
@@ -136,7 +136,7 @@ def rate(request: Request, form: SentForm) -> Response:
 @router.get("/denounce")
 def denounce_form(request: Request) -> Response:
     """The form of a denunciation."""
-    return _denounce(request, Problems(), Given(), None)
+    return _form(request, "denounce.html", Problems(), Given())
 
 
 @router.post("/denounce")
@@ -147,21 +147,8 @@ def denounce(request: Request, form: SentForm) -> Response:
         values = {name: form.get(name) for name in ("accused_unit", "text", "contact") if form.get(name)}
         item = node.denunciations.file(convert(values, Denunciation), key_of(form))
     except DomainError as refusal:
-        return _denounce(request, Problems(refusal), Given(form.fields), None)
-    return _denounce(request, Problems(), Given(), item)
-
-
-def _denounce(request: Request, problems: Problems, given: Given, item: UUID | None) -> Response:
-    return page(
-        request,
-        "denounce.html",
-        status=422 if problems else 200,
-        problems=problems,
-        given=given,
-        key=given["key"] or uuid4(),
-        item=item,
-        units=request.app.state.node.around.offices(),
-    )
+        return _form(request, "denounce.html", Problems(refusal), Given(form.fields))
+    return _form(request, "denounce.html", Problems(), Given(), item)
 
 
 def _fixed(form: Form, node: Node) -> dict[str, str | None]:

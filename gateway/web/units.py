@@ -5,7 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import Actor, EventId, StreamId, Unit, UnitOpened, encode, tag_of
+from domain.context import alone
+from domain.events import Actor, UnitOpened, encode, tag_of
 from gateway.node import Node
 from sync.ledger.append import Append, NewEvent
 
@@ -24,26 +25,8 @@ def open_unit(node: Node, new: NewUnit, actor: Actor, key: UUID) -> int:
     command_id = node.journal.of_account(actor.account, key)
     digest = node.journal.digest(command_id, msgspec.json.encode(new))
     with node.journal.turn() as turn:
-        event = _opened(f"{node.here}.{new.short}", new.name, node, actor, turn.now_us)
+        envelope = alone(node.ids.fresh(turn.now_us), node.here, actor, turn.now_us)
+        event = UnitOpened(**envelope, unit=f"{node.here}.{new.short}", name=new.name)
         new_event = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
         future = turn.append(Append([new_event], command_id, digest))
     return future.result(_WAIT_S).positions[-1]
-
-
-def _opened(unit: Unit, name: str, node: Node, actor: Actor, now_us: int) -> UnitOpened:
-    id_ = EventId(node.ids.fresh(now_us))
-    return UnitOpened(
-        id=id_,
-        stream=StreamId(id_),
-        version=1,
-        case=None,
-        node=node.here,
-        actor=actor,
-        occurred_us=now_us,
-        recorded_us=now_us,
-        cause=(),
-        law=None,
-        sealed=(),
-        unit=unit,
-        name=name,
-    )

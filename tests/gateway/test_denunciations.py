@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.divisions import Division
-from domain.events import Actor, EventId, SealedItem, StreamId, decode, encode
+from domain.events import Actor, SealedItem, decode, encode
 from domain.ids import maker_of
 from domain.managing import ManagedAbove
 from gateway.casework.denunciations import Denunciation, ItemUnknown, Leaf
@@ -114,23 +114,8 @@ def read(node: Node, item: UUID) -> list[Denunciation]:
 
 def publish(node: Node, item: UUID, ciphertext: bytes) -> None:
     """What a dishonest node can do: sign a sealed item of its own making under any id."""
-    now_us = node.clock.now_us()
-    id_ = EventId(node.ids.fresh(now_us))
-    event = SealedItem(
-        id=id_,
-        stream=StreamId(id_),
-        version=1,
-        case=None,
-        node=node.here,
-        actor=Actor(account=UUID(int=0), role="system", unit=node.office),
-        occurred_us=now_us,
-        recorded_us=now_us,
-        cause=(),
-        law=None,
-        sealed=(),
-        item=item,
-        ciphertext=digest_text(ciphertext),
-    )
+    envelope = node._own_envelope(node.clock.now_us())
+    event = SealedItem(**envelope, item=item, ciphertext=digest_text(ciphertext))
     beside = keep_parts(event.stream, event.version, [ciphertext])
     new = NewEvent(event.stream, event.version, "sealed.item.v0", None, encode(event))
     node.append(Append([new], beside=beside)).result(10)

@@ -118,11 +118,30 @@ class FragileStore(PostgresStore):
             raise PowerCut(point)
 
 
-class Weather:
+class Through:
+    """A channel by way of which another is used; what it does to records on their way, its `publish` says."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
+        return self._channel.fetch(after, max_bytes, wait_s)
+
+    def trim(self, lane: str, upto: int) -> None:
+        self._channel.trim(lane, upto)
+
+    def extent(self, lane: str) -> Extent:
+        return self._channel.extent(lane)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class Weather(Through):
     """A channel that loses, doubles and swaps records by a seed."""
 
     def __init__(self, channel: Channel, seed: int, bad: float = 0.3) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self._random = random.Random(seed)
         self.bad = bad
         self.lost = self.doubled = self.swapped = 0
@@ -143,40 +162,16 @@ class Weather:
                 out.append(record)
         return self._channel.publish(lane, out)
 
-    def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
-        return self._channel.fetch(after, max_bytes, wait_s)
 
-    def trim(self, lane: str, upto: int) -> None:
-        self._channel.trim(lane, upto)
-
-    def extent(self, lane: str) -> Extent:
-        return self._channel.extent(lane)
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-class Tampering:
+class Tampering(Through):
     """A channel whose records pass through a function of the test on their way."""
 
     def __init__(self, channel: Channel, change: Callable[[str, bytes], Sequence[bytes]]) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self.change = change
 
     def publish(self, lane: str, records: Sequence[bytes]) -> int:
         return self._channel.publish(lane, [out for record in records for out in self.change(lane, record)])
-
-    def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
-        return self._channel.fetch(after, max_bytes, wait_s)
-
-    def trim(self, lane: str, upto: int) -> None:
-        self._channel.trim(lane, upto)
-
-    def extent(self, lane: str) -> Extent:
-        return self._channel.extent(lane)
-
-    def close(self) -> None:
-        self._channel.close()
 
 
 class Node:

@@ -1,43 +1,31 @@
 """A neighbour that is away for weeks costs its channel what it has not read yet, and no more."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from gateway.hosting.postgres_server import PostgresServer
-from sync.exchange.channel import Channel, Delivered, Extent, down_lane, up_lane
+from sync.exchange.channel import Channel, down_lane, up_lane
 from sync.exchange.channel_postgres import PostgresChannel
 from sync.exchange.wire import Introduction
-from tests.sync.hierarchy import TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, hierarchy
+from tests.sync.hierarchy import TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, Through, hierarchy
 from tests.sync.test_inbox import is_frame_of
 
 HOUR_S = 3_600
 WEEKS = 3
 
 
-class Counted:
+class Counted(Through):
     """A channel that counts what is published on it, by lane and record."""
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self.published: dict[str, Counter[bytes]] = {}
 
     def publish(self, lane: str, records: Sequence[bytes]) -> int:
         self.published.setdefault(lane, Counter()).update(records)
         return self._channel.publish(lane, records)
-
-    def fetch(self, after: Mapping[str, int], max_bytes: int, wait_s: float) -> list[Delivered]:
-        return self._channel.fetch(after, max_bytes, wait_s)
-
-    def trim(self, lane: str, upto: int) -> None:
-        self._channel.trim(lane, upto)
-
-    def extent(self, lane: str) -> Extent:
-        return self._channel.extent(lane)
-
-    def close(self) -> None:
-        self._channel.close()
 
     def size_bytes(self, lane: str) -> int:
         """All that was ever published on it."""
