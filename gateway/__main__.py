@@ -209,17 +209,24 @@ def node_clock(
 def verify_receipt(
     file: Annotated[Path, typer.Argument(help="回执文件 / the receipt")],
     policy: Annotated[Path, typer.Option(help="公布的信任策略 / the published policy")],
+    publisher: Annotated[str, typer.Option(help="策略发布者公钥 / the key that must have signed the policy")] = "",
+    known: Annotated[Path | None, typer.Option(help="已知策略文件 / file of the policies believed before")] = None,
+    accept_weaker_policy: Annotated[
+        bool, typer.Option("--accept-weaker-policy", help="接受见证更少的新策略 / accept one with fewer witnesses")
+    ] = False,
     accept_simulated_clock: Annotated[
         bool, typer.Option("--accept-simulated-clock", help="接受演示时钟 / accept a demo's clock")
     ] = False,
 ) -> None:
     """仅凭公布的策略离线核验回执 / check a receipt offline, with the published policy alone."""
-    from gateway.checking import tell_receipt
+    from gateway.checking import Believed, tell_receipt
     from gateway.hosting.clock import SystemClock
 
     now_us = SystemClock().now_us()
     data, published = file.read_bytes(), policy.read_text("utf-8", "replace")
-    typer.echo(tell_receipt(data, published, now_us, accept_simulated_clock=accept_simulated_clock))
+    believed = Believed(publisher, known, accept_weaker_policy)
+    told = tell_receipt(data, published, now_us, accept_simulated_clock=accept_simulated_clock, believed=believed)
+    typer.echo(told)
 
 
 @account.command("add")

@@ -9,6 +9,7 @@ from gateway.enrolling import EnrolmentUnanswered, RequestRefused
 from gateway.hosting.config import ConfigInvalid
 from gateway.hosting.founding import BundleInvalid, FolderTaken, NotEnrolled
 from gateway.hosting.postgres_server import PostgresServerError
+from gateway.known_policies import KnownPoliciesUnreadable
 from gateway.node import FolderInUse
 from gateway.rebuilding import ViewUnknown
 from gateway.serving import NodeUnreachable, PortUnusable
@@ -33,6 +34,7 @@ NAMED: tuple[type[Exception], ...] = (
     InputInvalid,
     KeyFileRefused,
     KeyInvalid,
+    KnownPoliciesUnreadable,
     LedgerError,
     MigrationRefused,
     NodeUnreachable,

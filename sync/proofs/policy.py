@@ -6,6 +6,7 @@ times in this log are those of a demonstration, and only a caller who says so ac
 """
 
 import re
+from collections.abc import Collection
 
 import msgspec
 
@@ -111,16 +112,22 @@ def check_checkpoint(policy: Policy, note: Note) -> tuple[Checkpoint, tuple[Sign
     keys = {it.verifier for it in signed}
     if policy.log not in keys:
         raise NoteInvalid("缺少日志自身的签名", "the log itself has not signed it")
-    if not _has_quorum(policy, keys):
+    if not has_quorum(policy, keys):
         raise QuorumMissing("见证联署不足", "too few witnesses have cosigned it")
     return checkpoint, tuple(it for it in signed if it.verifier != policy.log)
 
 
-def _has_quorum(policy: Policy, keys: set[Verifier]) -> bool:
+def has_quorum(policy: Policy, keys: Collection[Verifier]) -> bool:
+    """Whether cosignatures by these keys satisfy the quorum."""
     met = {witness.name: witness.verifier in keys for witness in policy.witnesses}
     for group in policy.groups:  # members stand before their groups, so one pass is enough
         met[group.name] = sum(met[member] for member in group.members) >= group.threshold
     return met[policy.quorum]
+
+
+def demands(policy: Policy, key: Verifier) -> bool:
+    """Whether nothing satisfies the quorum without a cosignature by this key."""
+    return not has_quorum(policy, {witness.verifier for witness in policy.witnesses} - {key})
 
 
 def _words(*words: str | None) -> str:
@@ -179,6 +186,8 @@ class _Reading:
     def finish(self, accept_simulated_clock: bool) -> Policy:
         if self.log is None or self.quorum is None:
             raise PolicyInvalid("缺少log或quorum行", "the log line or the quorum line is missing")
+        if any(witness.verifier.name == self.log.name for witness in self.witnesses):
+            raise PolicyInvalid("见证与日志同名", f"a witness bears the name of the log, {self.log.name}")
         if self.simulated_clock and not accept_simulated_clock:
             raise PolicyInvalid(
                 "模拟时钟的策略只用于演示",

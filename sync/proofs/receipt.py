@@ -25,6 +25,7 @@ from sync.proofs.note import (
     NoteInvalid,
     Signed,
     Signer,
+    Verifier,
     decode64,
     encode64,
     parse_note,
@@ -32,6 +33,7 @@ from sync.proofs.note import (
     verify,
 )
 from sync.proofs.policy import Policy, PolicyInvalid, check_checkpoint, parse_policy
+from sync.proofs.signed_policy import is_signed, read_signed
 from sync.proofs.tlog_proof import TlogProof, parse_tlog_proof
 from sync.sealed.commitment import MAX_PATH_BYTES, SALT_BYTES, Opening
 
@@ -78,7 +80,7 @@ class Proven(msgspec.Struct, frozen=True):
 class ReceiptReport(msgspec.Struct, frozen=True):
     """What a receipt shows. openings: each fits its commitment in the leaf. unopened: paths kept closed.
 
-    simulated_clock: its times are those of a demonstration.
+    simulated_clock: its times are those of a demonstration. policy_serial: the policy's number; null for a bare one.
     """
 
     origin: str
@@ -88,6 +90,7 @@ class ReceiptReport(msgspec.Struct, frozen=True):
     openings: tuple[Opening, ...]
     unopened: tuple[str, ...]
     simulated_clock: bool
+    policy_serial: int | None = None
 
 
 def promise(signer: Signer, origin: str, leaf: bytes, promised_us: int, due_us: int) -> Note:
@@ -119,16 +122,28 @@ def standard_part(data: bytes) -> bytes:
     return _unseal(data)[1]
 
 
-def verify_receipt(data: bytes, policy_text: str, *, accept_simulated_clock: bool = False) -> ReceiptReport:
+def verify_receipt(
+    data: bytes, policy_text: str, *, publisher: Verifier | None = None, accept_simulated_clock: bool = False
+) -> ReceiptReport:
     """Check a receipt with nothing but the published policy of its log: no network, no database, no clock.
 
-    Raises: ReceiptInvalid for anything wrong with the receipt, PolicyInvalid for anything wrong with the policy.
+    policy_text: bare, or as its publisher signed it. publisher: whose signature the policy must bear; without one, a
+    policy is believed for where it was got from. Raises: ReceiptInvalid for anything wrong with the receipt,
+    PolicyInvalid for anything wrong with the policy.
     """
-    policy = parse_policy(policy_text, accept_simulated_clock=accept_simulated_clock)
+    policy, serial = _read_policy(policy_text, publisher, accept_simulated_clock)
     try:
-        return _verify(data, policy)
+        return msgspec.structs.replace(_verify(data, policy), policy_serial=serial)
     except (NoteInvalid, ProofInvalid) as error:
         raise ReceiptInvalid(error.zh, error.en) from error
+
+
+def _read_policy(text: str, publisher: Verifier | None, accept_simulated_clock: bool) -> tuple[Policy, int | None]:
+    if publisher is None and not is_signed(text):
+        return parse_policy(text, accept_simulated_clock=accept_simulated_clock), None
+    publishers = None if publisher is None else [publisher]
+    signed = read_signed(text, publishers, accept_simulated_clock=accept_simulated_clock)
+    return signed.policy, signed.serial
 
 
 def _verify(data: bytes, policy: Policy) -> ReceiptReport:
