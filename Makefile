@@ -3,6 +3,10 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 RUN := .venv/bin/
 ARGS ?=
+WORKERS ?= 2
+
+# What is loaded is kept compiled: the tests start some hundred processes, each of which would compile it anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
@@ -25,8 +29,8 @@ setup: .venv/ready gateway/static/vendor/ready ## install everything into .venv 
 demo: setup ## start a living four-tier city; Ctrl-C stops it, again continues it
 	@$(RUN)huiyin demo $(ARGS)
 
-test: setup ## every test
-	@$(RUN)pytest -q $(ARGS)
+test: setup ## every test, in WORKERS=2 processes side by side
+	@$(RUN)pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, types, import contracts, docs
 	@$(RUN)ruff check .

@@ -1,8 +1,10 @@
 """Local accounts with one role in one unit each, and the sessions in which they are signed in."""
 
+import base64
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from threading import BoundedSemaphore
 from typing import Annotated, Final, Literal, NamedTuple
@@ -44,6 +46,27 @@ HASH_WAIT_S: Final = 5.0
 PASSWORD_MIN: Final = 10
 PASSWORD_MAX: Final = 128
 _COMMON: Final = frozenset({"1234567890", "0123456789", "qwertyuiop", "password123", "password1234", "1q2w3e4r5t"})
+
+
+class Cost(NamedTuple):
+    """What argon2id spends on one password: memory in KiB, passes over it, lanes side by side."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+    def hasher(self) -> PasswordHash:
+        """What hashes at this cost; it verifies at the cost that a stored hash names."""
+        return PasswordHash((Argon2Hasher(self.passes, self.memory_kib, self.lanes),))
+
+    def of_nobody(self) -> str:
+        """A stored hash that no password fits, and that takes as long to find out as any other; made in no time."""
+        salt, digest = (base64.b64encode(secrets.token_bytes(n)).decode().rstrip("=") for n in (16, 32))
+        return f"$argon2id$v=19$m={self.memory_kib},t={self.passes},p={self.lanes}${salt}${digest}"
+
+
+COST: Final = Cost(65_536, 3, 4)
+"""The second choice of RFC 9106, section 4, for where memory is scarce."""
 
 
 class LoginTaken(Refusal):
@@ -170,16 +193,32 @@ class Accounts:
         self._pool = pool
         self._division = division
         self._now_us = now_us
-        self._hasher = PasswordHash((Argon2Hasher(),))
+        self._hasher = COST.hasher()
         self._hashing = BoundedSemaphore(HASHES_AT_ONCE)
-        self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._nobody = COST.of_nobody()
 
     # --- accounts -------------------------------------------------------------------------------------------------
 
     def open(self, new: NewAccount, by: UUID | None) -> Account:
         """The account opened. by: the operator, None for the command line. LoginTaken, PasswordWeak, InputInvalid."""
         self._check_unit(new.unit)
-        account, hashed, now = uuid4(), self._hash(new.login, new.password), self._now_us()
+        return self._open(new, self._hash(new.login, new.password), by)
+
+    def open_missing(self, news: Sequence[NewAccount]) -> None:
+        """Open those whose login is free, as the command line. Who shares a password shares its hash: for a demo,
+        whose one password is printed. InputInvalid, PasswordWeak.
+        """
+        hashes: dict[str, str] = {}
+        for new in news:
+            self._check_unit(new.unit)
+            _require_strong(new.login, new.password)
+            if new.password not in hashes:
+                hashes[new.password] = self._hash(new.login, new.password)
+            with suppress(LoginTaken):
+                self._open(new, hashes[new.password], None)
+
+    def _open(self, new: NewAccount, hashed: str, by: UUID | None) -> Account:
+        account, now = uuid4(), self._now_us()
         with self._pool.connection() as conn, conn.transaction():
             try:
                 conn.execute(
@@ -323,6 +362,8 @@ class Accounts:
         """Counted before the password is looked at, so that attempts in parallel count one another."""
         since = now - WINDOW_US
         with self._pool.connection() as conn, conn.transaction():
+            # One after the other: two that have not committed yet would not see each other.
+            conn.execute("lock table web.attempt in share row exclusive mode")
             conn.execute("delete from web.attempt where at_us not between %s and %s", (since + 1, now + WINDOW_US))
             conn.execute("insert into web.attempt (login, network, at_us) values (%s, %s, %s)", (login, network, now))
             pair, by_login, by_network, first = conn.execute(
@@ -335,9 +376,7 @@ class Accounts:
             raise TooManyAttempts(max(1, (first + WINDOW_US - now) // 1_000_000))
 
     def _hash(self, login: str, password: str) -> str:
-        long_enough = PASSWORD_MIN <= len(password) <= PASSWORD_MAX
-        if not long_enough or login in password.lower() or password.lower() in _COMMON:
-            raise PasswordWeak
+        _require_strong(login, password)
         with self._hashing:
             return self._hasher.hash(password)
 
@@ -378,6 +417,12 @@ class Accounts:
             "insert into web.administration (at_us, by_account, account, what) values (%s, %s, %s, %s)",
             (self._now_us(), by, account, what),
         )
+
+
+def _require_strong(login: str, password: str) -> None:
+    long_enough = PASSWORD_MIN <= len(password) <= PASSWORD_MAX
+    if not long_enough or login in password.lower() or password.lower() in _COMMON:
+        raise PasswordWeak
 
 
 def _good(now: int) -> tuple[int, int, int]:

@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,7 +18,7 @@ from fastapi import FastAPI
 from domain.clocks import shanghai_date
 from domain.divisions import Division
 from gateway import accounts
-from gateway.accounts import AccountRole, Accounts, LoginTaken, NewAccount
+from gateway.accounts import AccountRole, Accounts, NewAccount
 from gateway.app import build_app
 from gateway.hosting import config, logs
 from gateway.hosting.clock import SystemClock
@@ -166,8 +167,8 @@ def add_account(folder: Path, login: str, role: str, unit: str, password: str, *
     here = config.load(folder).node.division
     values = {"login": login, "name": login, "password": password, "role": role, "unit": unit or f"{here}.{OFFICE}"}
     new = convert(values | {"discipline": discipline}, NewAccount)
-    with database_of(folder) as dsn:
-        _open_all(dsn, here, [new])
+    with database_of(folder) as dsn, _accounts(dsn, here) as known:
+        known.open(new, None)
 
 
 def open_accounts(dsn: str, here: Division, password: str, logins: Mapping[str, tuple[AccountRole, bool]]) -> None:
@@ -178,17 +179,13 @@ def open_accounts(dsn: str, here: Division, password: str, logins: Mapping[str, 
         )
         for login, (role, discipline) in logins.items()
     ]
-    _open_all(dsn, here, news, keep_known=True)
+    with _accounts(dsn, here) as known:
+        known.open_missing(news)
 
 
-def _open_all(dsn: str, here: Division, news: Sequence[NewAccount], *, keep_known: bool = False) -> None:
+@contextmanager
+def _accounts(dsn: str, here: Division) -> Iterator[Accounts]:
     migrate(dsn)
     accounts.prepare(dsn)
     with open_pool(dsn, "accounts", 2, autocommit=True) as pool:
-        found = Accounts(pool, here, SystemClock().now_us)
-        for new in news:
-            try:
-                found.open(new, None)
-            except LoginTaken:
-                if not keep_known:
-                    raise
+        yield Accounts(pool, here, SystemClock().now_us)

@@ -1,7 +1,10 @@
-"""A real PostgreSQL for every test that needs one."""
+"""A real PostgreSQL for every test that needs one, and what keeps tests that run side by side apart."""
 
+import fcntl
 import itertools
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -15,6 +18,41 @@ _numbers = itertools.count(1)
 # Tests kill processes, never the machine, and what a killed server wrote is the kernel's: only a power cut would need
 # fsync. A server that dies in a test is one of its own, with the settings of a real office.
 NO_POWER_CUTS = {**SMALL_OFFICE, "fsync": "off", "full_page_writes": "off"}
+
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs a file's tests, and one runs all cities: they share one, and two would starve each other."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        item.add_marker(
+            pytest.mark.xdist_group("city" if place.parts[0] == "city" else place.with_suffix("").as_posix())
+        )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that holds the program to a time (`quiet`) runs while no other test does, as it would in one process."""
+    with _locked(TESTS, fcntl.LOCK_EX) as turnstile:  # so that whoever waits to be alone is not overtaken for ever
+        if item.get_closest_marker("quiet") is None:
+            with _locked(TESTS / "conftest.py", fcntl.LOCK_SH):
+                fcntl.flock(turnstile, fcntl.LOCK_UN)
+                return (yield)
+        with _locked(TESTS / "conftest.py", fcntl.LOCK_EX):
+            return (yield)
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[int]:
+    """Held until the end of the block, or of the process."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, how)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @pytest.fixture(scope="session")

@@ -109,6 +109,7 @@ def test_no_node_ever_sees_an_answer_before_its_question(living: Living) -> None
     assert answered > 100, "the day has causes to check"
 
 
+@pytest.mark.quiet
 def test_a_case_registered_in_a_village_is_on_the_citys_board_within_two_seconds(living: Living) -> None:
     waits_s = []
     unit = office(YUHUANG_VILLAGE)

@@ -1,11 +1,12 @@
 """A county and a village below it, real nodes on a real PostgreSQL, cosigned by a real witness, and their HTTP apps."""
 
 import itertools
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from domain.divisions import Division, tier_of
+from gateway import accounts
 from gateway.accounts import AccountRole
 from gateway.app import build_app
 from gateway.enrolling import enrol_child
@@ -131,11 +133,24 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    """A port that nobody listens on, from a range of this process's own: what looks now will listen later."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = 20_000 + 1_000 * (worker % 10) + next(_ports) % 1_000
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
+_ports = itertools.count(os.getpid())
 _towns = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """Every test signs somebody in; at the real cost that would be a third of all their work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "COST", accounts.Cost(64, 1, 1))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,11 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from domain.divisions import Division
+from gateway import accounts as module
 from gateway.accounts import (
     ABSOLUTE_US,
     ATTEMPTS_PER_PAIR,
+    COST,
     IDLE_US,
     MINUTE_US,
     WINDOW_US,
@@ -100,7 +102,31 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(accounts: Acco
     assert str(wrong.value) == str(unknown.value)
 
 
-def test_an_unknown_name_costs_a_hash_like_a_known_one(accounts: Accounts, clerk: Account) -> None:
+@pytest.fixture
+def real_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COST", COST)
+
+
+def test_a_password_is_kept_as_argon2id_of_64_mib_in_three_passes(
+    real_cost: None, accounts: Accounts, clerk: Account, database: str
+) -> None:
+    with psycopg.connect(database) as conn:
+        ((kept,),) = conn.execute("select password from web.account").fetchall()
+    assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert [len(part) for part in kept.split("$")] == [len(part) for part in COST.of_nobody().split("$")]
+
+
+def test_logins_opened_together_are_each_there_once_and_each_password_has_to_be_strong(accounts: Accounts) -> None:
+    first, second = new("wang"), new("zhang")
+    accounts.open(first, by=None)
+    accounts.open_missing([first, second])
+    assert [one.login for one in accounts.all()] == ["wang", "zhang"]
+    assert accounts.log_in("zhang", PASSWORD, "127.0.0.1").visitor.account.login == "zhang"
+    with pytest.raises(PasswordWeak):
+        accounts.open_missing([new("li"), new("wheat")])
+
+
+def test_an_unknown_name_costs_a_hash_like_a_known_one(real_cost: None, accounts: Accounts, clerk: Account) -> None:
     def cpu_s(login: str) -> float:
         started = thread_time()
         with pytest.raises(WrongPassword):
