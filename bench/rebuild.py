@@ -26,8 +26,11 @@ from domain.divisions import Division
 from domain.ids import REST_BITS, new_id
 from gateway.hosting.postgres_server import PostgresServer
 from projections.catalogue import PROJECTIONS
+from projections.following import BATCH_EVENTS
+from projections.pages_ahead import ahead
 from projections.rebuild import PAGE_EVENTS, build
-from projections.runner import BATCH_EVENTS, Runner
+from projections.runner import Runner
+from projections.views_postgres import PostgresViews
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader
 from sync.ledger.rows import Row
@@ -60,7 +63,7 @@ def measure(server: PostgresServer) -> Iterator[Line]:
         live = count / _seconds(partial(follow, dsn, reader), 1)
         yield Line(f"following with all views, {BATCH_EVENTS:,} a transaction", limit, stock, live)
         for projection in PROJECTIONS:
-            rate = count / _seconds(partial(build, conn, reader.read, projection, count), 3)
+            rate = count / _seconds(partial(build, PostgresViews(conn), reader.read, projection, count, ahead), 3)
             yield Line(f"rebuild of {projection.name}", limit, stock, rate)
     reader.close()
 

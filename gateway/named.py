@@ -13,7 +13,7 @@ from gateway.known_policies import KnownPoliciesUnreadable
 from gateway.node import FolderInUse
 from gateway.rebuilding import ViewUnknown
 from gateway.serving import NodeUnreachable, PortUnusable
-from projections.rebuild import RebuildBusy
+from projections.views import RebuildBusy
 from sync.ledger.append import LedgerError
 from sync.ledger.migrations import MigrationRefused
 from sync.proofs.note import KeyInvalid, NoteInvalid

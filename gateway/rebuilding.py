@@ -3,18 +3,17 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import psycopg
 
 from gateway.hosting.databases import database_of
 from projections import rebuild as build
 from projections import retrying
 from projections.catalogue import PROJECTIONS
-from projections.parking import ParkedKey, parked
+from projections.following import prepare
+from projections.pages_ahead import ahead
 from projections.projection import Projection
 from projections.retrying import NotParked
-from projections.runner import prepare
+from projections.views import ParkedKey
+from projections.views_postgres import PostgresViews
 from sync.ledger.connections import connect
 from sync.ledger.reader import Reader
 
@@ -36,7 +35,7 @@ def rebuild(folder: Path, name: str | None, *, check_only: bool, tell: Callable[
         try:
             for projection in chosen:
                 work = build.check if check_only else build.switch
-                built = work(conn, reader.read, projection)
+                built = work(PostgresViews(conn), reader.read, projection, ahead)
                 is_equal = is_equal and built.difference is None
                 verdict = "一致 / equal" if built.difference is None else f"不一致 / differs: {built.difference}"
                 tell(f"{projection.name}: 至 {built.pos} 位 / up to position {built.pos}: {verdict}")
@@ -52,25 +51,25 @@ def retry(folder: Path, name: str | None, *, tell: Callable[[str], None]) -> int
     """
     chosen = _chosen(name)
     with database_of(folder) as dsn, connect(dsn, autocommit=True) as conn:
-        reader = Reader(dsn)
+        reader, views = Reader(dsn), PostgresViews(conn)
         try:
-            prepare(conn, PROJECTIONS)
+            prepare(views, PROJECTIONS)
             for projection in chosen:
-                for waiting in [each for each in parked(conn) if each.projection == projection.name]:
-                    _retry_key(conn, reader, projection, waiting, tell)
+                for waiting in [each for each in views.parked() if each.projection == projection.name]:
+                    _retry_key(views, reader, projection, waiting, tell)
         finally:
             reader.close()
-        staying = [each for each in parked(conn) if name in (None, each.projection)]
+        staying = [each for each in views.parked() if name in (None, each.projection)]
     if not staying:
         tell("没有搁置的事项 / nothing is parked")
     return 1 if staying else 0
 
 
 def _retry_key(
-    conn: psycopg.Connection[Any], reader: Reader, projection: Projection, was: ParkedKey, tell: Callable[[str], None]
+    views: PostgresViews, reader: Reader, projection: Projection, was: ParkedKey, tell: Callable[[str], None]
 ) -> None:
     with suppress(NotParked):  # the running node has taken it in meanwhile
-        still = retrying.retry(conn, reader.read, projection, was.key)
+        still = retrying.retry(views, reader.read, projection, was.key)
         verdict = "已恢复 / taken in" if still is None else f"仍搁置 / still parked: {still.reason}"
         tell(f"{projection.name} {was.key}: {verdict}")
 

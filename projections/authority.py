@@ -5,13 +5,14 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from domain.authority import AUTHORITY, judged
 from domain.events import AnyEvent, HandedOver, LegOpened, ObjectionLapsed, ObjectionRuled, SealedRead, TakenOver
 from domain.standing import Stake, Standing
 from projections.projection import Fact, LedgerRow, Projection, decode, topics_of
-from projections.store import FOREVER, LIVE, Row, Rows, Store, Table
+from projections.store import Rows, Store
+from projections.tables import FOREVER, Row, Table
+from projections.views import Views
 
 
 class StandingRow(Row, gc=False, eq=False):
@@ -33,7 +34,7 @@ class WithoutEffectRow(Row, gc=False, eq=False):
 
 STANDING: Final = Table("standing", StandingRow, key=("case_id",))
 WITHOUT_EFFECT: Final = Table(
-    "without_effect", WithoutEffectRow, key=("pos", "decided_pos"), live=f"overtaken and gone_pos = {FOREVER}"
+    "without_effect", WithoutEffectRow, key=("pos", "decided_pos"), live=(("overtaken", True), ("gone_pos", FOREVER))
 )
 
 _MOVING: Final = (LegOpened, HandedOver, ObjectionRuled, ObjectionLapsed, TakenOver)
@@ -94,20 +95,20 @@ class Authority:
         for case_id, case in cases.values():
             _keep(rows, case_id, case)
 
-    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+    def shared_after(self, views: Views, pos: int) -> list[int]:
         """None."""
         return []
 
 
 def facts_for(
-    conn: psycopg.Connection, projection: Projection, rows: Iterable[LedgerRow], judged_at: int | None = None
+    views: Views, projection: Projection, rows: Iterable[LedgerRow], judged_at: int | None = None
 ) -> list[Fact]:
     """The rows as `projection` takes them: decoded, and without the events that have no effect, see `in_effect`."""
     facts = decode(rows, projection.topics)
-    return facts if projection.name == Authority.name else in_effect(conn, facts, judged_at)
+    return facts if projection.name == Authority.name else in_effect(views, facts, judged_at)
 
 
-def in_effect(conn: psycopg.Connection, facts: Sequence[Fact], judged_at: int | None = None) -> list[Fact]:
+def in_effect(views: Views, facts: Sequence[Fact], judged_at: int | None = None) -> list[Fact]:
     """The same facts in order of position; those without effect keep everything but their event.
 
     judged_at: the position as of which they are judged, null for each one's own. What was left out of this projection
@@ -115,26 +116,10 @@ def in_effect(conn: psycopg.Connection, facts: Sequence[Fact], judged_at: int | 
     """
     if not facts:
         return []
-    void, waiting = _void_and_waiting(conn, facts[0].pos, facts[-1].pos, judged_at)
+    void, waiting = views.judged(Authority.name, facts[0].pos, facts[-1].pos, judged_at)
     if not void and not waiting:
         return list(facts)
     return [_as_judged(fact, void, waiting) for fact in facts]
-
-
-def _void_and_waiting(
-    conn: psycopg.Connection, first_pos: int, last_pos: int, judged_at: int | None
-) -> tuple[set[int], dict[int, UUID]]:
-    """Positions without effect, and positions not judged yet with the key that they wait under."""
-    found = conn.execute(
-        f"""select pos, null::uuid from {LIVE}.without_effect
-            where pos between %(first)s and %(last)s and decided_pos <= coalesce(%(judged_at)s::bigint, pos)
-                and gone_pos > coalesce(%(judged_at)s::bigint, pos) union all
-            select pos, null::uuid from {LIVE}.skipped
-            where projection = %(name)s and pos between %(first)s and %(last)s union all
-            select pos, key from {LIVE}.parked where projection = %(name)s and pos between %(first)s and %(last)s""",
-        {"name": Authority.name, "first": first_pos, "last": last_pos, "judged_at": judged_at},
-    ).fetchall()
-    return {pos for pos, key in found if key is None}, {pos: key for pos, key in found if key is not None}
 
 
 def _as_judged(fact: Fact, void: set[int], waiting: dict[int, UUID]) -> Fact:
@@ -143,27 +128,17 @@ def _as_judged(fact: Fact, void: set[int], waiting: dict[int, UUID]) -> Fact:
     return msgspec.structs.replace(fact, event=None) if fact.pos in void else fact
 
 
-def decided_late(
-    conn: psycopg.Connection, first_pos: int, last_pos: int, case_id: UUID | None = None
-) -> list[LateDecision]:
+def decided_late(live: Views, first_pos: int, last_pos: int, case_id: UUID | None = None) -> list[LateDecision]:
     """What was decided from `first_pos` to `last_pos` about events before, in order; case_id: about that case alone."""
-    found = conn.execute(
-        f"""select decided_pos, case_id from {LIVE}.without_effect
-            where decided_pos between %(first)s and %(last)s and pos < decided_pos
-                and (%(case_id)s::uuid is null or case_id = %(case_id)s) union
-            select gone_pos, case_id from {LIVE}.without_effect
-            where gone_pos between %(first)s and %(last)s and (%(case_id)s::uuid is null or case_id = %(case_id)s)
-            order by 1""",
-        {"first": first_pos, "last": last_pos, "case_id": case_id},
-    ).fetchall()
-    told = {concerned: _told(conn, concerned) for concerned in {each for _, each in found}}
+    found = live.decided(first_pos, last_pos, case_id)
+    told = {concerned: _told(live, concerned) for concerned in {each for _, each in found}}
     return [LateDecision(pos=pos, case_id=concerned, told=told[concerned]) for pos, concerned in found]
 
 
-def _told(conn: psycopg.Connection, case_id: UUID) -> list[int]:
+def _told(live: Views, case_id: UUID) -> list[int]:
     """The positions of a case's events as in `Judged`, none where none is judged yet."""
-    row = conn.execute(f"select body from {LIVE}.standing where case_id = %s", (case_id,)).fetchone()
-    return _decoder.decode(row[0]).told if row else []
+    known = live.needed(STANDING, [case_id])
+    return _decoder.decode(known[0].body).told if known else []
 
 
 def _judge(case: Judged, void: Rows[WithoutEffectRow], fact: Fact, event: AnyEvent) -> None:

@@ -17,7 +17,7 @@ from domain.limits import RuleId
 from projections.board_fold import HEARD_STEP_US
 from projections.duties import MUST, running
 from projections.moment import Moment, began, believed, lasts
-from projections.store import LIVE
+from projections.tables_postgres import LIVE
 
 BOUNCES: Final = 2
 """So many objections, returns, rulings and take-overs make a bouncing case; handing over by itself makes none."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
 
-import psycopg
-
 from domain import events
 from projections.projection import Fact, topics_of
-from projections.store import FOREVER, Row, Store, Table
+from projections.store import Store
+from projections.tables import FOREVER, Row, Shared, SharedRow, Table
+from projections.views import Views
 
 Kind = Literal["handed_over", "objected", "returned", "ruled", "lapsed", "taken_over"]
 
@@ -28,7 +28,29 @@ class DisputeRow(Row, gc=False, eq=False):
     void_pos: int = FOREVER
 
 
-DISPUTE: Final = Table("dispute", DisputeRow, key=("case_id", "pos", "void_pos"), live="false")
+class OriginRow(SharedRow, frozen=True, gc=False):
+    """Which node writes which log."""
+
+    log_id: int
+    node: str
+    is_own: bool
+
+
+class HeardRow(SharedRow, frozen=True, gc=False):
+    """What came of a log within one step of HEARD_STEP_US of this node's clock."""
+
+    log_id: int
+    step: int
+    first_pos: int
+    last_pos: int
+    last_known_us: int
+
+
+DISPUTE: Final = Table("dispute", DisputeRow, key=("case_id", "pos", "void_pos"), live=None)
+ORIGIN: Final = Shared("origin", OriginRow, key=("log_id",))
+HEARD: Final = Shared(
+    "heard", HeardRow, key=("log_id", "step"), least=("first_pos",), greatest=("last_pos", "last_known_us")
+)
 
 
 class Board:
@@ -37,7 +59,7 @@ class Board:
     name = "board"
     edition = 2
     tables = (DISPUTE,)
-    other_tables = ("heard", "origin")
+    other_tables = (HEARD, ORIGIN)
 
     def __init__(self) -> None:
         self.topics = topics_of((*_KINDS, events.NodeOpened))
@@ -48,12 +70,12 @@ class Board:
         for fact in batch:
             event = fact.event
             if isinstance(event, events.NodeOpened):
-                _open_log(store, fact, event)
+                store.views.merge(ORIGIN, [OriginRow(fact.log_id, event.node, fact.is_own)])
             elif type(event) in _KINDS:
                 disputes.append(_dispute(fact, event))
-        _hear(store, batch)
+        _hear(store.views, batch)
 
-    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+    def shared_after(self, views: Views, pos: int) -> list[int]:
         """None."""
         return []
 
@@ -80,28 +102,11 @@ def _dispute(fact: Fact, event: Any) -> DisputeRow:
     return DisputeRow(fact.key, fact.pos, event.occurred_us, kind, event.leg, event.actor.unit, to_unit)
 
 
-def _open_log(store: Store, fact: Fact, event: events.NodeOpened) -> None:
-    store.conn.execute(
-        f"insert into {store.schema}.origin values (%s, %s, %s) on conflict do nothing",
-        (fact.log_id, event.node, fact.is_own),
-    )
-
-
-def _hear(store: Store, batch: Sequence[Fact]) -> None:
+def _hear(views: Views, batch: Sequence[Fact]) -> None:
     """Whatever came of a log says that its node lives, even what is not understood here."""
     steps: dict[tuple[int, int], tuple[int, int, int]] = {}
     for fact in batch:
         step = (fact.log_id, fact.known_us // HEARD_STEP_US)
         first_pos = steps[step][0] if step in steps else fact.pos
         steps[step] = (first_pos, fact.pos, fact.known_us)
-    rows = [(*step, *heard) for step, heard in steps.items()]
-    with store.conn.cursor() as cursor:
-        cursor.execute(
-            f"""insert into {store.schema}.heard as known
-                select * from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-                on conflict (log_id, step) do update set
-                    first_pos = least(known.first_pos, excluded.first_pos),
-                    last_pos = greatest(known.last_pos, excluded.last_pos),
-                    last_known_us = greatest(known.last_known_us, excluded.last_known_us)""",
-            [list(column) for column in zip(*rows, strict=True)],
-        )
+    views.merge(HEARD, [HeardRow(*step, *heard) for step, heard in steps.items()])

@@ -4,10 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import psycopg
-
 from domain import events
-from projections.cases import CASE_FILE, CLAIM, CaseRow, ClaimRow, Status
+from projections.case_rows import CASE_FILE, CLAIM, NODE, UNIT, CaseRow, ClaimRow, NodeRow, Status, UnitRow
 from projections.custody import (
     CUSTODY,
     CustodyEvent,
@@ -23,7 +21,9 @@ from projections.custody import (
     reopen,
 )
 from projections.projection import Fact, topics_of
-from projections.store import FOREVER, Rows, Store
+from projections.store import Rows, Store
+from projections.tables import FOREVER
+from projections.views import Views
 
 
 class Cases:
@@ -32,7 +32,7 @@ class Cases:
     name = "cases"
     edition = 3
     tables = (CASE_FILE, CLAIM, CUSTODY)
-    other_tables = ("node", "unit")
+    other_tables = (NODE, UNIT)
 
     def __init__(self) -> None:
         self.topics = topics_of((*_OF_A_CASE, *_NAMES))
@@ -46,9 +46,9 @@ class Cases:
             if shape in _OF_A_CASE:
                 _OF_A_CASE[shape](rows, fact, fact.event)
             elif shape in _NAMES:
-                _NAMES[shape](store, fact.pos, fact.event)
+                _NAMES[shape](store.views, fact.pos, fact.event)
 
-    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+    def shared_after(self, views: Views, pos: int) -> list[int]:
         """None: a name concerns no case."""
         return []
 
@@ -238,34 +238,19 @@ _OF_A_CASE: Mapping[type[Any], _Change] = {
 }
 
 
-def _node_opened(store: Store, pos: int, event: events.NodeOpened) -> None:
-    _name_node(store, pos, event.node, event.name, event.parent)
+def _node_opened(views: Views, pos: int, event: events.NodeOpened) -> None:
+    views.merge(NODE, [NodeRow(event.node, event.name, event.parent, pos)])
 
 
-def _child_enrolled(store: Store, pos: int, event: events.ChildEnrolled) -> None:
-    _name_node(store, pos, event.division, event.name, event.node)
+def _child_enrolled(views: Views, pos: int, event: events.ChildEnrolled) -> None:
+    views.merge(NODE, [NodeRow(event.division, event.name, event.node, pos)])
 
 
-def _name_node(store: Store, pos: int, division: str, name: str, parent: str | None) -> None:
-    store.conn.execute(
-        f"insert into {store.schema}.node as known (division, name, parent, named_pos) values (%s, %s, %s, %s) "
-        "on conflict (division) do update "
-        "set name = excluded.name, parent = excluded.parent, named_pos = excluded.named_pos "
-        "where excluded.named_pos > known.named_pos",
-        (division, name, parent, pos),
-    )
+def _unit_opened(views: Views, pos: int, event: events.UnitOpened) -> None:
+    views.merge(UNIT, [UnitRow(event.unit, event.name, node_of(event.unit), pos)])
 
 
-def _unit_opened(store: Store, pos: int, event: events.UnitOpened) -> None:
-    store.conn.execute(
-        f"insert into {store.schema}.unit as known (unit, name, node, named_pos) values (%s, %s, %s, %s) "
-        "on conflict (unit) do update set name = excluded.name, named_pos = excluded.named_pos "
-        "where excluded.named_pos > known.named_pos",
-        (event.unit, event.name, node_of(event.unit), pos),
-    )
-
-
-_NAMES: Mapping[type[Any], Callable[[Store, int, Any], None]] = {
+_NAMES: Mapping[type[Any], Callable[[Views, int, Any], None]] = {
     events.NodeOpened: _node_opened,
     events.ChildEnrolled: _child_enrolled,
     events.UnitOpened: _unit_opened,

@@ -2,56 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import psycopg
 from psycopg.rows import class_row
 
+from projections.case_rows import CaseRow, Status
 from projections.custody import node_of
-from projections.store import FOREVER, LIVE, Row, Table
-
-Status = Literal[
-    "registered",
-    "received",
-    "handed_over",
-    "disputed",
-    "accepted",
-    "answered",
-    "declined",
-    "withdrawn",
-    "closed",
-]
+from projections.tables_postgres import LIVE
 
 COUNT_LIMIT: Final = 10_000
 """Counting stops here: a page says "more than 10,000" at once instead of an exact number later."""
-
-
-class CaseRow(Row, gc=False, eq=False):
-    """One case as this node knows it; moments are UTC microseconds. a closed case names its last holder."""
-
-    number: str
-    channel: str
-    matter_class: str
-    category: str
-    issue_region: str
-    received_on: date
-    person_count: int
-    filing_node: str
-    filing_unit: str
-    registered_us: int
-    status: Status
-    ending: str | None
-    holder_node: str
-    holder_unit: str
-    leg_count: int
-    withdrawn_us: int | None
-    closed_us: int | None
-    rated_office: str | None
-    rated_unit: str | None
-    last_pos: int
-    last_known_us: int
 
 
 class CaseFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,22 +64,6 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     name: str
     node: str
-
-
-class ClaimRow(Row, gc=False, eq=False):
-    """A claim, from being raised to being closed or dropped, by position and by UTC microseconds."""
-
-    claim: UUID
-    opened_pos: int
-    opened_us: int
-    gone_pos: int
-    gone_us: int
-    known_pos: int = 0
-    void_pos: int = FOREVER
-
-
-CASE_FILE: Final = Table("case_file", CaseRow, key=("case_id",))
-CLAIM: Final = Table("claim", ClaimRow, key=("case_id", "claim", "void_pos"))
 
 
 def find(conn: psycopg.Connection, wanted: CaseFilter, *, after: After | None = None, limit: int = 50) -> CasePage:

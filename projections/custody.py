@@ -10,7 +10,8 @@ from uuid import UUID
 from domain import events
 from domain.standing import Precedence, precedence
 from projections.projection import Fact
-from projections.store import FOREVER, Row, Rows, Table
+from projections.store import Rows
+from projections.tables import FOREVER, Row, Table
 
 _DIRECTED = frozenset({"returned", "ruled", "taken_over"})
 

@@ -12,7 +12,7 @@ from domain.clocks import Colour, Stage, colour, stage
 from domain.limits import OPTIONS, RuleId
 from projections.custody import node_of
 from projections.moment import Moment, lasts
-from projections.store import LIVE
+from projections.tables_postgres import LIVE
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):

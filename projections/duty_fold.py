@@ -6,7 +6,6 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from domain import events
 from domain.beginnings import beginning
@@ -16,7 +15,9 @@ from domain.duties import WITH_CLOCK, DutyClosed, DutyExtended, DutyOpened, duty
 from domain.limits import RuleId, rule_on
 from projections.custody import node_of
 from projections.projection import Fact, topics_of
-from projections.store import FOREVER, Row, Rows, Store, Table
+from projections.store import Rows, Store
+from projections.tables import FOREVER, Row, Shared, SharedRow, Table
+from projections.views import Views
 
 _CHINA_US = 8 * 3_600_000_000
 
@@ -57,10 +58,18 @@ class BegunRow(Row, gc=False, eq=False):
     at_us: int
 
 
+class NoticeRow(SharedRow, frozen=True, gc=False):
+    """A holiday notice, by the position from which it counts. body: the JSON text of a `domain.calendar.Notice`."""
+
+    pos: int
+    body: str
+
+
 BEGUN: Final = Table("begun", BegunRow, key=("case_id", "subject"))
 DUTY: Final = Table(
-    "duty", DutyRow, key=("case_id", "subject", "rule", "set_pos", "void_pos"), live=f"gone_pos = {FOREVER}"
+    "duty", DutyRow, key=("case_id", "subject", "rule", "set_pos", "void_pos"), live=(("gone_pos", FOREVER),)
 )
+NOTICE: Final = Shared("notice", NoticeRow, key=("pos",))
 
 
 class Duties:
@@ -69,21 +78,22 @@ class Duties:
     name = "duties"
     edition = 3
     tables = (DUTY, BEGUN)
-    other_tables = ("notice",)
+    other_tables = (NOTICE,)
     topics = topics_of((*WITH_CLOCK, events.HolidaysNoticed))
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Each due date is computed with the calendar as the ledger had it at the event's position."""
         store.load(fact.case_id for fact in batch)
         duties, begun = store.rows(DUTY), store.rows(BEGUN)
-        deadlines = _Deadlines(_calendar_before(store, batch[0].pos))
+        deadlines = _Deadlines(_calendar_before(store.views, batch[0].pos))
         for fact in batch:
             event = fact.event
             if isinstance(event, events.HolidaysNoticed):
                 if fact.is_from_below:
                     continue  # no subordinate decides which days its superior works
-                deadlines = _Deadlines(deadlines.calendar.with_notice(_notice(event)))
-                _keep(store, fact.pos, event)
+                notice = _notice(event)
+                deadlines = _Deadlines(deadlines.calendar.with_notice(notice))
+                store.views.merge(NOTICE, [NoticeRow(fact.pos, _encoder.encode(notice).decode())])
                 _recompute(store, fact.pos, event, deadlines)
             elif event is not None and fact.case_id is not None:
                 known = {row.subject: row.at_us for row in begun.of(fact.case_id)}
@@ -93,9 +103,9 @@ class Duties:
                 if new is not None and new[0] not in known:
                     begun.add(BegunRow(fact.case_id, *new))
 
-    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+    def shared_after(self, views: Views, pos: int) -> list[int]:
         """The holiday notices that came after `pos`."""
-        return [at for (at,) in conn.execute(f"select pos from {schema}.notice where pos > %s", (pos,))]
+        return [notice.pos for notice in views.every(NOTICE) if notice.pos > pos]
 
 
 class _Deadlines:
@@ -191,9 +201,9 @@ def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines:
     """
     duties = store.rows(DUTY)
     if store.only is None:
-        _load_affected(store, event.year)
-    parked = store.conn.execute(f"select distinct key from {store.schema}.parked where projection = %s", (Duties.name,))
-    left_alone = {key for (key,) in parked}
+        # A notice decides about its year, and about the December before.
+        store.load(store.views.cases_with_clocks(since=date(event.year - 1, 12, 1)))
+    left_alone = store.views.waiting(Duties.name)
     for row in duties.every():
         if row.case_id in left_alone or row.set_pos >= pos:
             continue
@@ -207,32 +217,12 @@ def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines:
             _replace(duties, row, pos, event.occurred_us, row.extra_days, deadlines)
 
 
-def _load_affected(store: Store, year: int) -> None:
-    """A notice decides about its year, and about the December before."""
-    cursor = store.conn.execute(
-        f"select distinct case_id from {store.schema}.duty "
-        f"where gone_pos = {FOREVER} and (provisional or due_on >= %s)",
-        (date(year - 1, 12, 1),),
-    )
-    store.load(case_id for (case_id,) in cursor.fetchall())
-
-
-def _keep(store: Store, pos: int, event: events.HolidaysNoticed) -> None:
-    store.conn.execute(
-        f"insert into {store.schema}.notice values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
-        (pos, event.year, event.edition, list(event.off), list(event.working), event.source),
-    )
-
-
-def _calendar_before(store: Store, pos: int) -> Calendar:
+def _calendar_before(views: Views, pos: int) -> Calendar:
     """The carried years and every notice that stood in the ledger before `pos`."""
-    cursor = store.conn.execute(
-        f"select year, off, working, source, edition from {store.schema}.notice where pos < %s order by pos", (pos,)
-    )
     calendar = _SEED
-    for year, off, working, source, edition in cursor:
-        notice = Notice(year=year, off=tuple(off), working=tuple(working), source=source, edition=edition)
-        calendar = calendar.with_notice(notice)
+    for notice in views.every(NOTICE):
+        if notice.pos < pos:
+            calendar = calendar.with_notice(_decoder.decode(notice.body))
     return calendar
 
 
@@ -241,3 +231,5 @@ def _notice(event: events.HolidaysNoticed) -> Notice:
 
 
 _SEED: Final = seed_calendar()
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Notice)

@@ -5,11 +5,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from domain import events
 from domain.events import AnyEvent
-from projections.store import Store, Table
+from projections.store import Store
+from projections.tables import Shared, Table
+from projections.views import Views
 
 
 class LedgerRow(Protocol):
@@ -76,8 +77,8 @@ class Projection(Protocol):
     """Tables that are a pure function of the ledger: no clock, no chance, nothing but what `fold` is given.
 
     name: what operators call it. edition: raised whenever `fold` gives other rows for the same events, so that a
-    node makes them anew. tables: those by case. other_tables: names of those that are not. topics: the
-    event types whose content `fold` reads.
+    node makes them anew. tables: those by case. other_tables: those that are not. topics: the event types whose content
+    `fold` reads.
     """
 
     @property
@@ -87,15 +88,20 @@ class Projection(Protocol):
     @property
     def tables(self) -> tuple[Table[Any], ...]: ...
     @property
-    def other_tables(self) -> tuple[str, ...]: ...
+    def other_tables(self) -> tuple[Shared[Any], ...]: ...
     @property
     def topics(self) -> frozenset[str]: ...
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Fold events in order of position. May raise on any event, after which the store is thrown away."""
 
-    def shared_after(self, conn: psycopg.Connection, schema: str, pos: int) -> list[int]:
+    def shared_after(self, views: Views, pos: int) -> list[int]:
         """Positions after `pos` of folded events that concern every case, and so one whose events come late."""
+
+
+def table_names(projection: Projection) -> tuple[str, ...]:
+    """Every table of the projection."""
+    return (*(table.name for table in projection.tables), *(table.name for table in projection.other_tables))
 
 
 def topics_of(shapes: Iterable[type[events.Event]]) -> frozenset[str]:

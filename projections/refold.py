@@ -11,24 +11,24 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from projections.authority import LateDecision, facts_for
-from projections.parking import fold_or_park, skipped
+from projections.parking import fold_or_park
 from projections.projection import Fact, Projection, ReadAfter
-from projections.store import Row, Rows, Table
+from projections.store import Rows
+from projections.tables import Row, Table
+from projections.views import Views
 
 
 def fold_as_learned(
-    conn: psycopg.Connection,
+    views: Views,
     read_after: ReadAfter,
-    schema: str,
     projection: Projection,
     facts: Sequence[Fact],
     decisions: Iterable[LateDecision],
     only: UUID | None = None,
 ) -> None:
-    """Fold `facts`, each judged as at its own position, into `schema`, inside the caller's transaction.
+    """Fold `facts`, each judged as at its own position, into `views`, inside the caller's transaction.
 
     decisions: those at positions of `facts` or between them, in order. only: the one case that may be touched.
     """
@@ -36,17 +36,16 @@ def fold_as_learned(
     for decision in decisions:
         end = bisect_left(facts, decision.pos, key=_position)
         if begin < end:
-            fold_or_park(conn, schema, projection, facts[begin:end], only)
-        _judge_anew(conn, read_after, schema, projection, decision)
+            fold_or_park(views, projection, facts[begin:end], only)
+        _judge_anew(views, read_after, projection, decision)
         begin = bisect_right(facts, decision.pos, key=_position)
     if begin < len(facts):
-        fold_or_park(conn, schema, projection, facts[begin:], only)
+        fold_or_park(views, projection, facts[begin:], only)
 
 
 def fold_case(
-    conn: psycopg.Connection,
+    views: Views,
     read_after: ReadAfter,
-    schema: str,
     projection: Projection,
     case_id: UUID,
     decisions: Sequence[LateDecision],
@@ -54,47 +53,43 @@ def fold_case(
 ) -> None:
     """Fold what is parked of a case, or, where something was decided late, the whole of it from its first event.
 
-    decisions: every one about this case up to `upto_pos`, how far `schema` is folded, in order. case_id: or another key
+    decisions: every one about this case up to `upto_pos`, how far `views` are folded, in order. case_id: or another key
     that events are parked under. Inside the caller's transaction.
     """
     if decisions:
         for table in projection.tables:
-            conn.execute(f"delete from {schema}.{table.name} where case_id = %s", (case_id,))
+            views.clear(table, case_id)
     told = decisions[-1].told if decisions else ()
-    facts = _facts(conn, read_after, schema, projection, case_id, told, upto_pos)
-    fold_as_learned(conn, read_after, schema, projection, facts, decisions, only=case_id)
+    facts = _facts(views, read_after, projection, case_id, told, upto_pos)
+    fold_as_learned(views, read_after, projection, facts, decisions, only=case_id)
 
 
-def _judge_anew(
-    conn: psycopg.Connection, read_after: ReadAfter, schema: str, projection: Projection, decision: LateDecision
-) -> None:
+def _judge_anew(views: Views, read_after: ReadAfter, projection: Projection, decision: LateDecision) -> None:
     """The case up to and with the event that decided, as judged since; rows that this leaves as they are stay."""
     case_id, pos = decision.case_id, decision.pos
-    before = {table.name: table.believed(conn, schema, case_id) for table in projection.tables if table.has_history}
+    before = {table.name: views.believed(table, case_id) for table in projection.tables if table.has_history}
     for table in projection.tables:
-        table.forget(conn, schema, case_id)
-    facts = _facts(conn, read_after, schema, projection, case_id, decision.told, pos, judged_at=pos)
-    fold_or_park(conn, schema, projection, facts, only=case_id)
+        views.forget(table, case_id)
+    facts = _facts(views, read_after, projection, case_id, decision.told, pos, judged_at=pos)
+    fold_or_park(views, projection, facts, only=case_id)
     for table in projection.tables:
         if table.has_history:
-            _believe(conn, schema, table, case_id, before[table.name], pos)
+            _believe(views, table, case_id, before[table.name], pos)
 
 
-def _believe(
-    conn: psycopg.Connection, schema: str, table: Table[Any], case_id: UUID, before: Sequence[Any], pos: int
-) -> None:
+def _believe(views: Views, table: Table[Any], case_id: UUID, before: Sequence[Any], pos: int) -> None:
     """Of the rows `before`, those that are there no longer end at `pos`; those that were not there begin at `pos`."""
     gone = {_content(row): row for row in before}
     rows = Rows(table)
-    for row in table.believed(conn, schema, case_id):
+    for row in views.believed(table, case_id):
         same = gone.pop(_content(row), None)
         row.known_pos = pos if same is None else same.known_pos
         rows.append(row)
     for row in gone.values():
         row.void_pos = pos
         rows.append(row)
-    table.forget(conn, schema, case_id)
-    rows.write(conn, schema)
+    views.forget(table, case_id)
+    rows.write(views)
 
 
 def _content(row: Row) -> tuple[Any, ...]:
@@ -102,9 +97,8 @@ def _content(row: Row) -> tuple[Any, ...]:
 
 
 def _facts(
-    conn: psycopg.Connection,
+    views: Views,
     read_after: ReadAfter,
-    schema: str,
     projection: Projection,
     case_id: UUID,
     told: Sequence[int],
@@ -113,13 +107,10 @@ def _facts(
 ) -> list[Fact]:
     """The events of a case up to a position with what is parked of it, which is parked no longer, and what concerns
     every case."""
-    waiting = conn.execute(
-        f"delete from {schema}.parked where projection = %s and key = %s returning pos", (projection.name, case_id)
-    )
-    own = {*told, *(pos for (pos,) in waiting)}
-    shared = projection.shared_after(conn, schema, min(own)) if own else ()
-    wanted = sorted(pos for pos in {*own, *shared} - skipped(conn, projection) if pos <= upto_pos)
-    return facts_for(conn, projection, [read_after(pos - 1, 1)[0] for pos in wanted], judged_at)
+    own = {*told, *views.unpark(projection.name, case_id)}
+    shared = projection.shared_after(views, min(own)) if own else ()
+    wanted = sorted(pos for pos in {*own, *shared} - views.skipped(projection.name) if pos <= upto_pos)
+    return facts_for(views, projection, [read_after(pos - 1, 1)[0] for pos in wanted], judged_at)
 
 
 def _position(fact: Fact) -> int:

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-import psycopg
+import msgspec
 
 from projections.authority import Authority, decided_late, facts_for
 from projections.catalogue import PROJECTIONS
-from projections.parking import ParkedKey, fold_or_park, parked
+from projections.following import positions
+from projections.parking import fold_or_park
 from projections.projection import Projection, ReadAfter
 from projections.refold import fold_case
-from projections.runner import positions
-from projections.store import LIVE
+from projections.views import ParkedKey, Views
 
 
 class NotParked(Exception):
@@ -23,70 +23,62 @@ class NotParked(Exception):
         )
 
 
-def retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> ParkedKey | None:
+def retry(live: Views, read_after: ReadAfter, projection: Projection, key: UUID) -> ParkedKey | None:
     """Fold the parked events of `key` once more, in one transaction; returns what is parked now, None if nothing.
 
     Events that concern every case (a holiday notice) and came in the meantime are folded for this case again. What
     waited in other views until it is judged here is tried there, too; where the judgement changes what they had folded,
     they fold the case anew. Raises NotParked.
     """
-    with conn.transaction():
-        if not _retry(conn, read_after, projection, key):
+    with live.transaction():
+        if not _retry(live, read_after, projection, key):
             raise NotParked(projection.name, key)
-        return _waiting(conn, projection, key)
+        return _waiting(live, projection, key)
 
 
 def skip(
-    conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID, reason: str, account: UUID
+    live: Views, read_after: ReadAfter, projection: Projection, key: UUID, reason: str, account: UUID
 ) -> ParkedKey | None:
     """Leave out the first parked event of `key` for good, noting who decided so and why, and retry the rest.
 
     Rebuilds leave it out too. Returns what is parked now, None if nothing. Raises NotParked.
     """
-    with conn.transaction():
-        _lock(conn, projection)
-        row = conn.execute(
-            f"delete from {LIVE}.parked where projection = %s and pos = "
-            f"(select min(pos) from {LIVE}.parked where projection = %s and key = %s) returning pos, topic",
-            (projection.name, projection.name, key),
-        ).fetchone()
-        if row is None:
+    with live.transaction():
+        _lock(live, projection)
+        first = live.unpark_first(projection.name, key)
+        if first is None:
             raise NotParked(projection.name, key)
-        conn.execute(
-            f"insert into {LIVE}.skipped (projection, pos, key, topic, reason, account) values (%s,%s,%s,%s,%s,%s)",
-            (projection.name, row[0], key, row[1], reason, account),
-        )
-        _retry(conn, read_after, projection, key)
-        return _waiting(conn, projection, key)
+        live.skip(projection.name, msgspec.structs.replace(first, reason=reason), account)
+        _retry(live, read_after, projection, key)
+        return _waiting(live, projection, key)
 
 
-def _lock(conn: psycopg.Connection, projection: Projection) -> int:
+def _lock(live: Views, projection: Projection) -> int:
     """Hold the runner off, which takes the same row before it folds; how far it is."""
-    return positions(conn, [projection], lock=True).get(projection.name, 0)
+    return positions(live, [projection], lock=True).get(projection.name, 0)
 
 
-def _waiting(conn: psycopg.Connection, projection: Projection, key: UUID) -> ParkedKey | None:
-    return next((each for each in parked(conn) if (each.projection, each.key) == (projection.name, key)), None)
+def _waiting(live: Views, projection: Projection, key: UUID) -> ParkedKey | None:
+    return next((each for each in live.parked() if (each.projection, each.key) == (projection.name, key)), None)
 
 
-def _retry(conn: psycopg.Connection, read_after: ReadAfter, projection: Projection, key: UUID) -> bool:
+def _retry(live: Views, read_after: ReadAfter, projection: Projection, key: UUID) -> bool:
     """Whether anything of `key` was parked in `projection`."""
-    pos = _lock(conn, projection)
-    query = f"select pos from {LIVE}.parked where projection = %s and key = %s order by pos"
-    freed = [at for (at,) in conn.execute(query, (projection.name, key))]
+    pos = _lock(live, projection)
     if projection.name == Authority.name:
-        _judge(conn, read_after, projection, key, freed)
+        freed = live.unpark(projection.name, key)
+        _judge(live, read_after, projection, key, freed)
         for other in PROJECTIONS:
             if other.name != Authority.name:
-                _retry(conn, read_after, other, key)
-    else:
-        fold_case(conn, read_after, LIVE, projection, key, decided_late(conn, 1, pos, key), pos)
-    return bool(freed)
+                _retry(live, read_after, other, key)
+        return bool(freed)
+    was_parked = key in live.waiting(projection.name, [key])
+    fold_case(live, read_after, projection, key, decided_late(live, 1, pos, key), pos)
+    return was_parked
 
 
-def _judge(conn: psycopg.Connection, read_after: ReadAfter, judge: Projection, key: UUID, freed: Sequence[int]) -> None:
-    """Go on with the case where it had stopped, at its first event that waits."""
-    conn.execute(f"delete from {LIVE}.parked where projection = %s and key = %s", (judge.name, key))
+def _judge(live: Views, read_after: ReadAfter, judge: Projection, key: UUID, freed: Sequence[int]) -> None:
+    """Go on with the case where it had stopped, at its first event that waited."""
     rows = [read_after(pos - 1, 1)[0] for pos in freed]
     if rows:
-        fold_or_park(conn, LIVE, judge, facts_for(conn, judge, rows), only=key)
+        fold_or_park(live, judge, facts_for(live, judge, rows), only=key)

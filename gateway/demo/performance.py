@@ -23,7 +23,7 @@ from gateway.hosting.status import NodeStatus
 from gateway.loading import EXIT_INTERRUPTED
 from gateway.node import held
 from gateway.serving import NodeUnreachable, ask_status
-from projections.store import LIVE
+from projections.tables_postgres import LIVE
 from sync.ledger.connections import connect
 
 SCRIPTED_START_US: Final = moment_us("2026-03-02 08:30")

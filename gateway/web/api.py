@@ -39,7 +39,8 @@ from gateway.web.visits import (
 )
 from projections import cases
 from projections.board import About, Lateness
-from projections.cases import After, CaseFilter, CasePage, Status
+from projections.case_rows import Status
+from projections.cases import After, CaseFilter, CasePage
 from projections.timeline import Entry
 
 COMMANDS: Final = "/api/commands"

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.events import AnyEvent
-from projections import cases, parking
+from projections import cases
 from projections.runner import Runner
+from projections.views_postgres import PostgresViews
 from tests.domain.any_event import any_event
 from tests.projections.stories import Ledger, Story
 
@@ -29,7 +30,7 @@ def test_whatever_a_subordinate_signs_no_view_stops_and_a_neighbours_case_goes_o
     ledger.append([*registered, *of_a_case, *leaves[1::2], *neighbour.take()], log_id=2)
     while runner.step():
         pass
-    assert parking.parked(conn) == []
+    assert PostgresViews(conn).parked() == []
     found = cases.case(conn, neighbour.case)
     assert found is not None
     assert found.status == "registered"

@@ -12,8 +12,10 @@ from projections.case_fold import Cases
 from projections.projection import Fact
 from projections.rebuild import Rebuilt, check, switch
 from projections.runner import Runner
-from projections.store import FOREVER, Store
+from projections.store import Store
+from projections.tables import FOREVER
 from projections.timeline import timeline
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL, DUTIES, Follow
 from tests.projections.stories import COUNTY, OFFICE, WATER, Ledger, Story, an_id
 
@@ -114,7 +116,7 @@ def test_what_a_stranger_signed_moves_no_view_is_counted_and_is_shown_without_ef
     shown = [entry.has_effect for entry in timeline(ledger.read_case, story.case)]
     assert shown == [True] * (len(shown) - len(told)) + [False] * len(told)
     for projection in ALL:
-        assert check(conn, ledger.read, projection).difference is None
+        assert check(PostgresViews(conn), ledger.read, projection).difference is None
 
 
 def test_what_a_holder_wrote_after_a_take_over_stops_no_clock(follow: Follow, conn: psycopg.Connection) -> None:
@@ -168,7 +170,7 @@ def learn(request: pytest.FixtureRequest, runner: Runner, ledger: Ledger, conn: 
                 runner.step()
         runner.step()
         for projection in ALL:
-            assert check(conn, ledger.read, projection).difference is None
+            assert check(PostgresViews(conn), ledger.read, projection).difference is None
         return shown(conn)
 
     return views_after
@@ -213,8 +215,8 @@ def test_what_loses_its_effect_while_a_view_is_built_anew_is_undone_in_what_is_b
     follow_all(ledger, runner, story.closed(2, WATER).take())
     taken = taken_over(story, seen)
     interrupted = Interrupted(lambda: follow_all(ledger, runner, [taken]))
-    assert rebuild(conn, ledger.read, interrupted).difference is None
-    assert check(conn, ledger.read, Cases()).difference is None
+    assert rebuild(PostgresViews(conn), ledger.read, interrupted).difference is None
+    assert check(PostgresViews(conn), ledger.read, Cases()).difference is None
     assert conn.execute("select pos from views.without_effect").fetchall() != []
 
 
@@ -255,4 +257,4 @@ def test_a_holiday_notice_from_below_moves_nobodys_deadlines(
     ledger.append(story.take(), log_id=log_id)
     follow()
     assert (views(conn)["duty"] != before) == counts
-    assert check(conn, ledger.read, DUTIES).difference is None
+    assert check(PostgresViews(conn), ledger.read, DUTIES).difference is None

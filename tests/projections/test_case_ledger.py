@@ -7,7 +7,8 @@ from domain import events
 from projections import cases
 from projections.cases import CaseFilter
 from projections.rebuild import check
-from projections.store import FOREVER
+from projections.tables import FOREVER
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import CASES, Follow
 from tests.projections.stories import BUREAU, CITY, COUNTY, OFFICE, TOWN, VILLAGE, WATER, Ledger, Story, an_id
 
@@ -156,4 +157,4 @@ def test_a_claim_that_was_raised_before_its_case_was_registered_is_one_claim(
     story.tell(events.ClaimAmended, OFFICE, an_id("elsewhere"), claim=story.claim(0), change="added")
     follow(story.registered())
     assert conn.execute("select claim, opened_pos from views.claim").fetchall() == [(story.claim(0), 2)]
-    assert check(conn, ledger.read, CASES).difference is None
+    assert check(PostgresViews(conn), ledger.read, CASES).difference is None

@@ -6,7 +6,7 @@ import pytest
 from domain import events
 from domain.case import CaseFile, evolve
 from projections import cases
-from projections.store import FOREVER
+from projections.tables import FOREVER
 from tests.projections.conftest import Follow
 from tests.projections.stories import Ledger, a_busy_office
 

@@ -6,12 +6,13 @@ import pytest
 from domain import events
 from domain.bounds import EARLIEST, LATEST
 from domain.clocks import DAY_US, day_start_us
-from projections import cases, duties, parking, retrying
+from projections import cases, duties, retrying
 from projections.duties import Duty
 from projections.duty_fold import Duties
 from projections.moment import Moment
 from projections.rebuild import check
 from projections.runner import Runner
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import Follow
 from tests.projections.stories import HOUR_US, OFFICE, START_US, WATER, Ledger, Story, an_id
 
@@ -43,7 +44,7 @@ def test_an_extension_that_names_a_claim_twice_extends_its_clock_once(
         (0,),
         (30,),
     ]
-    assert check(conn, ledger.read, Duties()).difference is None
+    assert check(PostgresViews(conn), ledger.read, Duties()).difference is None
 
 
 def test_the_clock_of_a_case_goes_with_whoever_holds_it(follow: Follow, conn: psycopg.Connection) -> None:
@@ -130,7 +131,7 @@ def test_a_case_of_any_plausible_day_has_its_clocks_in_every_view(
     old = Story("old", start_us).registered(received_on=day, claims=2).handed_over(1, OFFICE, WATER)
     old.opened(2, WATER, mode="transfer").accepted(2, WATER, claims=[0])
     follow(old)
-    assert parking.parked(conn) == []
+    assert PostgresViews(conn).parked() == []
     found = duties.of_case(conn, old.case, at(as_of_us=day_start_us(LATEST) + DAY_US))
     assert {duty.rule for duty in found} == {"handle"}
     assert cases.case(conn, old.case) is not None
@@ -181,7 +182,7 @@ def test_a_notice_in_the_middle_of_a_batch_or_of_a_rebuild_gives_the_same_rows(
     ledger.append([*first, *december.take()[:1], *later.take(), *december.take()])
     while runner.step():
         pass
-    assert check(conn, ledger.read, Duties()).difference is None
+    assert check(PostgresViews(conn), ledger.read, Duties()).difference is None
 
 
 def test_a_parked_case_that_is_retried_after_a_notice_gets_the_rows_of_a_rebuild(
@@ -205,11 +206,11 @@ def test_a_parked_case_that_is_retried_after_a_notice_gets_the_rows_of_a_rebuild
     monkeypatch.setattr(Duties, "fold", choke)
     while runner.step():
         pass
-    assert [waiting.pos for waiting in parking.parked(conn)] == [poison]
-    assert check(conn, ledger.read, Duties()).difference is None
+    assert [waiting.pos for waiting in PostgresViews(conn).parked()] == [poison]
+    assert check(PostgresViews(conn), ledger.read, Duties()).difference is None
     monkeypatch.setattr(Duties, "fold", real)
-    assert retrying.retry(conn, ledger.read, Duties(), december.case) is None
-    assert check(conn, ledger.read, Duties()).difference is None
+    assert retrying.retry(PostgresViews(conn), ledger.read, Duties(), december.case) is None
+    assert check(PostgresViews(conn), ledger.read, Duties()).difference is None
 
 
 def test_what_is_dated_back_starts_no_clock_of_another_office_before_its_cause(
@@ -223,4 +224,4 @@ def test_what_is_dated_back_starts_no_clock_of_another_office_before_its_cause(
     follow(story)
     starts = {duty.rule: duty.start_us for duty in duties.of_case(conn, story.case, at())}
     assert starts == {"accept_notice": day_start_us(date(2026, 3, 2)), "handle": given_us}
-    assert check(conn, ledger.read, Duties()).difference is None
+    assert check(PostgresViews(conn), ledger.read, Duties()).difference is None

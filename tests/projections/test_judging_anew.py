@@ -7,12 +7,14 @@ import pytest
 
 from domain import authority as law
 from domain import events
-from projections import authority, parking, retrying
+from projections import authority, retrying
 from projections.authority import Authority
+from projections.following import positions
 from projections.projection import Fact
 from projections.rebuild import check, switch
-from projections.runner import Runner, positions
+from projections.runner import Runner
 from projections.store import Store
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL, AUTHORITY, CASES, Follow
 from tests.projections.stories import OFFICE, WATER, Ledger, Story, an_id
 
@@ -59,7 +61,7 @@ def statuses(conn: psycopg.Connection) -> list[str]:
 
 
 def assert_every_view_is_as_if_built_anew(conn: psycopg.Connection, ledger: Ledger) -> None:
-    assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None] * len(ALL)
+    assert [check(PostgresViews(conn), ledger.read, projection).difference for projection in ALL] == [None] * len(ALL)
 
 
 def test_when_a_newer_program_judges_otherwise_every_view_is_made_anew(
@@ -82,7 +84,7 @@ def test_a_view_switched_by_a_newer_program_does_not_go_by_the_older_ones_judgem
         older.setattr(authority, "judged", everything_has_effect)
         follow(a_case_that_a_stranger_withdraws())
     monkeypatch.setattr(Authority, "edition", Authority.edition + 1)
-    switch(conn, ledger.read, CASES)
+    switch(PostgresViews(conn), ledger.read, CASES)
     follow_anew(database, ledger, Authority())
     assert statuses(conn) == ["accepted"]
     assert_every_view_is_as_if_built_anew(conn, ledger)
@@ -94,7 +96,7 @@ def test_a_judge_built_anew_that_judges_otherwise_has_the_other_views_made_anew(
     with monkeypatch.context() as mistaken:
         mistaken.setattr(authority, "judged", everything_has_effect)
         follow(a_case_that_a_stranger_withdraws())
-    switch(conn, ledger.read, AUTHORITY)
+    switch(PostgresViews(conn), ledger.read, AUTHORITY)
     follow()
     assert statuses(conn) == ["accepted"]
     assert_every_view_is_as_if_built_anew(conn, ledger)
@@ -104,9 +106,9 @@ def test_a_judge_built_anew_that_judges_the_same_leaves_the_other_views_alone(
     ledger: Ledger, follow: Follow, conn: psycopg.Connection
 ) -> None:
     follow(a_case_that_a_stranger_withdraws())
-    before = positions(conn, ALL)
-    switch(conn, ledger.read, AUTHORITY)
-    assert positions(conn, ALL) == before
+    before = positions(PostgresViews(conn), ALL)
+    switch(PostgresViews(conn), ledger.read, AUTHORITY)
+    assert positions(PostgresViews(conn), ALL) == before
 
 
 def test_a_case_that_cannot_be_judged_waits_in_every_view_and_goes_on_in_all_when_it_can(
@@ -116,17 +118,17 @@ def test_a_case_that_cannot_be_judged_waits_in_every_view_and_goes_on_in_all_whe
     story = a_case_that_a_stranger_withdraws("poison")
     ledger.append([*story.take(), *Story("other").registered().take()])
     follow_anew(database, ledger, judge)
-    assert {(each.projection, each.key, each.event_count) for each in parking.parked(conn)} == {
+    assert {(each.projection, each.key, each.event_count) for each in PostgresViews(conn).parked()} == {
         (projection.name, story.case, 2) for projection in ALL
     }
     assert statuses(conn) == ["received", "registered"]
-    assert [check(conn, ledger.read, view).difference for view in [judge, *ALL[1:]]] == [None] * len(ALL)
-    still = retrying.retry(conn, ledger.read, CASES, story.case)
+    assert [check(PostgresViews(conn), ledger.read, view).difference for view in [judge, *ALL[1:]]] == [None] * len(ALL)
+    still = retrying.retry(PostgresViews(conn), ledger.read, CASES, story.case)
     assert still is not None
     assert still.event_count == 2
     judge.is_mended = True
-    assert retrying.retry(conn, ledger.read, judge, story.case) is None
-    assert parking.parked(conn) == []
+    assert retrying.retry(PostgresViews(conn), ledger.read, judge, story.case) is None
+    assert PostgresViews(conn).parked() == []
     assert statuses(conn) == ["accepted", "registered"]
     assert_every_view_is_as_if_built_anew(conn, ledger)
 
@@ -137,8 +139,11 @@ def test_what_the_judge_was_told_to_leave_out_has_no_effect_in_any_view(
     story = a_case_that_a_stranger_withdraws("poison")
     ledger.append(story.take())
     follow_anew(database, ledger, Undecided())
-    assert retrying.skip(conn, ledger.read, AUTHORITY, story.case, "agreed with the county", ACCOUNT) is None
-    assert parking.parked(conn) == []
+    assert (
+        retrying.skip(PostgresViews(conn), ledger.read, AUTHORITY, story.case, "agreed with the county", ACCOUNT)
+        is None
+    )
+    assert PostgresViews(conn).parked() == []
     assert statuses(conn) == ["received"]
     assert_every_view_is_as_if_built_anew(conn, ledger)
 
@@ -159,8 +164,8 @@ def test_what_is_judged_late_undoes_in_every_view_what_was_folded_before(
     assert statuses(conn) == ["closed"]
     judge.is_mended = True
 
-    assert retrying.retry(conn, ledger.read, judge, story.case) is None
+    assert retrying.retry(PostgresViews(conn), ledger.read, judge, story.case) is None
 
     assert statuses(conn) == ["received"]
-    assert parking.parked(conn) == []
+    assert PostgresViews(conn).parked() == []
     assert_every_view_is_as_if_built_anew(conn, ledger)

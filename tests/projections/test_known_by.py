@@ -13,6 +13,7 @@ from projections.moment import Moment
 from projections.rebuild import check
 from projections.runner import Runner
 from projections.timeline import timeline
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL, Follow
 from tests.projections.stories import BUREAU, CITY, COUNTY, HOUR_US, OFFICE, START_US, TOWN, WATER, Ledger, Story, an_id
 
@@ -152,7 +153,9 @@ def test_what_was_known_at_any_position_is_what_a_node_shows_that_stopped_there(
             runner.step()
             then.append(visible(conn, ledger, history, pos))
         assert [visible(conn, ledger, history, pos) for pos in range(1, len(then) + 1)] == then
-        assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None] * len(ALL)
+        assert [check(PostgresViews(conn), ledger.read, projection).difference for projection in ALL] == [None] * len(
+            ALL
+        )
         learned = every_row(conn)
         runner.close()
         conn.execute("drop schema views cascade")

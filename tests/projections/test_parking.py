@@ -5,13 +5,14 @@ import psycopg
 import pytest
 
 from domain import events
-from projections import cases, parking, retrying, runner
+from projections import cases, following, retrying
 from projections.case_fold import Cases
 from projections.projection import Fact
 from projections.rebuild import check, switch
 from projections.retrying import NotParked
 from projections.runner import Runner
 from projections.store import Store
+from projections.views_postgres import PostgresViews
 from tests.projections.stories import OFFICE, WATER, Ledger, Story, an_id
 
 ACCOUNT = an_id("operator")
@@ -26,7 +27,7 @@ class Choking(Cases):
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         if not self.is_mended and any(getattr(fact.event, "number", "") == "poison" for fact in batch):
             if self.statement:
-                store.conn.execute(self.statement)
+                store.views.conn.execute(self.statement)
             raise ZeroDivisionError("cannot fold poison")
         super().fold(batch, store)
 
@@ -68,7 +69,7 @@ def test_a_poison_event_parks_its_case_with_all_that_follows_and_the_rest_flows(
     poisoned: tuple[Story, list[Story]], conn: psycopg.Connection
 ) -> None:
     bad, good = poisoned
-    (waiting,) = parking.parked(conn)
+    (waiting,) = PostgresViews(conn).parked()
     assert (waiting.key, waiting.topic, waiting.event_count) == (bad.case, "leg.accepted.v0", 3)
     assert (waiting.reason, waiting.since_us) == ("ZeroDivisionError: cannot fold poison", 20)
     assert status(conn, bad.case) == "registered"
@@ -79,43 +80,43 @@ def test_a_mended_projection_takes_the_parked_case_in_by_retry(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
     bad, _ = poisoned
-    still = retrying.retry(conn, ledger.read, choking, bad.case)
+    still = retrying.retry(PostgresViews(conn), ledger.read, choking, bad.case)
     assert still is not None
     assert still.event_count == 3
     choking.is_mended = True
-    assert retrying.retry(conn, ledger.read, choking, bad.case) is None
+    assert retrying.retry(PostgresViews(conn), ledger.read, choking, bad.case) is None
     assert status(conn, bad.case) == "received"
-    assert check(conn, ledger.read, choking).difference is None
+    assert check(PostgresViews(conn), ledger.read, choking).difference is None
 
 
 def test_skipping_leaves_out_one_event_for_good_and_rebuilds_remember_it(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
     bad, _ = poisoned
-    assert retrying.skip(conn, ledger.read, choking, bad.case, "agreed with the county", ACCOUNT) is None
+    assert retrying.skip(PostgresViews(conn), ledger.read, choking, bad.case, "agreed with the county", ACCOUNT) is None
     assert status(conn, bad.case) == "received"
     kept = conn.execute("select topic, reason, account from views.skipped").fetchall()
     assert kept == [("leg.accepted.v0", "agreed with the county", ACCOUNT)]
     choking.is_mended = True
-    assert check(conn, ledger.read, choking).difference is None
+    assert check(PostgresViews(conn), ledger.read, choking).difference is None
 
 
 def test_retrying_or_skipping_what_is_not_parked_is_refused(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
     with pytest.raises(NotParked):
-        retrying.retry(conn, ledger.read, choking, an_id("nothing"))
+        retrying.retry(PostgresViews(conn), ledger.read, choking, an_id("nothing"))
     with pytest.raises(NotParked):
-        retrying.skip(conn, ledger.read, choking, an_id("nothing"), "why", ACCOUNT)
+        retrying.skip(PostgresViews(conn), ledger.read, choking, an_id("nothing"), "why", ACCOUNT)
 
 
 def test_a_rebuild_parks_what_the_live_one_parked(
     poisoned: tuple[Story, list[Story]], choking: Choking, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
-    before = parking.parked(conn)
-    assert check(conn, ledger.read, choking).difference is None
-    switch(conn, ledger.read, choking)
-    assert parking.parked(conn) == before
+    before = PostgresViews(conn).parked()
+    assert check(PostgresViews(conn), ledger.read, choking).difference is None
+    switch(PostgresViews(conn), ledger.read, choking)
+    assert PostgresViews(conn).parked() == before
 
 
 def test_an_event_of_a_newer_version_waits_alone_and_the_case_goes_on(
@@ -126,7 +127,7 @@ def test_an_event_of_a_newer_version_waits_alone_and_the_case_goes_on(
     ledger.append([*story.take(), newer, *story.accepted(1, OFFICE).take(), *other.take()])
     while follower.step():
         pass
-    (waiting,) = parking.parked(conn)
+    (waiting,) = PostgresViews(conn).parked()
     assert (waiting.pos, waiting.reason, waiting.event_count) == (3, "unknown event type leg.imagined.v7", 1)
     assert (status(conn, story.case), status(conn, other.case)) == ("accepted", "registered")
     assert follower.progress(conn)[0].parked_keys == 1
@@ -145,14 +146,14 @@ def test_an_event_that_could_not_be_read_is_folded_in_its_place_after_the_upgrad
     story = Story("newer").registered().handed_over(1, OFFICE, WATER).opened(2, WATER, mode="transfer")
     with monkeypatch.context() as older:
         older.setattr(events, "TAGS", events.TAGS - {"leg.handed_over.v0"})
-        older.setattr(runner, "TAGS", events.TAGS)
+        older.setattr(following, "TAGS", events.TAGS)
         older.setattr(choking, "topics", choking.topics - {"leg.handed_over.v0"})
         ledger.append(story.accepted(2, WATER).take())
         follows()
-        assert [waiting.topic for waiting in parking.parked(conn)] == ["leg.handed_over.v0"]
+        assert [waiting.topic for waiting in PostgresViews(conn).parked()] == ["leg.handed_over.v0"]
     follows()
-    assert parking.parked(conn) == []
-    assert check(conn, ledger.read, choking).difference is None
+    assert PostgresViews(conn).parked() == []
+    assert check(PostgresViews(conn), ledger.read, choking).difference is None
 
 
 def test_bytes_that_are_no_event_hold_up_nothing_but_themselves(
@@ -162,7 +163,7 @@ def test_bytes_that_are_no_event_hold_up_nothing_but_themselves(
     ledger.append([b"\x00\xff", *story.take(), b"[" * 5_000])
     while follower.step():
         pass
-    assert [(waiting.pos, waiting.event_count) for waiting in parking.parked(conn)] == [(1, 1), (4, 1)]
+    assert [(waiting.pos, waiting.event_count) for waiting in PostgresViews(conn).parked()] == [(1, 1), (4, 1)]
     assert status(conn, story.case) == "registered"
 
 
@@ -178,7 +179,7 @@ def test_what_the_database_refuses_of_an_event_is_poison_too(
     ledger.append([*bad.take(), *good.take()])
     while follower.step():
         pass
-    (waiting,) = parking.parked(conn)
+    (waiting,) = PostgresViews(conn).parked()
     assert waiting.key == bad.case
     assert reason in waiting.reason
     assert status(conn, good.case) == "registered"

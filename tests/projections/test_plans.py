@@ -11,8 +11,9 @@ import pytest
 
 from projections import board, cases, duties
 from projections.cases import After, CaseFilter
+from projections.following import prepare
 from projections.moment import Moment
-from projections.runner import prepare
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL
 from tests.projections.stories import CITY, COUNTY, OFFICE, START_US, TOWN, WATER
 
@@ -55,7 +56,7 @@ def city(postgres: Any) -> Iterator[str]:
     postgres.create_database("city_of_plans", template="template_node")
     dsn = postgres.dsn("city_of_plans")
     with psycopg.connect(dsn, autocommit=True) as conn:
-        prepare(conn, ALL)
+        prepare(PostgresViews(conn), ALL)
         for statement in _SEED.split(";\n"):
             conn.execute(statement.replace("START_US", str(START_US)))
     yield dsn

@@ -5,13 +5,18 @@ import msgspec
 import psycopg
 import pytest
 
-from projections import cases, parking, rebuild
+from projections import cases, rebuild
 from projections.cases import CaseFilter
 from projections.duty_fold import DUTY, Duties
+from projections.following import positions
+from projections.pages_ahead import ahead
 from projections.projection import Fact
-from projections.rebuild import RebuildBusy, check, switch
-from projections.runner import Runner, positions
+from projections.rebuild import Pages, check, in_turn, switch
+from projections.runner import Runner
 from projections.store import Store
+from projections.tables_postgres import BESIDE
+from projections.views import RebuildBusy
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL, AUTHORITY, CASES, DUTIES, Follow
 from tests.projections.stories import OFFICE, Ledger, Story, a_busy_office
 
@@ -25,21 +30,22 @@ def busy(ledger: Ledger, runner: Runner) -> int:
     return last
 
 
+@pytest.mark.parametrize("pages", [in_turn, ahead])
 @pytest.mark.parametrize("memory_rows", [1, 50, 1_000_000])
 def test_a_rebuild_of_any_memory_size_equals_the_live_one(
-    busy: int, ledger: Ledger, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, memory_rows: int
+    busy: int, ledger: Ledger, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, memory_rows: int, pages: Pages
 ) -> None:
     monkeypatch.setattr(rebuild, "PAGE_EVENTS", 37)
     monkeypatch.setattr(rebuild, "MEMORY_ROWS", memory_rows)
     for projection in ALL:
-        assert check(conn, ledger.read, projection).difference is None
-    assert conn.execute("select to_regnamespace(%s)", (rebuild.BESIDE,)).fetchone() == (None,)
+        assert check(PostgresViews(conn), ledger.read, projection, pages).difference is None
+    assert conn.execute("select to_regnamespace(%s)", (BESIDE,)).fetchone() == (None,)
 
 
 def test_check_names_the_first_row_that_differs(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
     row = conn.execute("select case_id from views.case_file order by case_id limit 1").fetchone()
     conn.execute("update views.case_file set status = 'closed' where case_id = %s", row)
-    difference = check(conn, ledger.read, CASES).difference
+    difference = check(PostgresViews(conn), ledger.read, CASES).difference
     assert difference is not None
     assert difference.table == "case_file"
     assert difference.live is not None
@@ -50,7 +56,7 @@ def test_check_names_the_first_row_that_differs(busy: int, ledger: Ledger, conn:
 
 def test_a_row_that_only_the_live_one_has_is_a_difference(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
     conn.execute("delete from views.claim where ctid = (select min(ctid) from views.claim)")
-    difference = check(conn, ledger.read, CASES).difference
+    difference = check(PostgresViews(conn), ledger.read, CASES).difference
     assert difference is not None
     assert (difference.table, difference.live) == ("claim", None)
 
@@ -60,18 +66,18 @@ def test_switching_mends_the_live_tables_and_following_goes_on(
 ) -> None:
     before = cases.count(conn, CaseFilter())
     conn.execute("truncate views.case_file")
-    assert switch(conn, ledger.read, CASES).pos == busy
+    assert switch(PostgresViews(conn), ledger.read, CASES).pos == busy
     assert cases.count(conn, CaseFilter()) == before
     follow(Story("after").registered().accepted(1, OFFICE))
     assert cases.count(conn, CaseFilter()) == before + 1
-    assert check(conn, ledger.read, CASES).difference is None
+    assert check(PostgresViews(conn), ledger.read, CASES).difference is None
 
 
 def test_a_switched_table_keeps_every_index(busy: int, ledger: Ledger, conn: psycopg.Connection) -> None:
     query = "select indexname, replace(indexdef, 'views.', '') from pg_indexes where schemaname = 'views' order by 1"
     before = conn.execute(query).fetchall()
     for projection in ALL:
-        switch(conn, ledger.read, projection)
+        switch(PostgresViews(conn), ledger.read, projection)
     assert conn.execute(query).fetchall() == before
 
 
@@ -86,36 +92,36 @@ def test_events_that_come_during_a_rebuild_are_in_it(
         follow(next(stories))
 
     monkeypatch.setattr(rebuild, "build", build_while_the_node_works)
-    checked = check(conn, ledger.read, CASES)
+    checked = check(PostgresViews(conn), ledger.read, CASES)
     assert (checked.pos, checked.difference) == (busy + 2, None)
-    assert switch(conn, ledger.read, CASES).pos == positions(conn, ALL)[CASES.name]
+    assert switch(PostgresViews(conn), ledger.read, CASES).pos == positions(PostgresViews(conn), ALL)[CASES.name]
 
 
 def test_two_rebuilds_at_once_do_not_mix(busy: int, ledger: Ledger, conn: psycopg.Connection, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as other:
         other.execute("select pg_advisory_lock(hashtext('huiyin.rebuild'))")
         with pytest.raises(RebuildBusy):
-            check(conn, ledger.read, CASES)
+            check(PostgresViews(conn), ledger.read, CASES)
         other.execute("select pg_advisory_unlock(hashtext('huiyin.rebuild'))")
-    assert check(conn, ledger.read, CASES).difference is None
+    assert check(PostgresViews(conn), ledger.read, CASES).difference is None
 
 
 def test_a_switch_may_run_ahead_of_the_live_position_and_the_runner_goes_on_from_there(
     ledger: Ledger, conn: psycopg.Connection, follow: Follow
 ) -> None:
     last = ledger.append(a_busy_office(random.Random(5), cases=20))
-    assert switch(conn, ledger.read, AUTHORITY).pos == last
-    assert switch(conn, ledger.read, DUTIES).pos == last
+    assert switch(PostgresViews(conn), ledger.read, AUTHORITY).pos == last
+    assert switch(PostgresViews(conn), ledger.read, DUTIES).pos == last
     follow(Story("after").registered().accepted(1, OFFICE))
-    assert set(positions(conn, ALL).values()) == {last + 3}
-    assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None] * len(ALL)
+    assert set(positions(PostgresViews(conn), ALL).values()) == {last + 3}
+    assert [check(PostgresViews(conn), ledger.read, projection).difference for projection in ALL] == [None] * len(ALL)
 
 
 def test_what_a_broken_rebuild_left_behind_does_not_stop_the_next(
     busy: int, ledger: Ledger, conn: psycopg.Connection
 ) -> None:
-    rebuild.build(conn, ledger.read, CASES)
-    assert check(conn, ledger.read, CASES).difference is None
+    rebuild.build(PostgresViews(conn), ledger.read, CASES)
+    assert check(PostgresViews(conn), ledger.read, CASES).difference is None
 
 
 class Doubling(Duties):
@@ -137,5 +143,5 @@ def test_two_rows_of_one_key_park_their_event_in_a_rebuild_as_they_do_live(
     while runner.step():
         pass
     runner.close()
-    assert [(each.projection, each.pos) for each in parking.parked(conn)] == [("duties", 6)]
-    assert [check(conn, ledger.read, view).difference for view in views] == [None] * len(views)
+    assert [(each.projection, each.pos) for each in PostgresViews(conn).parked()] == [("duties", 6)]
+    assert [check(PostgresViews(conn), ledger.read, view).difference for view in views] == [None] * len(views)

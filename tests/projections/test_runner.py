@@ -6,13 +6,16 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
+from projections import following
 from projections import runner as running
 from projections.case_fold import Cases
 from projections.duty_fold import Duties
+from projections.following import LedgerGap, positions
 from projections.projection import Fact, LedgerRow, Projection
 from projections.rebuild import check
-from projections.runner import LedgerGap, Runner, positions
+from projections.runner import Runner
 from projections.store import Store
+from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL, Follow
 from tests.projections.stories import OFFICE, WATER, Ledger, Story, a_busy_office
 
@@ -28,7 +31,7 @@ class Killed(Cases):
         super().fold(batch, store)
         store.flush()
         if self._chance.random() < 0.4:
-            store.conn.execute("select pg_terminate_backend(pg_backend_pid())")
+            store.views.conn.execute("select pg_terminate_backend(pg_backend_pid())")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -58,13 +61,13 @@ def test_any_cut_into_batches_and_any_kill_leaves_the_rows_of_a_rebuild(
     killed.close()
     assert kills > 0
     for projection in ALL:
-        checked = check(conn, ledger.read, projection)
+        checked = check(PostgresViews(conn), ledger.read, projection)
         assert (checked.pos, checked.difference) == (last, None)
 
 
 def positions_of(conn: psycopg.Connection) -> int:
     try:
-        return min(positions(conn, ALL).values())
+        return min(positions(PostgresViews(conn), ALL).values())
     except psycopg.errors.UndefinedTable:
         return 0
 
@@ -88,8 +91,8 @@ def test_two_runners_at_once_fold_every_event_once(database: str, ledger: Ledger
         thread.start()
     for thread in threads:
         thread.join()
-    assert [check(conn, ledger.read, projection).difference for projection in ALL] == [None for _ in ALL]
-    assert set(positions(conn, ALL).values()) == {last}
+    assert [check(PostgresViews(conn), ledger.read, projection).difference for projection in ALL] == [None for _ in ALL]
+    assert set(positions(PostgresViews(conn), ALL).values()) == {last}
 
 
 def test_a_command_is_read_back_within_milliseconds_of_its_commit(ledger: Ledger, database: str) -> None:
@@ -134,10 +137,10 @@ def test_a_gap_in_the_ledger_stops_the_runner_by_name(ledger: Ledger, runner: Ru
 
 def test_a_batch_keeps_its_bound_in_bytes_and_always_moves(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append(Story("a").registered().accepted(1, OFFICE).take())
-    monkeypatch.setattr(running, "BATCH_BYTES", 10)
-    assert [row.pos for row in running.batch_after(ledger.read, 0)] == [1]
-    monkeypatch.setattr(running, "BATCH_BYTES", 1_000_000)
-    assert [row.pos for row in running.batch_after(ledger.read, 0)] == [1, 2, 3]
+    monkeypatch.setattr(following, "BATCH_BYTES", 10)
+    assert [row.pos for row in following.batch_after(ledger.read, 0)] == [1]
+    monkeypatch.setattr(following, "BATCH_BYTES", 1_000_000)
+    assert [row.pos for row in following.batch_after(ledger.read, 0)] == [1, 2, 3]
 
 
 def test_a_projection_added_later_catches_up_from_the_start_without_touching_the_others(
@@ -185,12 +188,12 @@ def test_a_view_that_a_newer_program_folds_otherwise_is_made_anew_and_the_others
         lambda: psycopg.connect(database, autocommit=True), ledger.read, ledger.wait_beyond, [ALL[0], Later()]
     )
     newer.prepare()
-    assert positions(conn, ALL)["duties"] == 0
-    assert positions(conn, ALL)["cases"] == positions(conn, ALL)["board"] > 0
+    assert positions(PostgresViews(conn), ALL)["duties"] == 0
+    assert positions(PostgresViews(conn), ALL)["cases"] == positions(PostgresViews(conn), ALL)["board"] > 0
     while newer.step():
         pass
     newer.close()
-    assert check(conn, ledger.read, Later()).difference is None
+    assert check(PostgresViews(conn), ledger.read, Later()).difference is None
     assert conn.execute("select count(*) from views.duty where due_us > 0").fetchone() != (0,)
 
 
