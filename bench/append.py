@@ -18,9 +18,10 @@ from psycopg.conninfo import conninfo_to_dict
 from bench.report import Line
 from gateway.hosting.postgres_server import PostgresServer
 from sync.ledger.append import Append, Learned, NewEvent
+from sync.ledger.database import Intake
 from sync.ledger.migrations import migrate
 from sync.ledger.rows import FROM_BELOW
-from sync.ledger.writer import Intake, Writer
+from sync.ledger.writer import Writer
 
 SECONDS: Final = float(os.environ.get("BENCH_SECONDS", "2"))
 BODY: Final = os.urandom(150).hex().encode()  # 300 bytes, the size of a small event

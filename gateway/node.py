@@ -57,7 +57,7 @@ from gateway.hosting.surroundings import OFFICE, Surroundings
 from gateway.hosting.trouble import TROUBLE
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
-from sync.exchange.postgres_links import certificate_statement
+from sync.exchange.acts import CertificateKept
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent
 from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
@@ -367,7 +367,7 @@ class Node:
         self.probation.require_over()
 
         def record(text: str) -> str:
-            certificate, beside = read_certificate(text), certificate_statement(text)
+            certificate = read_certificate(text)
             command_id = self.journal.of_node(f"enrol/{certificate.division}/{certificate.serial}")
             digest = self.journal.digest(command_id, request.encode())
             with self.journal.turn() as turn:
@@ -378,7 +378,7 @@ class Node:
                     certificate=text,
                 )
                 new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
-                future = turn.append(Append([new], command_id, digest, text.encode(), [beside]))
+                future = turn.append(Append([new], command_id, digest, text.encode(), [CertificateKept(text)]))
             return future.result(_WAIT_S).result.decode()
 
         with self._admitting:

@@ -18,9 +18,9 @@ from domain.managing import first_stop, managing_organ
 from domain.parts import node_of
 from gateway.casework.journal import Journal
 from gateway.hosting.ids import Ids
-from sync.exchange.postgres_links import onward_statement
-from sync.ledger.append import Append, NewEvent
-from sync.sealed.custody_postgres import Statement, keep_parts
+from sync.exchange.acts import ForOrganBelow
+from sync.ledger.append import Act, Append, NewEvent
+from sync.sealed.acts import PartsBeside
 from sync.sealed.sealed_item import INNER_SIZES_BYTES, ITEM_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
 from sync.sealed.sealing import Recipient, RecipientKey, SealBroken, digest_text
 from sync.trust.keys import CommandId
@@ -274,9 +274,9 @@ class Denunciations:
             ciphertext = seal(item)
             # The same for letter, note, decoy and passing on: not even the office of whoever acts is told.
             event = SealedItem(**self._envelope(turn.now_us), item=item, ciphertext=digest_text(ciphertext))
-            beside: list[Statement] = keep_parts(event.stream, event.version, [ciphertext])
+            beside: list[Act] = [PartsBeside(event.stream, event.version, [ciphertext])]
             if to is not None:
-                beside.append(onward_statement(event.stream, to))
+                beside.append(ForOrganBelow(event.stream, to))
             new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
             future = turn.append(Append([new], command_id, digest, item.bytes, beside))
         appended = future.result(_WAIT_S)

@@ -24,9 +24,9 @@ from gateway.casework.numbers import Numbers
 from gateway.casework.sealer import Granted, Sealer
 from gateway.hosting.ids import Ids
 from gateway.hosting.surroundings import Surroundings
-from sync.ledger.append import Append, Appended, CommandReused, NewEvent, StaleVersion
+from sync.ledger.append import Act, Append, Appended, CommandReused, NewEvent, StaleVersion
 from sync.ledger.reader import Reader
-from sync.sealed.custody_postgres import Statement, keep_parts
+from sync.sealed.acts import PartsBeside
 from sync.trust.keys import CommandId
 
 ATTEMPTS = 4
@@ -86,12 +86,10 @@ class Desk:
         """What the actor may do next in this case, and why not the rest."""
         return lawful_steps(file, self._situation(actor, self._journal.now_us()))
 
-    def do(
-        self, command: AnyCommand, actor: Actor, command_id: CommandId, beside: Sequence[Statement] = ()
-    ) -> Recorded:
+    def do(self, command: AnyCommand, actor: Actor, command_id: CommandId, beside: Sequence[Act] = ()) -> Recorded:
         """Carry out a command once, however often it is sent under this id.
 
-        beside: further statements of the same transaction. Raises DomainError, CommandReused, StaleVersion, Busy,
+        beside: further acts of the same transaction. Raises DomainError, CommandReused, StaleVersion, Busy,
         LedgerUnavailable, BodyTooLarge.
         """
         # Who it is, not in which role: of somebody whose role was changed meanwhile the repeat is still the same.
@@ -133,7 +131,7 @@ class Desk:
         return self._turns[hash(what) % TURNS]
 
     def _attempt(
-        self, command: AnyCommand, actor: Actor, command_id: CommandId, digest: bytes, beside: Sequence[Statement]
+        self, command: AnyCommand, actor: Actor, command_id: CommandId, digest: bytes, beside: Sequence[Act]
     ) -> Recorded:
         known = self._in_hand(command)
         file = known.file if known else None
@@ -141,11 +139,11 @@ class Desk:
         ids = self._ids.stream(now_us)
         main = EventId(next(ids))
         seal = self._sealer.seal(command, file, main)
-        statements = list(beside)
+        acts = list(beside)
 
         def number(tag: str) -> str:
             text, keep = self._numbers.draw(tag, now_us)
-            statements.append(keep)
+            acts.append(keep)
             return text
 
         situation = msgspec.structs.asdict(self._situation(actor, now_us))
@@ -161,11 +159,11 @@ class Desk:
         if not events:
             return Recorded(self._reader.head().pos, file.case if file else None, (), repeated=True)
         if seal is not None:
-            statements += keep_parts(events[0].stream, events[0].version, [seal.part])
+            acts.append(PartsBeside(events[0].stream, events[0].version, [seal.part]))
         grants = self._sealer.grants(events, seal, file, actor, now_us)
         with self._journal.turn() as turn:
             events, grants = _stamped(events, grants, turn.now_us)
-            future = _append(turn, events, grants, command_id, digest, statements)
+            future = _append(turn, events, grants, command_id, digest, acts)
         appended = future.result(WAIT_S)
         if appended.repeated:
             return self._recorded_at(appended.positions)
@@ -228,12 +226,11 @@ def _append(
     grants: list[Granted],
     command_id: CommandId,
     digest: bytes,
-    statements: list[Statement],
+    acts: list[Act],
 ) -> "Future[Appended]":
-    for event, parts in grants:
-        statements += keep_parts(event.stream, event.version, parts)
+    acts += [PartsBeside(event.stream, event.version, parts) for event, parts in grants]
     everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
-    return turn.append(Append(everything, command_id, digest, b"", statements))
+    return turn.append(Append(everything, command_id, digest, b"", acts))
 
 
 def _new(event: AnyEvent) -> NewEvent:

@@ -15,11 +15,12 @@ from domain.events import CaseId, EventId
 from domain.parts import Erasure
 from domain.refusals import UpgradeNeeded
 from sync.exchange.waiting_parts import cases_waiting, destroy_waiting
+from sync.ledger.append import Act
+from sync.sealed.acts import Destruction, Excuse
 from sync.sealed.custody import Custody
-from sync.sealed.custody_postgres import Statement, destruction, excuse
 
-Do = Callable[[NoteDestruction, EventId, list[Statement]], None]
-"""Carries out a command of the node itself, once per cause, with these statements in its transaction."""
+Do = Callable[[NoteDestruction, EventId, list[Act]], None]
+"""Carries out a command of the node itself, once per cause, with these acts in its transaction."""
 
 _log = structlog.get_logger("erasing")
 
@@ -80,14 +81,14 @@ class Erasing:
     def _destroy(self, file: CaseFile, erasure: Erasure) -> None:
         """Everywhere the parts go; only a custodian signs that they are gone."""
         case, ordered = file.case, erasure.ordered
-        statement = destruction(case, ordered.subject)
+        destruction = Destruction(case, ordered.subject)
         self._custody.forget(case, ordered.subject)
         if self._here in file.unsigned(erasure):
-            self._do(NoteDestruction(case=case, erasure=ordered.erasure), ordered.id, [statement])
+            self._do(NoteDestruction(case=case, erasure=ordered.erasure), ordered.id, [destruction])
         else:
             with self._connect() as conn:
-                conn.execute(*statement)
+                conn.execute(*destruction.statement())
         self._custody.forget(case, ordered.subject)
         with self._connect() as conn:
-            conn.execute(*excuse(case, ordered.subject, self._now_us()))
+            conn.execute(*Excuse(case, ordered.subject, self._now_us()).statement())
             destroy_waiting(conn, case, ordered.subject)

@@ -1,8 +1,10 @@
 """Makes provable what this node knew when: now and then it logs the heads of other logs that it has accepted since."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, LiteralString
+
+import msgspec
 
 from domain.context import Envelope
 from domain.events import Head, HeadsNoted, encode, tag_of
@@ -22,6 +24,16 @@ _GROWN: LiteralString = """
 select origin, tree.size, root from tree join log on log.id = tree.log_id
 join checkpoint on checkpoint.log_id = tree.log_id and checkpoint.size = tree.size
 where tree.log_id in (select distinct log_id from ledger where via = 1 and pos > %b and pos <= %b) order by origin"""
+
+
+class HeadsNotedUpTo(msgspec.Struct, frozen=True):
+    """Remember that all heads learned up to a position are noted."""
+
+    pos: int
+
+    def statement(self) -> tuple[LiteralString, Sequence[object]]:
+        """One row."""
+        return "update web.steward set noted_pos = %s", (self.pos,)
 
 
 class HeadNotes:
@@ -65,8 +77,8 @@ class HeadNotes:
             return
         with self._journal.turn() as turn:
             runs = (heads[at : at + HEADS_A_LEAF] for at in range(0, len(heads), HEADS_A_LEAF))
-            noted = ("update web.steward set noted_pos = %b", (pos,))
-            future = turn.append(Append([self._event(run, turn.now_us) for run in runs], beside=[noted]))
+            events = [self._event(run, turn.now_us) for run in runs]
+            future = turn.append(Append(events, beside=[HeadsNotedUpTo(pos)]))
         future.result(60)
 
     def _event(self, heads: list[Head], now_us: int) -> NewEvent:

@@ -1,15 +1,15 @@
 """Numbers of cases and papers: one count per kind and year on each node, never given twice, gaps allowed."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, LiteralString
 
+import msgspec
 import psycopg
 
 from domain.clocks import shanghai_date
 from domain.divisions import Division
-from sync.sealed.custody_postgres import Statement
 
 _WORDS = {
     "case.registered.v0": "登",
@@ -48,6 +48,18 @@ def skip_numbers(conn: psycopg.Connection[Any], made_us: int) -> None:
     conn.execute(_SKIP, kinds)
 
 
+class NumberGiven(msgspec.Struct, frozen=True):
+    """Keep the count of papers of this kind (the tag of their event) and year; it never goes back."""
+
+    kind: str
+    year: int
+    count: int
+
+    def statement(self) -> tuple[LiteralString, Sequence[object]]:
+        """One row."""
+        return _KEEP, (self.kind, self.year, self.count)
+
+
 class Numbers:
     """Safe for threads, for one process: the node's writer. A number drawn for what was refused is left out."""
 
@@ -59,9 +71,9 @@ class Numbers:
             rows = conn.execute("select kind, year, last from web.paper_number").fetchall()
         self._last: dict[tuple[str, int], int] = {(kind, year): last for kind, year, last in rows}
 
-    def draw(self, tag: str, now_us: int) -> tuple[str, Statement]:
+    def draw(self, tag: str, now_us: int) -> tuple[str, NumberGiven]:
         """The next number of a paper, such as 受〔2026〕410221101000第00012号, and what keeps the count."""
         year = shanghai_date(now_us).year
         with self._lock:
             count = self._last[tag, year] = self._last.get((tag, year), 0) + 1
-        return f"{_WORDS[tag]}〔{year}〕{self._here}第{count:05d}号", (_KEEP, (tag, year, count))
+        return f"{_WORDS[tag]}〔{year}〕{self._here}第{count:05d}号", NumberGiven(tag, year, count)

@@ -47,7 +47,7 @@ from gateway.hosting.clock_doubt import ClockInDoubt
 from gateway.hosting.trouble import TROUBLE
 from sync.exchange.faults import Fault
 from sync.exchange.leaf import UNREADABLE
-from sync.ledger.append import BodyTooLarge, CommandReused, StaleVersion
+from sync.ledger.append import Act, BodyTooLarge, CommandReused, StaleVersion
 from sync.ledger.reader import Reader
 from sync.ledger.rows import Row
 from sync.sealed.custody import Custody
@@ -275,9 +275,9 @@ class Steward:
             leaf = Leaf(row.log_id, row.seq)
             self._hands.denunciations.arrived(leaf, event.item, bytes(part[0]), row.known_us)
 
-    def _do(self, command: AnyCommand, cause: EventId, beside: list[Any] | None = None) -> None:
+    def _do(self, command: AnyCommand, cause: EventId, beside: Sequence[Act] = ()) -> None:
         try:
-            self._hands.desk.do(command, self._actor, self._id_of(command), beside or [])
+            self._hands.desk.do(command, self._actor, self._id_of(command), beside)
         except UpgradeNeeded:
             raise
         except DomainError as refusal:

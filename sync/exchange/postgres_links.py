@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
+from sync.exchange.acts import KEEP_CERTIFICATE
 from sync.exchange.channel import up_lane
 from sync.exchange.downlink import ChildState, Numbered
 from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, PROVEN, Fault
@@ -14,7 +15,6 @@ from sync.exchange.introducing import Learned
 from sync.exchange.outbox import RELAYED, REWOUND
 from sync.exchange.wire import Enclosure, Held, Item, encode
 from sync.proofs.postgres_trees import Statements, columns
-from sync.trust.certificates import read_certificate
 
 # One statement, because what it is written among is sent without reading: beyond the bound, what is new of a child
 # is counted in one row of its lane.
@@ -62,12 +62,6 @@ _COUNT: LiteralString = """
 insert into tracking (application_name, notification_id) values (%b, 1)
 on conflict (application_name) do update set notification_id = tracking.notification_id + 1"""
 
-_CERTIFICATE: LiteralString = (
-    "insert into certificate (division, serial, body, num)"
-    " select %s::text, %s::int, %s::text, coalesce(max(num), 0) + 1 from certificate"
-    " on conflict (division, serial) do update set body = excluded.body, num = excluded.num"
-    " where certificate.body <> excluded.body"
-)
 _DOWN_SEQ = "exchange.down"
 
 
@@ -284,7 +278,7 @@ class PostgresLinks(Statements):
 
     def keep_certificate(self, division: Division, serial: int, text: str) -> None:
         """One that holds, in place of one with its number that did not."""
-        self.do(_CERTIFICATE, (division, serial, text))
+        self.do(KEEP_CERTIFICATE, (division, serial, text))
 
     def certificates(self) -> list[str]:
         """All of them."""
@@ -302,17 +296,6 @@ class PostgresLinks(Statements):
             " order by num limit %b"
         )
         return [Learned(*row) for row in self.rows(query, (after, upto, upto, limit))]
-
-
-def onward_statement(stream: UUID, organ: Division) -> tuple[LiteralString, tuple[object, ...]]:
-    """The statement that says for which organ below an own sealed item is, for the append of its event."""
-    return "insert into onward (stream, division) values (%s, %s)", (stream, organ)
-
-
-def certificate_statement(text: str) -> tuple[LiteralString, tuple[object, ...]]:
-    """The statement that keeps a certificate, for the append of the event that carries it."""
-    certificate = read_certificate(text)
-    return _CERTIFICATE, (certificate.division, certificate.serial, text)
 
 
 def _storable(text: str) -> str:

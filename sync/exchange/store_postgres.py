@@ -16,8 +16,9 @@ from sync.exchange.postgres_links import PostgresLinks
 from sync.exchange.store import NotStorable
 from sync.ledger.append import Learned
 from sync.ledger.connections import open_pool
+from sync.ledger.database import Intake
 from sync.ledger.rows import Row
-from sync.ledger.writer import Intake, Writer
+from sync.ledger.writer import Writer
 from sync.proofs.merkle import HASH_BYTES
 from sync.proofs.postgres_trees import PostgresTrees, columns
 

@@ -1,7 +1,7 @@
 """What is asked of the writer, what it answers, and how it refuses."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, LiteralString
+from typing import ClassVar, Final, LiteralString, Protocol
 from uuid import UUID
 
 import msgspec
@@ -20,19 +20,33 @@ class NewEvent(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Act(Protocol):
+    """What is to be done to other tables in the transaction that records events: its type and fields say what."""
+
+    def statement(self) -> tuple[LiteralString, Sequence[object]]:
+        """The same for PostgreSQL: SQL with `%s`, and its parameters."""
+
+
 class Append(msgspec.Struct, frozen=True):
     """Events that are recorded together or not at all.
 
     command_id: makes the append idempotent: a second one with the same id and digest gets the first answer.
     result: bytes kept with the command and given back to whoever repeats it.
-    beside: statements (sql with `%s`, parameters) executed in the same transaction; one that fails fails this append.
+    beside: acts of the same transaction, done in this order after its events; one that fails fails this append.
     """
 
     events: Sequence[NewEvent]
     command_id: UUID | None = None
     command_digest: bytes = b""
     result: bytes = b""
-    beside: Sequence[tuple[LiteralString, Sequence[object]]] = ()
+    beside: Sequence[Act] = ()
+
+    def body_bytes(self) -> int:
+        """Of all its events. Raises BodyTooLarge."""
+        for event in self.events:
+            if len(event.body) > BODY_LIMIT_BYTES:
+                raise BodyTooLarge(len(event.body))
+        return sum(len(event.body) for event in self.events)
 
 
 class Appended(msgspec.Struct, frozen=True):

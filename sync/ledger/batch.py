@@ -1,13 +1,13 @@
 """Which of the waiting appends are recorded together, and as which rows: decided in memory, without I/O."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Final, LiteralString, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from sync.ledger.append import Append, Appended, CommandReused, LedgerError, NewEvent, StaleVersion
+from sync.ledger.append import Act, Append, Appended, CommandReused, LedgerError, NewEvent, StaleVersion
 from sync.ledger.rows import Head
 
 ABSENT: Final = -1
@@ -63,7 +63,7 @@ class Batch:
         self.recorded_us = recorded_us
         self.moved: dict[UUID, int] = {}
         self.outcomes: list[Appended | LedgerError] = []
-        self.beside: list[tuple[LiteralString, Sequence[object]]] = []
+        self.beside: list[Act] = []
         self.doubtful = False
         self._accepted = 0
         self._last_versions = last_versions

@@ -5,9 +5,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
+import msgspec
 import psycopg
 from eventsourcing.dcb.api import DCBRecorder
 from eventsourcing.dcb.persistence import DCBInfrastructureFactory
@@ -39,7 +40,7 @@ _EVENTS: Final = "select stream, version, topic, body from ledger where via = 0 
 _NOTIFICATIONS: Final = "select pos, stream, version, topic, body from ledger where pos >= %b and pos <= %b "
 
 # A position that does not advance becomes null, which the column refuses: the whole transaction fails.
-_TRACK: Final = """
+_TRACK: Final[LiteralString] = """
 insert into tracking as t (application_name, notification_id) values (%s, %s)
 on conflict (application_name) do update set notification_id =
     case when t.notification_id < excluded.notification_id then excluded.notification_id end"""
@@ -49,6 +50,17 @@ _LOOK_AGAIN_S: Final = 0.1  # for what other processes track, and for interrupts
 
 _FALSE: Final = ("", "0", "n", "no", "f", "false", "off")
 _TOPICS: Final = ("PERSISTENCE_MODULE", "INFRASTRUCTURE_FACTORY", "FACTORY_TOPIC", "RECORDER_TOPIC")
+
+
+class _Tracked(msgspec.Struct, frozen=True):
+    """How far an application has come."""
+
+    application_name: str
+    notification_id: int
+
+    def statement(self) -> tuple[LiteralString, Sequence[object]]:
+        """Fails where it is there already or beyond."""
+        return _TRACK, (self.application_name, self.notification_id)
 
 
 class UnsafeSettings(Exception):
@@ -110,7 +122,7 @@ class LedgerRecorder(ProcessRecorder):
                 self.insert_tracking(tracking)
             return []
         events = [_new_event(stored, kwargs.get("case_id")) for stored in stored_events]
-        beside = [] if tracking is None else [(_TRACK, (tracking.application_name, tracking.notification_id))]
+        beside = [] if tracking is None else [_Tracked(tracking.application_name, tracking.notification_id)]
         with _library_errors():
             appended = self._writer.append(Append(events, beside=beside)).result()
         self._tell_tracked()
@@ -167,9 +179,9 @@ class LedgerRecorder(ProcessRecorder):
 
     def insert_tracking(self, tracking: Tracking) -> None:
         """Raises: IntegrityError if the application is there already or beyond."""
-        params = (tracking.application_name, tracking.notification_id)
+        tracked = _Tracked(tracking.application_name, tracking.notification_id)
         with _library_errors():
-            self._writer.run(lambda conn, _: conn.execute(_TRACK, params)).result()
+            self._writer.run(lambda conn, _: conn.execute(*tracked.statement())).result()
         self._tell_tracked()
 
     def max_tracking_id(self, application_name: str) -> int | None:

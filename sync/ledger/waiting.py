@@ -8,7 +8,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Final
 
-from sync.ledger.append import BODY_LIMIT_BYTES, Append, BodyTooLarge, Busy, Fenced, WriterClosed
+from sync.ledger.append import Append, Busy, Fenced, WriterClosed
+from sync.ledger.database import Task
 
 BATCH_EVENTS: Final = 1_000
 BATCH_BYTES: Final = 1 << 20
@@ -16,21 +17,21 @@ _ITEM_BYTES: Final = 256  # what waiting costs beside the bodies
 _RETRY_S: Final = 1
 
 
-class Item:
-    """An append or a job, and whom to wake with its outcome: a thread's Future, or the loop's own."""
+class Item(Task):
+    """A task, and whom to wake with its outcome: a thread's Future, or the loop's own."""
 
-    __slots__ = ("future", "lazy", "loop", "settled", "size_bytes", "work")
+    __slots__ = ("future", "loop", "size_bytes")
 
     def __init__(
         self, work: Append | Callable[..., Any], loop: asyncio.AbstractEventLoop | None = None, *, lazy: bool = False
     ) -> None:
         """Raises: BodyTooLarge."""
-        self.work = work
-        self.size_bytes = _size_bytes(work) if isinstance(work, Append) else _ITEM_BYTES
+        super().__init__(work, lazy=lazy)
+        self.size_bytes = _ITEM_BYTES
+        if isinstance(work, Append):
+            self.size_bytes += len(work.result) + work.body_bytes()
         self.loop = loop
         self.future: Any = Future() if loop is None else loop.create_future()
-        self.lazy = lazy
-        self.settled = False
 
 
 class Waiting:
@@ -111,15 +112,6 @@ def settle(outcomes: Iterable[tuple[Item, object]]) -> None:
     for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             loop.call_soon_threadsafe(_answer_all, answers)
-
-
-def _size_bytes(append: Append) -> int:
-    total = _ITEM_BYTES + len(append.result)
-    for event in append.events:
-        if len(event.body) > BODY_LIMIT_BYTES:
-            raise BodyTooLarge(len(event.body))
-        total += len(event.body)
-    return total
 
 
 def _answer_all(answers: Iterable[tuple[Any, object]]) -> None:

@@ -52,7 +52,7 @@ from sync.ledger.append import Append, NewEvent
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import register_log
 from sync.ledger.writer import Writer
-from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.acts import PartsBeside
 from sync.trust.keys import generate_keys, load_keys
 
 CITY = Division("410200000000")
@@ -84,7 +84,7 @@ def event(stream: UUID, version: int = 0) -> tuple[NewEvent, list[bytes]]:
 def append(writer: Writer, stream: UUID, version: int = 0) -> None:
     new, parts = event(stream, version)
     command = uuid4()
-    writer.append(Append([new], command, b"digest", b"result", keep_parts(stream, version, parts))).result(20)
+    writer.append(Append([new], command, b"digest", b"result", [PartsBeside(stream, version, parts)])).result(20)
 
 
 @pytest.fixture(scope="module")
@@ -239,8 +239,8 @@ def test_a_restored_node_gives_no_paper_number_that_it_may_have_given_since_the_
 ) -> None:
     def give(dsn: str, tag: str) -> str:
         with psycopg.connect(dsn) as conn:
-            number, (keep, values) = Numbers(CITY, lambda: nullcontext(conn)).draw(tag, now_us())
-            conn.execute(keep, values)
+            number, given = Numbers(CITY, lambda: nullcontext(conn)).draw(tag, now_us())
+            conn.execute(*given.statement())
         return number
 
     given = {give(node.dsn, "case.registered.v0") for _ in range(2)}

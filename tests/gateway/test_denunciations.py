@@ -23,7 +23,7 @@ from gateway.node import Node
 from sync.exchange.status import FaultStatus
 from sync.ledger.append import Append, CommandReused, NewEvent
 from sync.ledger.rows import OWN
-from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.acts import PartsBeside
 from sync.sealed.sealed_item import INNER_SIZES_BYTES, ITEM_SIZES_BYTES, Onward, seal_item
 from sync.sealed.sealing import Recipient, digest_text
 from tests.gateway.conftest import COUNTY, VILLAGE, Office, Town, changed, database, free_port, settings, wait_until
@@ -116,7 +116,7 @@ def publish(node: Node, item: UUID, ciphertext: bytes) -> None:
     """What a dishonest node can do: sign a sealed item of its own making under any id."""
     envelope = node._own_envelope(node.clock.now_us())
     event = SealedItem(**envelope, item=item, ciphertext=digest_text(ciphertext))
-    beside = keep_parts(event.stream, event.version, [ciphertext])
+    beside = [PartsBeside(event.stream, event.version, [ciphertext])]
     new = NewEvent(event.stream, event.version, "sealed.item.v0", None, encode(event))
     node.append(Append([new], beside=beside)).result(10)
 

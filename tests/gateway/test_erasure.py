@@ -30,7 +30,7 @@ from gateway.node import Node
 from sync.exchange.wire import Beside, Enclosure, Frame, decode_item, decode_record, items_of
 from sync.exchange.wire import encode as encode_record
 from sync.ledger.append import Append, NewEvent
-from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.acts import PartsBeside
 from sync.sealed.sealing import DataKey, grant_key
 from tests.gateway.conftest import COUNTY, PASSWORD, VILLAGE, Api, Office, Town, running_town, wait_until
 from tests.gateway.test_api import Filed, file_case, registration
@@ -405,4 +405,5 @@ def give_on(office: Office, case: str, subject: str, to: Division) -> None:
     wrapped = grant_key(DataKey(CaseId(UUID(case)), subject, bytes(32)), [(node.around.recipient(to), "handle")])
     fields = fields_of(office, case, node.ids.fresh(node.clock.now_us()), 1)
     event = KeyGranted(**fields, subject=subject, grants=wrapped.grants)
-    node.append(Append([new_event(event)], beside=keep_parts(event.stream, 1, wrapped.parts))).result(60)
+    beside = [PartsBeside(event.stream, 1, wrapped.parts)]
+    node.append(Append([new_event(event)], beside=beside)).result(60)

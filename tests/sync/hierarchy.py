@@ -26,10 +26,10 @@ from domain.events import (
     tag_of,
 )
 from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import Channel, Delivered, Extent
 from sync.exchange.channel_postgres import PostgresChannel
 from sync.exchange.exchange import Exchange, Trust
-from sync.exchange.postgres_links import certificate_statement
 from sync.exchange.starting import believed, found
 from sync.exchange.station import Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
@@ -38,7 +38,7 @@ from sync.ledger.reader import Reader
 from sync.ledger.rows import Row
 from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
-from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.acts import PartsBeside
 from sync.sealed.sealing import recipient_key_id
 from sync.trust.certificates import Keys, Request, fingerprint, make_request, make_root, read_certificate, read_request
 from tests.sync.chance import Chance
@@ -305,7 +305,7 @@ class Node:
         def record(text: str) -> str:
             event = self.enrolment(division, text)
             command_id = uuid5(UUID(int=0), f"{division}/{read_certificate(text).serial}")
-            append = Append([event], command_id, b"", text.encode(), [certificate_statement(text)])
+            append = Append([event], command_id, b"", text.encode(), [CertificateKept(text)])
             return self.writer.append(append).result().result.decode()
 
         return record
@@ -324,7 +324,7 @@ class Node:
         return event
 
     def append(self, event: AnyEvent, parts: Sequence[bytes] = ()) -> Appended:
-        beside = keep_parts(event.stream, event.version, parts)
+        beside = [PartsBeside(event.stream, event.version, parts)] if parts else []
         return self.writer.append(Append([new_event(event)], beside=beside)).result()
 
     def chat(self, count: int, cause: tuple[Cause, ...] = ()) -> None:

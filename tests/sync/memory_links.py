@@ -15,7 +15,8 @@ from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned as LearnedCertificate
 from sync.exchange.outbox import RELAYED, REWOUND
 from sync.exchange.wire import Enclosure, Held, Item, encode
-from tests.sync.memory_trees import MemoryTrees, Standing, first_of
+from tests.sync.memory_tables import Standing
+from tests.sync.memory_trees import NO_END, MemoryTrees, first_of
 
 
 class MemoryLinks(MemoryTrees):
@@ -52,8 +53,8 @@ class MemoryLinks(MemoryTrees):
             self.tables.children[child] = state._replace(down_from=None)
 
     def down_rows(self, child: Division, after: int, limit: int) -> list[Numbered]:
-        rows = sorted((seq, items) for (code, seq), (items, _) in self.tables.down.items() if code == child)
-        return [Numbered(seq, items) for seq, items in rows if seq > after][:limit]
+        keys = self.tables.down.between((child, after + 1), (child, NO_END))[:limit]
+        return [Numbered(key[1], self.tables.down[key][0]) for key in keys]
 
     def forget_down(self, older_than_us: int, gone: Sequence[Division]) -> None:
         for (child, seq), (_, at_us) in [*self.tables.down.items()]:
@@ -66,7 +67,8 @@ class MemoryLinks(MemoryTrees):
         return self.tables.tracking.get("down", 0)
 
     def arrived(self, lane: str, offset: int, down_seq: int) -> None:
-        self.tables.tracking |= {lane: offset, "down": down_seq}
+        self.tables.tracking[lane] = offset
+        self.tables.tracking["down"] = down_seq
 
     def acknowledge_log(self, log_id: int, size: int) -> None:
         tree = self.tables.trees[log_id]
@@ -91,7 +93,8 @@ class MemoryLinks(MemoryTrees):
         return bool(lifted)
 
     def _rewind(self, wishes: Sequence[tuple[int, int]]) -> None:
-        wished = [row.pos - 1 for row in self.tables.ledger if (row.log_id, row.seq) in wishes]
+        places = self.tables.ledger.places
+        wished = [places[wish].pos - 1 for wish in wishes if wish in places]
         if RELAYED in self.tables.tracking:
             self.tables.tracking[RELAYED] = min([self.tables.tracking[RELAYED], *wished])
         self.tables.tracking[REWOUND] = self.tables.tracking.get(REWOUND, 0) + 1
@@ -105,7 +108,8 @@ class MemoryLinks(MemoryTrees):
             self.tables.enclosures[place] = known._replace(addressed=sorted({*known.addressed, *enclosure.to}))
 
     def ask_held(self, nonce: bytes) -> None:
-        self.tables.question = {nonce: None}
+        self.tables.question.clear()
+        self.tables.question[nonce] = None
 
     def held(self) -> tuple[bytes, int | None] | None:
         return next(iter(self.tables.question.items()), None)
@@ -126,7 +130,8 @@ class MemoryLinks(MemoryTrees):
         return [(seq, num, item) for (seq, num), (item, _) in sorted(self.tables.unread.items())]
 
     def read_at_last(self, seq: int, num: int) -> None:
-        self.tables.unread.pop((seq, num), None)
+        if (seq, num) in self.tables.unread:
+            del self.tables.unread[seq, num]
 
     def park(self, frame: Parked, _: int) -> None:
         self.tables.parked[frame.log, frame.first] = frame
@@ -169,7 +174,7 @@ class MemoryLinks(MemoryTrees):
         )
 
     def heal(self, kinds: Sequence[str], subjects: Sequence[str], now_us: int) -> None:
-        for (kind, subject), stands in self.tables.faults.items():
+        for (kind, subject), stands in [*self.tables.faults.items()]:
             if kind in kinds and subject in subjects and stands.healed_us is None:
                 self.tables.faults[kind, subject] = stands._replace(healed_us=now_us)
 

@@ -2,33 +2,32 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import TypeVar
 from uuid import UUID
 
-from domain.divisions import Division
 from sync.exchange.checkpoints import SEALED, Outline
 from sync.exchange.dispatch import Enclosed
 from sync.exchange.inbox_store import Part
 from sync.exchange.outbox import Sendable
-from sync.exchange.store import NotStorable
-from sync.ledger.append import Learned, NewEvent
+from sync.ledger.append import Learned
+from sync.ledger.database import Intake
 from sync.ledger.rows import FROM_ABOVE, OWN, Row
-from sync.proofs.merkle import leaf_hash
-from sync.proofs.tree import OWN_LOG
-from sync.trust.certificates import read_certificate
+from tests.sync.memory_ledger import Answer, MemoryWriter
 from tests.sync.memory_links import MemoryLinks
-from tests.sync.memory_trees import Tables
+from tests.sync.memory_tables import At, Tables, nothing_happens
+from tests.sync.memory_trees import NO_END
 
 T = TypeVar("T")
 
 
 class MemoryTx(MemoryLinks):
-    """One transaction over a snapshot of its own."""
+    """One transaction, which reads what it writes."""
 
-    def __init__(self, tables: Tables, learning_us: int | None) -> None:
-        """learning_us: when it learns, where it takes part in the order of the ledger, else null."""
+    def __init__(self, tables: Tables, intake: Intake | None = None) -> None:
+        """intake: where it takes part in the order of the ledger."""
         super().__init__(tables)
-        self._learning_us = learning_us
+        self._intake = intake
 
     def together(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -44,31 +43,25 @@ class MemoryTx(MemoryLinks):
 
     @property
     def own_size(self) -> int:
-        self._take_part()
-        return sum(row.via == OWN for row in self.tables.ledger)
+        return self._taking_part().head.own_size
 
     def learn(self, via: int, rows: Sequence[Learned]) -> None:
-        now_us, held = self._take_part(), {(row.log_id, row.seq) for row in self.tables.ledger}
-        for new in rows:
-            if (new.log_id, new.seq) in held:
-                raise NotStorable(f"leaf {new.seq} of log {new.log_id} is there already")
-            held.add((new.log_id, new.seq))
-            what = (new.stream, new.version, new.topic, new.case_id, new.body, new.leaf)
-            self.tables.ledger.append(Row(len(self.tables.ledger) + 1, new.log_id, new.seq, via, *what, now_us))
+        self._taking_part().learn(via, rows)
 
-    def _take_part(self) -> int:
-        if self._learning_us is None:
+    def _taking_part(self) -> Intake:
+        if self._intake is None:
             raise RuntimeError("this transaction does not take part in the order of the ledger")
-        return self._learning_us
+        return self._intake
 
     def read(self, after_pos: int, limit: int) -> list[Row]:
-        return self.tables.ledger[after_pos : after_pos + limit]
+        return self.tables.ledger.rows[after_pos : after_pos + limit]
 
     def read_case(self, case_id: UUID, upto_pos: int) -> list[Row]:
         return self.read_cases([case_id], upto_pos)
 
     def read_cases(self, case_ids: Sequence[UUID], upto_pos: int) -> list[Row]:
-        return [row for row in self.tables.ledger[:upto_pos] if row.case_id in case_ids]
+        rows = [row for case in set(case_ids) for row in self.tables.ledger.of_case(case) if row.pos <= upto_pos]
+        return sorted(rows, key=lambda row: row.pos)
 
     def outline(self, after_pos: int, limit: int) -> list[Outline]:
         return [self._outlined(row) for row in self.read(after_pos, limit)]
@@ -79,11 +72,13 @@ class MemoryTx(MemoryLinks):
         return Outline(row.pos, row.log_id, row.seq, row.via, row.leaf, size_bytes)
 
     def known_leaves(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
-        return {(row.log_id, row.seq): row.leaf for row in self.tables.ledger if (row.log_id, row.seq) in places}
+        rows = self.tables.ledger.places
+        return {(log_id, seq): rows[log_id, seq].leaf for log_id, seq in places if (log_id, seq) in rows}
 
     def sparse(self, sizes: Mapping[int, int]) -> dict[tuple[int, int], bytes]:
-        rows = (row for row in self.tables.ledger if row.via == FROM_ABOVE and row.log_id in sizes)
-        return {(row.log_id, row.seq): row.leaf for row in rows if row.seq >= sizes[row.log_id]}
+        rows = self.tables.ledger.sparse
+        keys = [key for log_id, size in sizes.items() for key in rows.between((log_id, size), (log_id, NO_END))]
+        return {key: rows[key].leaf for key in keys}
 
     def origins(self, log_ids: Iterable[int]) -> dict[int, str]:
         wanted = set(log_ids)
@@ -93,8 +88,8 @@ class MemoryTx(MemoryLinks):
         return self.tables.enclosures.get((log_id, seq))
 
     def sendable(self, after_pos: int, limit: int) -> list[Sendable]:
-        rows = [row for row in self.tables.ledger[after_pos : self.position(SEALED)] if self._is_sendable(row)]
-        return [Sendable(row.pos, row.log_id, row.seq, row.body) for row in rows[:limit]]
+        rows = filter(self._is_sendable, self.tables.ledger.rows[after_pos : self.position(SEALED)])
+        return [Sendable(row.pos, row.log_id, row.seq, row.body) for row in islice(rows, limit)]
 
     def _is_sendable(self, row: Row) -> bool:
         tree = self.tables.trees.get(row.log_id)
@@ -103,14 +98,14 @@ class MemoryTx(MemoryLinks):
         return tree.acked_size <= row.seq < tree.size and tree.refused is None
 
     def leaves(self, log_id: int, first: int, end: int) -> list[bytes]:
-        rows = [row for row in self.tables.ledger if row.log_id == log_id and first <= row.seq < end]
-        return [row.body for row in sorted(rows, key=lambda row: row.seq)]
+        return [row.body for row in self.tables.ledger.run(log_id, first, end)]
 
     def parts(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[Part]]:
+        beside = self.tables.beside
+        keys = {key for log_id, first, end in spans for key in beside.between((log_id, first, 0), (log_id, end, 0))}
         found: dict[int, list[Part]] = {}
-        for (log_id, seq, part), body in sorted(self.tables.beside.items()):
-            if any(log_id == log and first <= seq < end for log, first, end in spans):
-                found.setdefault(log_id, []).append(Part(log_id, seq, part, body))
+        for key in sorted(keys):
+            found.setdefault(key[0], []).append(Part(*key, beside[key]))
         return found
 
     def keep_parts(self, parts: Sequence[Part]) -> None:
@@ -118,68 +113,22 @@ class MemoryTx(MemoryLinks):
             self.tables.beside.setdefault((log_id, seq, part), body)
 
 
-class _Stored(Generic[T]):
-    """What a job gave, or how it failed."""
-
-    def __init__(self, given: T | None, failure: BaseException | None) -> None:
-        self._given = given
-        self._failure = failure
-
-    def result(self) -> T:
-        if self._failure is not None:
-            raise self._failure
-        return self._given  # type: ignore[return-value]
-
-
 class MemoryStore:
-    """One node's store. `tables` is what is committed, and all that outlives a crash of the node."""
+    """One node's store beside its writer, over the same tables."""
 
-    def __init__(self, now_us: Callable[[], int], on_commit: Callable[[], None] = lambda: None) -> None:
-        """on_commit: called before and after each commit of anything; what it raises is a crash there."""
-        self.tables = Tables()
-        self._now_us = now_us
-        self._on_commit = on_commit
+    def __init__(self, tables: Tables, writer: MemoryWriter, at: At = nothing_happens) -> None:
+        """at: told before and after each commit of anything beside the ledger."""
+        self._tables = tables
+        self._writer = writer
+        self._at = at
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryTx]:
-        with self._committing(None) as tx:
-            yield tx
+        with self._tables.committing(self._at):
+            yield MemoryTx(self._tables)
 
     def learning(self, job: Callable[[MemoryTx], T]) -> T:
-        with self._committing(self._now_us()) as tx:
-            return job(tx)
+        return self.learning_soon(job).result()
 
-    def learning_soon(self, job: Callable[[MemoryTx], T]) -> _Stored[T]:
-        try:
-            return _Stored(self.learning(job), None)
-        except Exception as failure:  # it is whoever asks for the result who is to know
-            return _Stored(None, failure)
-
-    def append(
-        self,
-        events: Sequence[NewEvent],
-        parts: Sequence[bytes] = (),
-        organ: Division | None = None,
-        certificate: str | None = None,
-    ) -> None:
-        """What a node's writer does: own events, of the last the parts beside it, the organ below, the certificate."""
-        with self._committing(self._now_us()) as tx:
-            size = tx.own_size
-            for seq, event in enumerate(events, size):
-                what = (event.stream, event.version, event.topic, event.case_id, event.body, leaf_hash(event.body))
-                tx.learn(OWN, [Learned(OWN_LOG, seq, *what)])
-            tx.keep_parts([Part(OWN_LOG, size + len(events) - 1, part, body) for part, body in enumerate(parts)])
-            if certificate is not None:
-                read = read_certificate(certificate)
-                tx.keep_certificate(read.division, read.serial, certificate)
-            if organ is not None:
-                tx.tables.onward[events[-1].stream] = organ
-
-    @contextmanager
-    def _committing(self, learning_us: int | None) -> Iterator[MemoryTx]:
-        tx = MemoryTx(self.tables.snapshot(), learning_us)
-        yield tx
-        if tx.tables != self.tables:
-            self._on_commit()
-            self.tables = tx.tables
-            self._on_commit()
+    def learning_soon(self, job: Callable[[MemoryTx], T]) -> Answer[T]:
+        return self._writer.run(lambda tables, intake: job(MemoryTx(tables, intake)))

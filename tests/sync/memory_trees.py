@@ -1,63 +1,18 @@
-"""What a node stores, as tables in memory, and its trees, heads and cosignatures over them."""
+"""A node's trees, heads and cosignatures in memory."""
 
-import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import NamedTuple, TypeVar
-from uuid import UUID
+from typing import Final, TypeVar
 
 import msgspec
 
 from domain.divisions import Division
-from sync.exchange.dispatch import Enclosed
-from sync.exchange.downlink import ChildState
-from sync.exchange.inbox_store import Parked
-from sync.exchange.introducing import Learned as LearnedCertificate
-from sync.ledger.rows import Row
 from sync.proofs.merkle import Frontier
 from sync.proofs.tree import Growth, LastCosigned, SignedHead, Tree, TreeMoved
+from tests.sync.memory_tables import Tables
 
 T = TypeVar("T")
 
-
-class Standing(NamedTuple):
-    """A fault as it stands. evidence is the first one's."""
-
-    child: str
-    detail: str
-    evidence: bytes
-    times: int
-    first_us: int
-    last_us: int
-    healed_us: int | None
-
-
-@dataclass
-class Tables:
-    """All that is stored. No value in it is ever changed, so a copy of each table is a snapshot."""
-
-    ledger: list[Row] = field(default_factory=list)
-    logs: dict[str, int] = field(default_factory=dict)
-    beside: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
-    trees: dict[int, Tree] = field(default_factory=dict)
-    tiles: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
-    heads: dict[tuple[int, int], SignedHead] = field(default_factory=dict)
-    cosignatures: dict[tuple[int, int, str], str] = field(default_factory=dict)
-    enclosures: dict[tuple[int, int], Enclosed] = field(default_factory=dict)
-    tracking: dict[str, int] = field(default_factory=dict)
-    children: dict[Division, ChildState] = field(default_factory=dict)
-    heard_us: dict[Division, int] = field(default_factory=dict)
-    down: dict[tuple[Division, int], tuple[bytes, int]] = field(default_factory=dict)
-    parked: dict[tuple[str, int], Parked] = field(default_factory=dict)
-    faults: dict[tuple[str, str], Standing] = field(default_factory=dict)
-    certificates: dict[tuple[Division, int], LearnedCertificate] = field(default_factory=dict)
-    onward: dict[UUID, Division] = field(default_factory=dict)
-    question: dict[bytes, int | None] = field(default_factory=dict)
-    unread: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict)
-
-    def snapshot(self) -> "Tables":
-        """What is stored now, whatever is done to this one later."""
-        return Tables(**{table.name: copy.copy(getattr(self, table.name)) for table in fields(self)})
+NO_END: Final = 2**63
 
 
 class MemoryTrees:
@@ -112,40 +67,45 @@ class MemoryTrees:
     def heads(self, spans: Sequence[tuple[int, int, int]]) -> dict[int, list[SignedHead]]:
         found: dict[int, list[SignedHead]] = {}
         for log_id, first, last in spans:
-            heads = self._heads(log_id)
-            bound = min((head.size for head in heads if head.size > last), default=0)
-            if chosen := [head for head in heads if first < head.size <= bound]:
-                found.setdefault(log_id, []).extend(chosen)
+            bound = self.head_beyond(log_id, last)
+            if bound is not None and (keys := self.tables.heads.between((log_id, first + 1), (log_id, bound.size + 1))):
+                found.setdefault(log_id, []).extend(self.tables.heads[key] for key in keys)
         return found
 
     def head_beyond(self, log_id: int, seq: int) -> SignedHead | None:
-        return next((head for head in self._heads(log_id) if head.size > seq), None)
+        key = self.tables.heads.first((log_id, seq + 1), (log_id, NO_END))
+        return None if key is None else self.tables.heads[key]
+
+    def newest_note(self, log_id: int) -> str | None:
+        key = self.tables.heads.last((log_id, 0), (log_id, NO_END))
+        return None if key is None else self.tables.heads[key].note
 
     def cosigned_head(self, log_id: int, seq: int, witness: str) -> SignedHead | None:
-        signed = (head for head in self._heads(log_id) if (log_id, head.size, witness) in self.tables.cosignatures)
-        return next((head for head in signed if head.size > seq), None)
+        keys = self.tables.cosigned.between((log_id, witness, seq + 1), (log_id, witness, NO_END))
+        return next((head for _, _, size in keys if (head := self.head_at(log_id, size)) is not None), None)
 
     def cosigned_size(self, log_id: int, witness: str) -> int:
-        sizes = (size for log, size, name in self.tables.cosignatures if (log, name) == (log_id, witness))
-        return max(sizes, default=0)
+        key = self.tables.cosigned.last((log_id, witness, 0), (log_id, witness, NO_END))
+        return 0 if key is None else key[2]
 
     def cosignature_lines(self, log_id: int, size: int) -> list[str]:
-        return [line for key, line in sorted(self.tables.cosignatures.items()) if key[:2] == (log_id, size)]
+        keys = self.tables.cosignatures.between((log_id, size, ""), (log_id, size + 1, ""))
+        return [self.tables.cosignatures[key] for key in keys]
 
-    def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], _: int) -> None:
+    def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
         for log_id, size, line in lines:
             self.tables.cosignatures.setdefault((log_id, size, witness), line)
+            self.tables.cosigned.setdefault((log_id, witness, size), now_us)
 
     def last_cosigned(self, log_ids: Iterable[int], witness: str) -> dict[int, LastCosigned]:
         found: dict[int, LastCosigned] = {}
         for log_id in log_ids:
-            for head in self._heads(log_id):
-                if (line := self.tables.cosignatures.get((log_id, head.size, witness))) is not None:
+            for key in reversed(self.tables.cosigned.between((log_id, witness, 0), (log_id, witness, NO_END))):
+                if (head := self.head_at(log_id, key[2])) is not None:
+                    line = self.tables.cosignatures[log_id, head.size, witness]
                     found[log_id] = LastCosigned(head.size, head.root, line)
+                    break
         return found
-
-    def _heads(self, log_id: int) -> list[SignedHead]:
-        return [head for (log, _), head in sorted(self.tables.heads.items(), key=first_of) if log == log_id]
 
 
 class _Hashes:
@@ -156,8 +116,7 @@ class _Hashes:
         self._log_id = log_id
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
-        rows = [row for row in self._tables.ledger if row.log_id == self._log_id and start <= row.seq < end]
-        return [row.leaf for row in sorted(rows, key=lambda row: row.seq)]
+        return [row.leaf for row in self._tables.ledger.run(self._log_id, start, end)]
 
     def tile_hashes(self, level: int, start: int, end: int) -> list[bytes]:
         keys = [(self._log_id, level, number) for number in range(start, end)]

@@ -24,21 +24,23 @@ from domain.events import (
     encode,
     tag_of,
 )
-from sync.ledger.append import Append, NewEvent
+from sync.ledger.append import Act, Append, NewEvent
 from sync.ledger.reader import register_log
 from sync.ledger.writer import Writer
 from sync.proofs.merkle import Frontier, MemoryHashes, Prover, leaf_hash, verify_inclusion
+from sync.sealed.acts import Destruction, PartsBeside
 from sync.sealed.custody import (
     Custody,
     Erased,
     OpeningMissing,
     Placed,
 )
-from sync.sealed.custody_postgres import PostgresCases, Statement, destruction, keep_parts
+from sync.sealed.custody_postgres import PostgresCases
 from sync.sealed.sealing import Recipient, SealBroken, seal_texts
 from sync.trust.escrow import new_escrow
 from sync.trust.keys import NodeKeys, generate_keys, load_keys, rotate_recipient
 from tests.sync.chance import Chance
+from tests.sync.postgres_acts import Sql
 from tests.sync.sealed_case import CASE, CLERK, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values
 
 ORIGIN = f"huiyin.example/{VILLAGE}/1"
@@ -66,12 +68,12 @@ class Village:
     def fields(self, account: UUID = CLERK, **fields: object) -> dict[str, object]:
         return envelope(self.chance, VILLAGE, account, **fields)
 
-    def append(self, *events: tuple[AnyEvent, Sequence[bytes]], beside: Sequence[Statement] = ()) -> list[Placed]:
+    def append(self, *events: tuple[AnyEvent, Sequence[bytes]], beside: Sequence[Act] = ()) -> list[Placed]:
         rows = [
             NewEvent(UUID(bytes=event.stream.bytes), event.version, tag_of(event), event.case, encode(event))
             for event, _ in events
         ]
-        kept = [statement for event, parts in events for statement in keep_parts(event.stream, event.version, parts)]
+        kept = [PartsBeside(event.stream, event.version, parts) for event, parts in events if parts]
         done = self.writer.append(Append(rows, beside=[*kept, *beside])).result()
         return [Placed(self.log_id, seq, event) for (event, _), seq in zip(events, done.seqs, strict=True)]
 
@@ -106,7 +108,7 @@ class Village:
         confirmed = ErasureConfirmed(**self.fields(LEADER, **of, version=2, custodians=(VILLAGE,)))
         self.append((opened, ()), (closed, ()), (order, ()), (confirmed, ()))
         destroyed = KeyDestroyed(**self.fields(erasure=erasure, subject=subject, custodian=VILLAGE))
-        self.append((destroyed, ()), beside=[destruction(CASE, subject)])
+        self.append((destroyed, ()), beside=[Destruction(CASE, subject)])
         self.custody.forget(CASE, subject)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
@@ -229,9 +231,9 @@ def test_an_erasure_leaves_the_other_subjects_of_the_case_alone(village: Village
 def test_a_destruction_that_is_not_recorded_destroys_nothing(village: Village) -> None:
     subject, placed = village.register()
     destroyed = KeyDestroyed(**village.fields(erasure=CASE, subject=subject, custodian=VILLAGE))
-    failing: Statement = ("select 1 / 0", ())
+    failing = Sql("select 1 / 0")
     with pytest.raises(psycopg.errors.DivisionByZero):
-        village.append((destroyed, ()), beside=[destruction(CASE, subject), failing])
+        village.append((destroyed, ()), beside=[Destruction(CASE, subject), failing])
     village.custody.forget(CASE, subject)
     assert values(village.custody.open(CASE, placed)) == TEXTS
 
@@ -250,7 +252,7 @@ def test_no_strange_event_in_the_case_stops_an_erasure(village: Village, body: b
 def test_deleting_rows_by_hand_is_told_from_an_erasure(village: Village) -> None:
     subject, placed = village.register()
     with psycopg.connect(village.dsn) as conn:
-        conn.execute(*destruction(CASE, subject))
+        conn.execute(*Destruction(CASE, subject).statement())
     with pytest.raises(OpeningMissing):
         village.custody.open(CASE, placed)
 

@@ -1,44 +1,47 @@
 """The very exchange of a node, run without a thread, a database or a clock: three tiers in memory, up and down."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import date
 
 from domain.divisions import Division
-from domain.events import AnyEvent, EventId, LegId, OrderId, OrderIssued, encode
+from domain.events import EventId, LegId, OrderId, OrderIssued, encode
 from domain.ids import new_id
 from sync.exchange.channel import Channel
 from sync.exchange.exchange import Exchange, Trust
 from sync.exchange.starting import believed, found
-from sync.ledger.append import NewEvent
 from sync.ledger.rows import FROM_ABOVE, Row
 from sync.proofs.merkle import leaf_hash, verify_inclusion
 from sync.proofs.note import parse_checkpoint, parse_note, verify
-from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE, Clock, Node, PowerCut, new_event
+from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE, Clock, Node, PowerCut
 from tests.sync.memory_channel import MemoryChannel
+from tests.sync.memory_ledger import MemoryLedger, MemoryWriter
 from tests.sync.memory_store import MemoryStore
+from tests.sync.memory_tables import At, Point, Tables
+from tests.sync.memory_trees import NO_END
 from tests.sync.test_dispatch import CASE, FIRST, SECRET, register
 
 ORDER = new_id(CITY, 1, 400)
 
 
 class SimulatedNode(Node):
-    """A node whose store is in memory. Its `tables` outlive a crash; its exchange does not."""
+    """A node whose database is in memory. Its `tables` outlive a crash; its writer and its exchange do not."""
 
-    def __init__(
-        self, division: Division, channel: Channel, clock: Clock, parent: Node | None, on_commit: Callable[[], None]
-    ) -> None:
+    def __init__(self, division: Division, channel: Channel, clock: Clock, parent: Node | None, at: At) -> None:
         super().__init__(division, "", channel, clock, parent)
-        self.memory = MemoryStore(clock.now_us, on_commit)
+        self.tables = Tables()
+        self._at = at
 
     def start(self) -> None:
-        with self.memory.transaction() as tx:
+        self.writer = MemoryWriter(MemoryLedger(self.tables, self._at), self.clock.now_us)  # type: ignore[assignment]
+        store = MemoryStore(self.tables, self.writer, self._at)  # type: ignore[arg-type]
+        with store.transaction() as tx:
             own = found(tx, self.origin, self.certificates, self.pin)
             directory = believed(tx, own, self.clock.now_us())
         self.exchange = Exchange(
             self.station,
             Trust(directory, nullcontext()),
-            self.memory,
+            store,
             self.above if self.parent else None,
             self.below,
             self.clock.now_us,
@@ -46,30 +49,17 @@ class SimulatedNode(Node):
         )
 
     def crash(self) -> None:
-        del self.exchange
-
-    def recording(self, division: Division) -> Callable[[str], str]:
-        def record(text: str) -> str:
-            self.memory.append([self.enrolment(division, text)], certificate=text)
-            return text
-
-        return record
-
-    def append(self, event: AnyEvent, parts: Sequence[bytes] = ()) -> None:  # type: ignore[override]
-        self.memory.append([new_event(event)], parts)
-
-    def append_all(self, events: Sequence[NewEvent]) -> None:
-        self.memory.append(events)
+        del self.writer, self.exchange
 
     def ledger(self) -> list[Row]:
-        return self.memory.tables.ledger
+        return self.tables.ledger.rows
 
     def log(self, origin: str) -> list[bytes]:
-        of = self.memory.tables.logs.get(origin)
-        return [row.body for row in sorted(self.ledger(), key=lambda row: row.seq) if row.log_id == of]
+        of = self.tables.logs.get(origin, 0)
+        return [row.body for row in self.tables.ledger.run(of, 0, NO_END)]
 
     def faults(self) -> dict[str, str]:
-        standing = self.memory.tables.faults.items()
+        standing = self.tables.faults.items()
         return {kind: subject for (kind, subject), stands in standing if stands.healed_us is None}
 
     def size(self) -> int:
@@ -93,8 +83,8 @@ class Simulation:
         for node in self.nodes:
             node.begin()
 
-    def _commit(self) -> None:
-        if self._is_pumping:
+    def _commit(self, point: Point) -> None:
+        if self._is_pumping and point in ("committing", "committed"):
             self.points += 1
             if self.points - 1 == self._dies_at:
                 raise PowerCut
@@ -143,7 +133,7 @@ def a_case_goes_up_and_an_order_comes_down(simulation: Simulation) -> OrderIssue
 
 def held(simulation: Simulation, node: SimulatedNode) -> list[tuple[str, int, int, str]]:
     """(author, place, how it came, what it is) of every event of a node, each as its author wrote it."""
-    logs = {node.memory.tables.logs.get(author.origin): author for author in simulation.nodes}
+    logs = {node.tables.logs.get(author.origin): author for author in simulation.nodes}
     for row in node.ledger():
         assert row.body == logs[row.log_id].log(logs[row.log_id].origin)[row.seq]
     return sorted((logs[row.log_id].division, row.seq, row.via, row.topic) for row in node.ledger())
@@ -157,7 +147,7 @@ def test_a_case_goes_up_its_cosignatures_come_back_and_an_order_comes_down_in_me
 
     for above in (township, city):
         assert above.log(village.origin) == village.log(village.origin)
-        assert SECRET in above.memory.tables.beside.values()
+        assert SECRET in above.tables.beside.values()
     assert [row.via for row in village.ledger() if row.body == encode(order)] == [FROM_ABOVE]
     assert {node.division: node.faults() for node in simulation.nodes} == {
         CITY: {},
@@ -191,5 +181,5 @@ def test_wherever_a_node_loses_power_around_a_commit_all_arrives_once_and_in_ord
         a_case_goes_up_and_an_order_comes_down(simulation)
         for node, other in zip(simulation.nodes, whole.nodes, strict=True):
             assert held(simulation, node) == held(whole, other), (point, node.division)
-            assert node.memory.tables.beside == other.memory.tables.beside, (point, node.division)
+            assert node.tables.beside == other.tables.beside, (point, node.division)
             assert node.faults() == {}, (point, node.division)

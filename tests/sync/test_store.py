@@ -8,23 +8,25 @@ from uuid import UUID
 import pytest
 
 from domain.divisions import Division
+from sync.exchange.acts import ForOrganBelow
 from sync.exchange.channel import down_lane, up_lane
 from sync.exchange.checkpoints import SEALED, seal
 from sync.exchange.faults import FAULTS_PER_CHILD, MORE_FAULTS, Fault
 from sync.exchange.inbox_store import Parked, Part
 from sync.exchange.outbox import RELAYED, REWOUND
-from sync.exchange.postgres_links import onward_statement
 from sync.exchange.store import NotStorable, Store
 from sync.exchange.store_postgres import PostgresStore
 from sync.exchange.wire import AskRange, Enclosure, Held, encode, items_of
-from sync.ledger.append import Append, Learned, NewEvent
+from sync.ledger.append import Act, Append, Learned, NewEvent
 from sync.ledger.rows import FROM_ABOVE, FROM_BELOW, OWN
 from sync.ledger.writer import Writer
 from sync.proofs.merkle import Frontier, Prover, leaf_hash, verify_inclusion
 from sync.proofs.note import ED25519, Ed25519Signer
 from sync.proofs.tree import OWN_LOG, Growth, SignedHead, TreeMoved
-from sync.sealed.custody_postgres import keep_parts
+from sync.sealed.acts import PartsBeside
+from tests.sync.memory_ledger import MemoryLedger, MemoryWriter
 from tests.sync.memory_store import MemoryStore
+from tests.sync.memory_tables import Tables
 
 HERE, CHILD, OTHER = Division("410221100000"), Division("410221100201"), Division("410221100202")
 OWN_ORIGIN, ORIGIN = f"huiyin.example/{HERE}/1", f"huiyin.example/{CHILD}/1"
@@ -46,24 +48,33 @@ def postgres_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """On PostgreSQL."""
     dsn: str = request.getfixturevalue("database")
 
-    def append(events: Sequence[NewEvent], parts: Sequence[bytes], organ: Division | None) -> object:
-        last = events[-1]
-        beside = keep_parts(last.stream, last.version, parts)
-        if organ is not None:
-            beside.append(onward_statement(last.stream, organ))
-        return writer.append(Append(events, beside=beside)).result()
-
     with Writer(dsn, OWN_LOG, lambda: NOW_US) as writer:
         store = PostgresStore(dsn, writer)
-        yield Place(store, append)
+        yield Place(store, appending(writer))
         store.close()
 
 
 @contextmanager
 def memory_place(_: pytest.FixtureRequest) -> Iterator[Place]:
     """In memory."""
-    store = MemoryStore(lambda: NOW_US)
-    yield Place(store, store.append)
+    tables = Tables()
+    writer = MemoryWriter(MemoryLedger(tables), lambda: NOW_US)
+    yield Place(MemoryStore(tables, writer), appending(writer))
+
+
+def appending(
+    writer: Writer | MemoryWriter,
+) -> Callable[[Sequence[NewEvent], Sequence[bytes], Division | None], object]:
+    """See Place."""
+
+    def append(events: Sequence[NewEvent], parts: Sequence[bytes], organ: Division | None) -> object:
+        last = events[-1]
+        beside: list[Act] = [PartsBeside(last.stream, last.version, parts)] if parts else []
+        if organ is not None:
+            beside.append(ForOrganBelow(last.stream, organ))
+        return writer.append(Append(events, beside=beside)).result()
+
+    return append
 
 
 PLACES = [postgres_place, memory_place]

@@ -30,10 +30,13 @@ from sync.ledger.append import (
     WriterClosed,
 )
 from sync.ledger.connections import ANSWER_S
+from sync.ledger.database import Intake
+from sync.ledger.database_postgres import _TAKE_UP_AGAIN
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader
 from sync.ledger.rows import FROM_BELOW, Row
-from sync.ledger.writer import _TAKE_UP_AGAIN, Intake, Writer
+from sync.ledger.writer import Writer
+from tests.sync.postgres_acts import Sql
 from tests.sync.proxy import Cut, CuttingProxy, terminate_writer
 
 LIMIT_S = 20
@@ -150,7 +153,7 @@ def test_what_stands_beside_commits_with_its_append_and_fails_only_its_append(wr
     with psycopg.connect(database) as conn:
         conn.execute("create table sealed (id int primary key)")
     release = held_up(writer)
-    beside = [("insert into sealed values (%s)", (1,)), ("insert into sealed values (%s)", (2,))]
+    beside = [Sql("insert into sealed values (%s)", (1,)), Sql("insert into sealed values (%s)", (2,))]
     futures = [
         writer.append(append)
         for append in (
@@ -173,7 +176,7 @@ def test_what_stands_beside_commits_with_its_append_and_fails_only_its_append(wr
 
 
 def test_statements_alone_are_executed_too(writer: Writer, database: str) -> None:
-    beside = [("create table noted (n int)", ())]
+    beside = [Sql("create table noted (n int)")]
     assert writer.append(Append([], beside=beside)).result(LIMIT_S).positions == range(1, 1)
     with psycopg.connect(database) as conn:
         assert conn.execute("select to_regclass('noted') is null").fetchone() == (False,)
@@ -355,7 +358,7 @@ def appended(writer: Writer) -> object:
 
 def appended_beside(writer: Writer) -> object:
     create = "create table if not exists aside (n int)"
-    return writer.append(Append([event(uuid4(), 1)], beside=[(create, ())])).result(LIMIT_S).positions
+    return writer.append(Append([event(uuid4(), 1)], beside=[Sql(create)])).result(LIMIT_S).positions
 
 
 def ran(writer: Writer) -> object:
@@ -411,7 +414,7 @@ def test_a_late_attempt_to_take_up_the_place_again_changes_nothing(database: str
     writer.append(one()).result(LIMIT_S)
     with psycopg.connect(database, autocommit=True) as conn:
         (epoch,) = conn.execute("select epoch from head").fetchone() or (0,)
-        late = conn.execute(_TAKE_UP_AGAIN, (epoch, writer._mark, epoch), binary=True)
+        late = conn.execute(_TAKE_UP_AGAIN, (epoch, writer._database._mark, epoch), binary=True)
         assert late.rowcount == 0
     assert writer.append(one()).result(LIMIT_S).positions == range(2, 3)
 
