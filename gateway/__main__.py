@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import msgspec
 import typer
@@ -242,6 +243,47 @@ def account_add(
 
     add_account(folder, login, role, unit, _secret("口令 / password"), discipline=discipline)
     typer.echo(f"{login}：已添加 / added")
+
+
+@account.command("token")
+def account_token(
+    folder: Folder,
+    login: Annotated[str, typer.Argument(help="审计员账户 / an auditor's login")],
+    days: Annotated[int, typer.Option(help="有效天数 / good for how many days")] = 30,
+) -> None:
+    """签发审计令牌，只显示一次 / make a token with which an auditor's programs read this node's logs; shown once."""
+    from gateway.serving import tokens_of
+
+    with tokens_of(folder) as tokens:
+        made = tokens.make(login, days, None)
+    typer.echo(f"{made.row.id}：请立即转交审计员，不再显示 / hand it over now, it is not shown again", err=True)
+    typer.echo(made.token)
+
+
+@account.command("tokens")
+def account_tokens(folder: Folder) -> None:
+    """列出审计令牌 / list the tokens of auditors."""
+    from domain.clocks import shanghai_date
+    from gateway.serving import tokens_of
+
+    with tokens_of(folder) as tokens:
+        for row in tokens.all():
+            state = f"有效至 / good until {shanghai_date(row.ends_us)}" if tokens.is_good(row) else "已失效 / ended"
+            last = shanghai_date(row.seen_us) if row.seen_us else "-"
+            typer.echo(f"{row.id}  {row.login}  {state}  最近使用 / last used {last}")
+
+
+@account.command("revoke")
+def account_revoke(
+    folder: Folder,
+    token: Annotated[UUID, typer.Argument(help="令牌编号 / the token's id")],
+) -> None:
+    """撤销审计令牌，立即生效 / revoke a token at once."""
+    from gateway.serving import tokens_of
+
+    with tokens_of(folder) as tokens:
+        row = tokens.revoke(token, None)
+    typer.echo(f"{row.id}：已撤销 / revoked")
 
 
 @witness.command("init")

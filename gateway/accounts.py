@@ -228,7 +228,7 @@ class Accounts:
                 )
             except psycopg.errors.UniqueViolation as error:
                 raise LoginTaken from error
-            self._note(conn, by, account, f"opened as {new.role} of {new.unit}")
+            self.note(conn, by, account, f"opened as {new.role} of {new.unit}")
         return self.account(account)
 
     def account(self, account: UUID) -> Account:
@@ -257,7 +257,7 @@ class Accounts:
             )
             if changed.rowcount == 0:
                 raise NotFound
-            self._note(conn, by, account, f"now {duties.role} of {duties.unit}")
+            self.note(conn, by, account, f"now {duties.role} of {duties.unit}")
         return self.account(account)
 
     def set_password(self, account: UUID, password: str, by: UUID) -> None:
@@ -266,7 +266,7 @@ class Accounts:
         with self._pool.connection() as conn, conn.transaction():
             conn.execute("update web.account set password = %s where id = %s", (hashed, account))
             conn.execute("delete from web.session where account = %s", (account,))
-            self._note(conn, by, account, "password set")
+            self.note(conn, by, account, "password set")
 
     def close(self, account: UUID, by: UUID) -> None:
         """Close the account and end its sessions; what it did stays its own. NotFound, LastOperator."""
@@ -278,7 +278,7 @@ class Accounts:
             if changed.rowcount == 0:
                 raise NotFound
             conn.execute("delete from web.session where account = %s", (account,))
-            self._note(conn, by, account, "closed")
+            self.note(conn, by, account, "closed")
 
     # --- sessions -------------------------------------------------------------------------------------------------
 
@@ -289,7 +289,7 @@ class Accounts:
         """
         login = login.strip().lower()[:64]
         now = self._now_us()
-        self._count_attempt(login, network, now)
+        self.count_attempt(login, network, now)
         with self._pool.connection() as conn:
             row = conn.execute(
                 "select id, password from web.account where login = %s and closed_us is null", (login,)
@@ -341,7 +341,7 @@ class Accounts:
             row = conn.execute("delete from web.session where id = %s returning account", (session,)).fetchone()
             if row is None:
                 raise NotFound
-            self._note(conn, by, row[0], "session ended")
+            self.note(conn, by, row[0], "session ended")
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -358,8 +358,11 @@ class Accounts:
             raise NotSignedIn
         return SignedIn(token, Visitor(found, session, csrf))
 
-    def _count_attempt(self, login: str, network: str, now: int) -> None:
-        """Counted before the password is looked at, so that attempts in parallel count one another."""
+    def count_attempt(self, login: str, network: str, now: int) -> None:
+        """One more attempt to get in. Raises TooManyAttempts. network: the peer's address, never a header.
+
+        Counted before the password is looked at, so that attempts in parallel count one another.
+        """
         since = now - WINDOW_US
         with self._pool.connection() as conn, conn.transaction():
             # One after the other: two that have not committed yet would not see each other.
@@ -412,7 +415,8 @@ class Accounts:
         if operators == {account} and not stays:
             raise LastOperator
 
-    def _note(self, conn: psycopg.Connection, by: UUID | None, account: UUID, what: str) -> None:
+    def note(self, conn: psycopg.Connection, by: UUID | None, account: UUID, what: str) -> None:
+        """Write down, in the transaction of `conn`, what an operator (None: the command line) did to an account."""
         conn.execute(
             "insert into web.administration (at_us, by_account, account, what) values (%s, %s, %s, %s)",
             (self._now_us(), by, account, what),

@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from domain.errors import DomainError
 from gateway.accounts import Accounts
+from gateway.auditor_tokens import AuditorTokens
 from gateway.hosting import logs
 from gateway.languages import chosen
 from gateway.node import Node
@@ -39,12 +40,22 @@ from gateway.pages import (
 )
 from gateway.pages.render import refusal_page
 from gateway.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Refusal, status_by_code, status_of
-from gateway.web import admin_api, api, machine, public_api
+from gateway.web import admin_api, api, machine, public_api, tlog
 from gateway.web.gate import Gate
 from gateway.web.model import Error, answer, components
 from sync.ledger.append import Busy, LedgerError, LedgerUnavailable
 
-_MACHINE_PATHS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/policy", "/certificate", "/static/")
+_MACHINE_PATHS = (
+    "/api/",
+    "/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/policy",
+    "/certificate",
+    "/static/",
+    "/tlog",
+)
 RETRY_S = 5
 """What Retry-After says when nobody knows how long it takes."""
 
@@ -86,6 +97,7 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
     )
     app.state.node = node
     app.state.accounts = Accounts(node.pool, node.here, now_us or _machine_us)
+    app.state.auditor_tokens = AuditorTokens(node.pool, app.state.accounts, now_us or _machine_us)
     app.state.outcomes = Counter(
         "huiyin_commands", "Commands by what came of them", ("command", "outcome"), registry=node.metrics
     )
@@ -98,7 +110,7 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _on_http)  # type: ignore[arg-type]
     app.include_router(machine.router)
-    for part in (api, public_api, admin_api):
+    for part in (api, public_api, admin_api, tlog):
         app.include_router(part.router)
     for page in (citizen, signing_in, desk, case, papers, events, board, sealed, resealing, health, administration):
         app.include_router(page.router, include_in_schema=False)
@@ -132,9 +144,16 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         parts = found.setdefault("components", {})
-        parts["schemas"] = parts.get("schemas", {}) | components(api.SHAPES + public_api.SHAPES + admin_api.SHAPES)
+        parts["schemas"] = parts.get("schemas", {}) | components(
+            api.SHAPES + public_api.SHAPES + admin_api.SHAPES + tlog.SHAPES
+        )
         parts["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "The token that /api/login answers"}
+            "bearer": {"type": "http", "scheme": "bearer", "description": "The token that /api/login answers"},
+            "auditor": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token that an operator made for an auditor",
+            },
         }
         app.openapi_schema = found
     return app.openapi_schema

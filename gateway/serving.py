@@ -20,6 +20,7 @@ from domain.divisions import Division
 from gateway import accounts
 from gateway.accounts import AccountRole, Accounts, NewAccount
 from gateway.app import build_app
+from gateway.auditor_tokens import AuditorTokens
 from gateway.hosting import config, logs
 from gateway.hosting.clock import SystemClock
 from gateway.hosting.databases import database_of
@@ -169,6 +170,17 @@ def add_account(folder: Path, login: str, role: str, unit: str, password: str, *
     new = convert(values | {"discipline": discipline}, NewAccount)
     with database_of(folder) as dsn, _accounts(dsn, here) as known:
         known.open(new, None)
+
+
+@contextmanager
+def tokens_of(folder: Path) -> Iterator[AuditorTokens]:
+    """The auditors' tokens of the node of `folder`, running or not, for the block."""
+    here, now_us = config.load(folder).node.division, SystemClock().now_us
+    with database_of(folder) as dsn:
+        migrate(dsn)
+        accounts.prepare(dsn)
+        with open_pool(dsn, "tokens", 2, autocommit=True) as pool:
+            yield AuditorTokens(pool, Accounts(pool, here, now_us), now_us)
 
 
 def open_accounts(dsn: str, here: Division, password: str, logins: Mapping[str, tuple[AccountRole, bool]]) -> None:

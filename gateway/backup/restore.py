@@ -239,6 +239,10 @@ def _renew(conn: psycopg.Connection, manifest: Manifest) -> None:
     if conn.execute("select to_regclass('web.session')").fetchone() != (None,):
         skip_numbers(conn, manifest.made_us)
         conn.execute("delete from web.session")  # one that was ended since must not come to life again
+    if conn.execute("select to_regclass('web.auditor_token')").fetchone() != (None,):
+        conn.execute(  # the same of a token that was revoked since
+            "update web.auditor_token set revoked_us = %s where revoked_us is null", (manifest.made_us,)
+        )
 
 
 def _script(schema: str, name: str, digest: bytes) -> bytes:

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from domain.errors import DomainError
 from gateway.accounts import Accounts, Duties, NewAccount, Visitor
+from gateway.auditor_tokens import AuditorTokens, Made, NewToken, TokenNamed
 from gateway.node import Node
 from gateway.pages.forms import Form, Given, Problems, SentForm, visitor_of
 from gateway.pages.registering import key_of
@@ -51,7 +52,7 @@ def account(request: Request, account: UUID) -> Response:
 
 @router.post("/accounts/{account}")
 def change_account(request: Request, account: UUID, form: SentForm) -> Response:
-    """Give another role or unit, set a password, or close: whichever button was pressed."""
+    """Give another role or unit, set a password, close, make or revoke a token: whichever button was pressed."""
     operator = _operator(visitor_of(request)).account.id
     registry = _registry(request)
     try:
@@ -64,6 +65,13 @@ def change_account(request: Request, account: UUID, form: SentForm) -> Response:
                 registry.set_password(account, form.get("password"), operator)
             case "close":
                 registry.close(account, operator)
+            case "token":
+                asked: NewToken = convert(_values(form, "days"), NewToken, strict=False)
+                return _account(request, account, Problems(), _tokens(request).make(account, asked.days, operator))
+            case "revoke":
+                ended: TokenNamed = convert(_values(form, "token"), TokenNamed)
+                _tokens(request).revoke(ended.token, operator)
+                return _back(f"/accounts/{account}")
             case _:
                 pass
     except DomainError as refusal:
@@ -120,6 +128,11 @@ def _registry(request: Request) -> Accounts:
     return found
 
 
+def _tokens(request: Request) -> AuditorTokens:
+    found: AuditorTokens = request.app.state.auditor_tokens
+    return found
+
+
 def _values(form: Form, *names: str) -> dict[str, Any]:
     return {name: text for name in names if (text := form.get(name))}
 
@@ -136,7 +149,8 @@ def _accounts(request: Request, problems: Problems, given: Given) -> Response:
     )
 
 
-def _account(request: Request, account: UUID, problems: Problems) -> Response:
+def _account(request: Request, account: UUID, problems: Problems, made: Made | None = None) -> Response:
+    """made: a token to show, this once."""
     found = _registry(request).account(account)
     return page(
         request,
@@ -144,6 +158,8 @@ def _account(request: Request, account: UUID, problems: Problems) -> Response:
         status=422 if problems else 200,
         account=found,
         units=_own_units(request),
+        tokens=[(row, _tokens(request).is_good(row)) for row in _tokens(request).all(account)],
+        made=made,
         problems=problems,
     )
 

@@ -176,4 +176,4 @@ def _set_headers(scope: Scope, headers: MutableHeaders, request_id: str) -> None
     if scope.get("scheme") == "https":
         headers["strict-transport-security"] = _HSTS
     if not scope["path"].startswith("/static/"):
-        headers["cache-control"] = "no-store"
+        headers.setdefault("cache-control", "no-store")  # unless the route knows better: a tile of a log never changes

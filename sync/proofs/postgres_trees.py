@@ -161,6 +161,15 @@ class PostgresTrees(Statements):
         )
         return SignedHead(*rows[0]) if rows else None
 
+    def newest_cosigned(self, log_id: int) -> SignedHead | None:
+        """The largest head that anybody has cosigned."""
+        rows = self.rows(
+            "select size, root, note from checkpoint where log_id = %b and size = "
+            "(select max(size) from cosignature where log_id = %b)",
+            (log_id, log_id),
+        )
+        return SignedHead(*rows[0]) if rows else None
+
     def cosigned_size(self, log_id: int, witness: str) -> int:
         """The largest size that `witness` has cosigned, or 0."""
         rows = self.rows(
@@ -219,6 +228,11 @@ class LogHashes:
         """Leaf hashes [start, end)."""
         query: LiteralString = "select leaf from ledger where log_id = %b and seq >= %b and seq < %b order by seq"
         return [bytes(digest) for (digest,) in self._statements.rows(query, (self._log_id, start, end))]
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """The leaves themselves, [start, end): the bytes that the leaf hashes are of."""
+        query: LiteralString = "select body from ledger where log_id = %b and seq >= %b and seq < %b order by seq"
+        return [bytes(body) for (body,) in self._statements.rows(query, (self._log_id, start, end))]
 
     def tile_hashes(self, level: int, start: int, end: int) -> list[bytes]:
         """Hashes [start, end) of the complete subtrees of 256**level leaves."""

@@ -225,6 +225,23 @@ def test_a_node_comes_back_in_another_folder_and_database_byte_for_byte(
     assert migrate(empty) == []
 
 
+def test_a_token_of_an_auditor_that_was_revoked_since_does_not_come_to_life_again(
+    node: Node, empty: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(node.dsn) as conn:
+        for number, revoked_us in enumerate((None, 5)):
+            conn.execute(
+                "insert into web.auditor_token (id, token_hash, account, made_us, ends_us, revoked_us)"
+                " select %s, %s, id, 1, 9, %s from web.account",
+                (uuid4(), bytes([number]) * 32, revoked_us),
+            )
+    save(node, tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "new", empty)
+    with psycopg.connect(empty) as conn:
+        kept = conn.execute("select revoked_us from web.auditor_token order by token_hash").fetchall()
+    assert kept == [(MADE_US,), (5,)]
+
+
 def test_the_restored_node_writes_on_where_the_backup_ended(
     original: Node, backup: Path, empty: str, tmp_path: Path
 ) -> None:

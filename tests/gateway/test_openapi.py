@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 from schemathesis.config import SchemathesisConfig
 
-from tests.gateway.conftest import BASE, Office, Town
+from tests.gateway.conftest import BASE, VILLAGE, Office, Town
 
 CONFIG: Final = {
     "seed": 20260315,
@@ -32,6 +32,8 @@ CONFIG: Final = {
 }
 
 ROLE_BY_PREFIX: Final = {"/api/admin": "operator", "/api/board": "supervisor", "/api/logout": "auditor"}
+TOKEN: Final = "a token, no session"
+OWN_LOG: Final = {"domain": "test.example", "division": str(VILLAGE), "shard": "1", "level": "0"}
 ROLE_BY_COMMAND: Final = {"register": "clerk", "extend": "leader", "issue_order": "supervisor", "take_over": "leader"}
 CASES: Final = 16
 
@@ -55,6 +57,9 @@ class Known(NamedTuple):
         for name in ("event", "directive", "objection", "paper"):
             if isinstance(names.get(name), str):
                 names[name] = one_of(self.events, names[name])
+        if OWN_LOG.keys() & names.keys():
+            names.update({name: OWN_LOG[name] for name in OWN_LOG if name in names})
+            names.update({"path": one_of(["000.p/1", "000.p/2"], names["path"])} if "path" in names else {})
         if isinstance(names.get("events"), list):
             names["events"] = [one_of(self.events, drawn) for drawn in names["events"]]
 
@@ -88,7 +93,9 @@ def known(village: Office) -> list[Known]:
 @pytest.fixture(scope="module")
 def tokens(village: Office) -> dict[str, str]:
     roles = {*ROLE_BY_PREFIX.values(), *ROLE_BY_COMMAND.values(), "handler"}
-    return {role: str(village.api(role).http.headers["authorization"]) for role in roles}
+    by_role = {role: str(village.api(role).http.headers["authorization"]) for role in roles}
+    auditor = village.app.state.auditor_tokens.make("auditor", 1, None)
+    return by_role | {TOKEN: f"Bearer {auditor.token}"}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +112,8 @@ def node_id(request: pytest.FixtureRequest) -> None:
 
 
 def role_for(case: schemathesis.Case) -> str:
+    if case.operation.path.startswith("/tlog"):
+        return TOKEN
     for prefix, role in ROLE_BY_PREFIX.items():
         if case.operation.path.startswith(prefix):
             return role
