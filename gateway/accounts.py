@@ -289,7 +289,7 @@ class Accounts:
         """
         login = login.strip().lower()[:64]
         now = self._now_us()
-        self.count_attempt(login, network, now)
+        self._count_attempt(login, network, now)
         with self._pool.connection() as conn:
             row = conn.execute(
                 "select id, password from web.account where login = %s and closed_us is null", (login,)
@@ -358,11 +358,8 @@ class Accounts:
             raise NotSignedIn
         return SignedIn(token, Visitor(found, session, csrf))
 
-    def count_attempt(self, login: str, network: str, now: int) -> None:
-        """One more attempt to get in. Raises TooManyAttempts. network: the peer's address, never a header.
-
-        Counted before the password is looked at, so that attempts in parallel count one another.
-        """
+    def _count_attempt(self, login: str, network: str, now: int) -> None:
+        """Counted before the password is looked at, so that attempts in parallel count one another."""
         since = now - WINDOW_US
         with self._pool.connection() as conn, conn.transaction():
             # One after the other: two that have not committed yet would not see each other.

@@ -11,7 +11,7 @@ from gateway.auditor_tokens import AuditorTokens, TokenRow
 from gateway.reading.tlog import LogFiles, LogHeld
 from gateway.refusals import NotFound
 from gateway.web.model import REFUSALS, answer, gives
-from gateway.web.visits import bearer_token, network, require_safe_link
+from gateway.web.visits import bearer_token, require_safe_link
 from sync.proofs.tiles import TileInvalid, TilePath, parse_tile_path
 
 router = APIRouter(prefix="/tlog", responses=REFUSALS)
@@ -47,7 +47,7 @@ SHAPES: Final[tuple[Any, ...]] = (LogList, LogHeld)
 def _auditor(request: Request) -> TokenRow:
     require_safe_link(request)
     tokens: AuditorTokens = request.app.state.auditor_tokens
-    return tokens.check(bearer_token(request), network(request))
+    return tokens.check(bearer_token(request))
 
 
 Auditor = Annotated[TokenRow, Depends(_auditor)]

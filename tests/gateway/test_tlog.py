@@ -16,9 +16,9 @@ from typer.testing import CliRunner, Result
 from domain.divisions import Division
 from domain.events import Event, SealedItem, read
 from gateway.__main__ import app
-from gateway.accounts import ATTEMPTS_PER_PAIR, MINUTE_US, WINDOW_US, Account, Accounts, Duties, NewAccount, prepare
+from gateway.accounts import ATTEMPTS_PER_PAIR, MINUTE_US, Account, Accounts, Duties, NewAccount, prepare
 from gateway.auditor_tokens import DAY_US, AuditorTokens, NotAnAuditor, TokenRefused
-from gateway.refusals import InputInvalid, NotFound, TooManyAttempts
+from gateway.refusals import InputInvalid, NotFound
 from sync.proofs.merkle import Prover
 from sync.proofs.note import parse_checkpoint, parse_note
 from sync.proofs.policy import check_checkpoint, parse_policy
@@ -277,7 +277,7 @@ def test_an_operator_makes_and_revokes_a_token_on_the_page_and_it_is_shown_once(
     auditor = {"authorization": f"Bearer {token}"}
     assert office.client().get("/tlog", headers=auditor).status_code == 200
     assert token not in browser.get(page).text
-    row = office.app.state.auditor_tokens.check(token, "here")
+    row = office.app.state.auditor_tokens.check(token)
     assert row.ends_us - row.made_us == 7 * DAY_US
     assert browser.post(page, {"csrf": csrf, "act": "revoke", "token": str(row.id)}).status_code == 303
     assert office.client().get("/tlog", headers=auditor).status_code == 401
@@ -332,12 +332,12 @@ def person(accounts: Accounts) -> Account:
 
 def test_a_token_is_good_until_its_last_day_is_over(tokens: AuditorTokens, person: Account, clock: HandClock) -> None:
     token, row = tokens.make("li", 30, None)
-    assert tokens.check(token, "here").account == person.id
+    assert tokens.check(token).account == person.id
     clock.us += 30 * DAY_US - 1
-    tokens.check(token, "here")
+    tokens.check(token)
     clock.us += 1
     with pytest.raises(TokenRefused):
-        tokens.check(token, "here")
+        tokens.check(token)
     assert not tokens.is_good(row)
 
 
@@ -348,7 +348,7 @@ def test_a_token_from_a_clock_that_was_ahead_is_none_yet(
     token = tokens.make("li", 1, None).token
     clock.us -= 1000 * DAY_US
     with pytest.raises(TokenRefused):
-        tokens.check(token, "here")
+        tokens.check(token)
 
 
 @pytest.mark.parametrize(
@@ -366,10 +366,10 @@ def test_a_token_ends_with_its_revocation_its_account_or_its_role(
     tokens: AuditorTokens, accounts: Accounts, person: Account, end: Callable[..., object]
 ) -> None:
     token, row = tokens.make(person.id, 30, None)
-    tokens.check(token, "here")
+    tokens.check(token)
     end(tokens, accounts, person, row)
     with pytest.raises(TokenRefused):
-        tokens.check(token, "here")
+        tokens.check(token)
 
 
 def test_the_token_itself_is_kept_nowhere(
@@ -388,32 +388,25 @@ def test_the_token_itself_is_kept_nowhere(
 def test_its_last_use_is_noted_once_a_minute(tokens: AuditorTokens, person: Account, clock: HandClock) -> None:
     token = tokens.make("li", 30, None).token
     assert tokens.all()[0].seen_us is None
-    tokens.check(token, "here")
+    tokens.check(token)
     first = clock.us
     clock.us += MINUTE_US
-    tokens.check(token, "here")
+    tokens.check(token)
     assert tokens.all(person.id)[0].seen_us == first
     clock.us += 1
-    tokens.check(token, "here")
+    tokens.check(token)
     assert tokens.all(person.id)[0].seen_us == clock.us
     assert tokens.all(uuid4()) == []
 
 
-def test_whoever_tries_many_wrong_tokens_waits_and_a_right_one_still_passes(
-    tokens: AuditorTokens, person: Account, clock: HandClock
-) -> None:
+def test_however_many_wrong_tokens_are_tried_the_right_one_still_passes(tokens: AuditorTokens, person: Account) -> None:
     token = tokens.make("li", 30, None).token
-    for number in range(ATTEMPTS_PER_PAIR):
+    for number in range(ATTEMPTS_PER_PAIR + 2):
         with pytest.raises(TokenRefused):
-            tokens.check(f"wrong {number}", "there")
-    with pytest.raises(TooManyAttempts):
-        tokens.check("wrong", "there")
-    assert tokens.check(token, "there").login == "li"
+            tokens.check(f"wrong {number}")
+    assert tokens.check(token).login == "li"
     with pytest.raises(TokenRefused):
-        tokens.check(None, "there")
-    clock.us += WINDOW_US
-    with pytest.raises(TokenRefused):
-        tokens.check("wrong", "there")
+        tokens.check(None)
 
 
 def test_a_token_is_given_to_an_open_auditors_account_alone(
@@ -451,14 +444,14 @@ def test_the_command_line_makes_lists_and_revokes_a_token(town: Town) -> None:
         return done
 
     made = huiyin("token", folder, "auditor", "--days", "3")
-    row = tokens.check(made.stdout.strip(), "here")
+    row = tokens.check(made.stdout.strip())
     assert str(row.id) in made.stderr
     listed = huiyin("tokens", folder).stdout
     assert f"{row.id}  auditor  有效至 / good until" in listed
     assert made.stdout.strip() not in listed
     huiyin("revoke", folder, str(row.id))
     with pytest.raises(TokenRefused):
-        tokens.check(made.stdout.strip(), "here")
+        tokens.check(made.stdout.strip())
     assert f"{row.id}  auditor  已失效 / ended" in huiyin("tokens", folder).stdout
 
 
