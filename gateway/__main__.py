@@ -13,6 +13,7 @@ import typer
 
 from domain.divisions import division as valid_division
 from domain.divisions import tier_of
+from gateway.auditing.command_line import audit
 from gateway.loading import EXIT_INTERRUPTED, Loading
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -23,7 +24,8 @@ account = typer.Typer(no_args_is_help=True, help="账户 / accounts")
 witness = typer.Typer(no_args_is_help=True, help="外部见证 / the outside witness")
 demo = typer.Typer(invoke_without_command=True, help="演示城市 / a living city")
 for name, group in {
-    "node": node, "verify": verify, "projections": projections, "account": account, "witness": witness, "demo": demo,
+    "audit": audit, "node": node, "verify": verify, "projections": projections, "account": account, "witness": witness,
+    "demo": demo,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 

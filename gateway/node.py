@@ -220,7 +220,7 @@ class Node:
         connect = self.pool.connection
         around = self.around = Surroundings(self.here, self.reader, self.links.directory)
         self.files = CaseFiles(self.reader)
-        custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
+        custody = self.custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
         sealer = Sealer(
             self.here,
             self.ids,

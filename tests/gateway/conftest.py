@@ -161,8 +161,10 @@ def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @contextmanager
-def running_town(postgres: PostgresServer, folder: Path) -> Iterator[Town]:
-    """Both nodes, founded in `folder` and running inside the block."""
+def running_town(
+    postgres: PostgresServer, folder: Path, office: "Callable[[Path], Office] | None" = None
+) -> Iterator[Town]:
+    """Both nodes, founded in `folder` and running inside the block. office: starts one, by default with accounts."""
     number = next(_towns)
     witness = WitnessConfig(name="audit.test.example/witness", port=free_port())
     vkey = found_witness(folder / "witness", witness)
@@ -177,12 +179,12 @@ def running_town(postgres: PostgresServer, folder: Path) -> Iterator[Town]:
     request = founding.found(folder / "village", village)
     founding.install(folder / "village", enrol_child(folder / "county", request))
     stop_witness = serve(build_witness(folder / "witness"), witness.port)
-    offices = [opened(folder / "county"), opened(folder / "village")]
+    offices = [(office or opened)(folder / name) for name in ("county", "village")]
     try:
         yield Town(*offices)
     finally:
-        for office in reversed(offices):
-            office.node.stop()
+        for one in reversed(offices):
+            one.node.stop()
         stop_witness()
 
 

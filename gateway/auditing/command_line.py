@@ -1,0 +1,137 @@
+"""`huiyin audit`: make a bundle of a node's history, and verify one without trusting anybody."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+audit = typer.Typer(no_args_is_help=True, help="审计 / for auditors")
+
+_STAGES: Final = {
+    "files": "核对文件 / files",
+    "leaves": "条目 / leaves",
+    "order": "获知次序与案件 / order and cases",
+}
+_STEP: Final = 2_000
+
+
+@audit.command("export")
+def audit_export(
+    folder: Annotated[Path, typer.Argument(help="节点目录 / the node's folder")],
+    out: Annotated[Path, typer.Option(help="证据包目录 / the folder to make")],
+    below: Annotated[bool, typer.Option("--below", help="连同全部下级 / with everything below")] = False,
+    openings: Annotated[
+        bool, typer.Option("--openings", help="开示本节点可读的内容，逐项记录 / with sealed texts, each reading noted")
+    ] = False,
+    reader: Annotated[str, typer.Option("--as", help="审计人登录名 / login of the auditor who reads")] = "",
+) -> None:
+    """导出可离线核验的证据包 / make a bundle that anybody can verify offline."""
+    from gateway.auditing.exporting import export_bundle
+    from gateway.auditing.opening_node import opened_texts
+    from gateway.hosting.clock import SystemClock
+
+    if openings != bool(reader):
+        raise typer.BadParameter("--openings 须与 --as 同用 / --openings and --as go together")
+    made_us = SystemClock().now_us()
+    with _bar() as progress:
+        if openings:
+            with opened_texts(folder, reader, _password) as (texts, dsn):
+                manifest = export_bundle(folder, out, made_us, progress, below=below, texts=texts, dsn=dsn)
+        else:
+            manifest = export_bundle(folder, out, made_us, progress, below=below)
+    typer.echo(f"{out}：{manifest.division}，账本 {manifest.pos} 位 / ledger position {manifest.pos}")
+    if manifest.left_out:
+        left = manifest.left_out
+        typer.echo(f"另有 {left} 条尚未封入检查点，未导出 / {left} events under no checkpoint yet are left out")
+
+
+@audit.command("verify")
+def audit_verify(
+    bundles: Annotated[list[Path], typer.Argument(help="一个或多个证据包 / one bundle, or several of one tree")],
+    root: Annotated[
+        str | None, typer.Option(help="根证书指纹（64 位十六进制）/ the root's fingerprint, 64 hex digits")
+    ] = None,
+    policy: Annotated[
+        list[Path] | None, typer.Option(help="自行取得的策略文件 / a policy got by another way; may be repeated")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / as JSON")] = False,
+    room: Annotated[Path | None, typer.Option(help="临时文件目录 / where temporary files may lie")] = None,
+) -> None:
+    """离线核验证据包：0 可信，1 不可信，2 无法读取 / verify offline: exit 0 sound, 1 tampered, 2 unreadable."""
+    gc.enable()  # millions of short-lived values; what the program itself loaded is looked through once
+    gc.freeze()
+    from gateway.auditing.bundle import BundleUnreadable
+    from gateway.auditing.telling import UNREADABLE, exit_code, in_words
+    from gateway.auditing.telling import as_json as told_as_json
+    from gateway.auditing.trusting import PinInvalid, pins_from
+    from gateway.auditing.verifying import verify_bundles
+    from sync.proofs.policy import PolicyInvalid
+
+    try:
+        pins = pins_from(root, [path.read_text("utf-8", "replace") for path in policy or []])
+        with _bar() as progress:
+            reports, between = verify_bundles(bundles, pins, progress, room)
+    except (BundleUnreadable, PinInvalid, PolicyInvalid, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNREADABLE) from None
+    _say([told_as_json(reports, between)] if as_json else in_words(reports, between))
+    raise typer.Exit(exit_code(reports, between))
+
+
+def _password() -> str:
+    """From the terminal or from standard input, never from the command line."""
+    return str(typer.prompt("口令 / password", hide_input=True)) if sys.stdin.isatty() else sys.stdin.readline().strip()
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print, also where nobody reads on: the exit code is the verdict all the same."""
+    try:
+        for line in lines:
+            typer.echo(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it tried again at exit
+
+
+@contextmanager
+def _bar() -> "Iterator[_Bar]":
+    bar = _Bar()
+    try:
+        yield bar
+    finally:
+        bar.end()
+
+
+class _Bar:
+    """How far it is, on standard error, where somebody looks."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+        self._stage = ""
+        self._done = 0
+        self._told = 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """One step further."""
+        if not self._is_shown:
+            return
+        if stage != self._stage:
+            self.end()
+            self._stage, self._done, self._told = stage, 0, 0
+        self._done += done
+        step = _STEP if total else _STEP << 10
+        if self._done - self._told >= step or self._done == total:
+            self._told = self._done
+            share = f"{self._done * 100 // total:3d}% " if total else ""
+            unit = f"{self._done}/{total}" if total else f"{self._done >> 20} MiB"
+            typer.echo(f"\r{_STAGES[stage]}: {share}{unit}", nl=False, err=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_shown and self._stage:
+            typer.echo("", err=True)
