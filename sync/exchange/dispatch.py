@@ -1,7 +1,7 @@
 """Who below is sent which event: case files with their openings, directives, later material, milestones."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -166,6 +166,9 @@ class Dispatch:
         opened = page.not_served_below(row, receivers)
         if opened:
             page.send_file(page.store.read_case(case_id, row.pos - 1), opened)
+        crossed = page.named(row) & receivers
+        if crossed:
+            page.send_own_side(page.store.read_case(case_id, row.pos - 1), crossed)
         to = page.not_served_below(row, wanted)
         if to:
             page.send(row, to)
@@ -192,8 +195,13 @@ class _Page:
         sent by a node above to all it named.
         """
         author = self._author(row.log_id)
-        named = self._named(row)
+        named = self.named(row)
         return sorted(code for code in wanted if code not in named and not self._is_within(author, self._hop(code)))
+
+    def named(self, row: Row) -> Set[Division]:
+        """To whom what came from above was sent by the node above; nobody where it did not."""
+        enclosed = self.store.enclosed(row.log_id, row.seq) if row.via == FROM_ABOVE else None
+        return frozenset(map(Division, enclosed.addressed)) if enclosed else frozenset()
 
     def send(self, row: Row, to: list[Division]) -> None:
         """One event."""
@@ -205,6 +213,18 @@ class _Page:
             author = self._author(row.log_id)
             to = [code for code in receivers if not self._is_within(author, code)]
             if to:
+                self._sendings.append(_Sending(row, to))
+
+    def send_own_side(self, rows: Iterable[Row], receivers: Iterable[Division]) -> None:
+        """What this part of the tree said of a case that a node above gives to `receivers`.
+
+        Some of it crossed with that on its way up, and whoever gave the case away did not know it. Later the node above
+        takes it as sent from here; what it did send comes twice and changes nothing.
+        """
+        for row in rows:
+            author = self._author(row.log_id)
+            to = sorted(code for code in receivers if not self._is_within(author, self._hop(code)))
+            if to and row.via != FROM_ABOVE:
                 self._sendings.append(_Sending(row, to))
 
     def send_custody(self, rows: Iterable[Row], subject: str, newcomers: Iterable[Division]) -> None:
@@ -270,10 +290,6 @@ class _Page:
         key = (row.log_id, head.size)
         prover = self._provers.setdefault(key, Prover(self.store.hashes(row.log_id), head.size))
         return Enclosed([], prover.inclusion(row.seq), head.note)
-
-    def _named(self, row: Row) -> list[str]:
-        enclosed = self.store.enclosed(row.log_id, row.seq) if row.via == FROM_ABOVE else None
-        return enclosed.addressed if enclosed else []
 
     def _origin(self, log_id: int) -> str:
         if log_id not in self._origins:

@@ -20,7 +20,7 @@ MORE_FAULTS: Final = "more_faults"
 PROVEN: Final = ("fork",)
 """Kinds that always have a row of their own, one per certified log: their evidence convicts."""
 
-HEALING: Final = ("gap", "waits", "unknown_author", "mismatch", "expired", "not_yet_valid", "parked_full")
+HEALING: Final = ("gap", "waits", "unknown_author", "mismatch", "incomplete", "expired", "not_yet_valid", "parked_full")
 """Kinds that are over once their log goes on."""
 
 

@@ -12,19 +12,23 @@ from sync.trust.certificates import Certificate, CertificateRefused, Directory, 
 
 
 class Filed(NamedTuple):
-    """certificates: (leaf index, text) of every enrolment among the leaves, not checked yet."""
+    """certificates: (leaf index, text) of every enrolment among the leaves, not checked yet.
+
+    missing: as `log#seq.part`, what belongs beside a leaf and did not come, or not as the leaf says.
+    """
 
     rows: list[Learned]
     parts: list[Part]
     faults: list[Fault]
     certificates: list[tuple[int, str]]
+    missing: list[str]
 
 
 def file_frame(opened: OpenFrame, tree: Tree, sparse: dict[tuple[int, int], bytes]) -> Filed:
     """What the leaves beyond `tree` become. sparse: (log_id, seq) -> leaf hash of what was learned from above."""
     frame, log_id = opened.frame, tree.log_id
     skipped = tree.size - frame.first
-    filed = Filed([], [], [], [])
+    filed = Filed([], [], [], [], [])
     new = zip(opened.leaves[skipped:], frame.entries[skipped:], opened.hashes[skipped:], strict=True)
     for seq, (leaf, body, digest) in enumerate(new, tree.size):
         held = sparse.get((log_id, seq)) if sparse else None
@@ -66,6 +70,4 @@ def _file_parts(opened: OpenFrame, tree: Tree, filed: Filed, held: dict[tuple[in
         if beside.seq in new and is_part_of(opened.leaves[beside.seq - frame.first].event, beside.part, beside.body):
             filed.parts.append(Part(tree.log_id, beside.seq, beside.part, beside.body))
             missing.discard((beside.seq, beside.part))
-    for seq, part in sorted(missing):
-        detail = "it did not come with its event, or was not what the event says"
-        filed.faults.append(Fault("part_missing", f"{frame.log}#{seq}.{part}", opened.child, detail))
+    filed.missing.extend(f"{frame.log}#{seq}.{part}" for seq, part in sorted(missing))

@@ -8,7 +8,7 @@ import msgspec
 from domain.divisions import Division
 from sync.exchange.answers import Answers
 from sync.exchange.faults import HEALING, Fault, evidence_of, fork_below, fork_beyond
-from sync.exchange.filing import enrolled, file_frame
+from sync.exchange.filing import Filed, enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
 from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
 from sync.exchange.station import Asked, Moment, Station
@@ -19,6 +19,9 @@ from sync.proofs.merkle import TileRun
 from sync.proofs.note import NoteInvalid
 from sync.proofs.tree import Growth, SignedHead, Tree
 from sync.trust.certificates import CertificateRefused, Directory
+
+PART_TRIES: Final = 3
+"""So often a frame is asked for again whose parts are not all there, before it is taken in without them."""
 
 PARKED_FRAMES: Final = 128
 """At most so many frames of one child wait: fewer than a sender keeps in flight, so that what need not wait flows."""
@@ -217,10 +220,15 @@ class _Batch:
         if frontier.root() != opened.head.root:
             self._mismatch(opened, tree)
             return
+        filed = file_frame(opened, tree, self._sparse)
+        if filed.missing and self._asked.once_more(opened.frame.log, PART_TRIES):
+            self._incomplete(opened, tree, filed.missing)
+            return
+        self._asked.had(opened.frame.log)
         growing = self._growing.setdefault(opened.frame.log, _Growing(tree, [], []))
         growing.tiles += tiles
         growing.heads.append(opened.head)
-        self._file(opened, tree)
+        self._file(opened, filed)
         self._trees[opened.frame.log] = msgspec.structs.replace(tree, frontier=frontier)
         self._grown[opened.frame.log] = frontier.size
         self._healed.add(opened.frame.log)
@@ -250,12 +258,19 @@ class _Batch:
         self._trees[log] = msgspec.structs.replace(tree, frozen="fork")
         self._answers.say(opened.child, Refused(log, tree.size, "fork"))
 
-    def _file(self, opened: OpenFrame, tree: Tree) -> None:
-        rows, parts, faults, certificates = file_frame(opened, tree, self._sparse)
-        self._learned += rows
-        self._parts += parts
-        self._faults += faults
-        for seq, text in certificates:
+    def _incomplete(self, opened: OpenFrame, tree: Tree, missing: Sequence[str]) -> None:
+        """No signature covers what travels beside a leaf: what is not as the leaf says may come whole another time."""
+        detail = f"{', '.join(missing[:5])} did not come with its event, or not as the event says"
+        self._faults.append(Fault("incomplete", opened.frame.log, opened.child, detail))
+        self._answers.say(opened.child, AskRange(opened.frame.log, tree.size))
+
+    def _file(self, opened: OpenFrame, filed: Filed) -> None:
+        self._learned += filed.rows
+        self._parts += filed.parts
+        self._faults += filed.faults
+        detail = "it did not come with its event, or was not what the event says"
+        self._faults += [Fault("part_missing", part, opened.child, detail) for part in filed.missing]
+        for seq, text in filed.certificates:
             self._enrol(opened, seq, text)
 
     def _enrol(self, opened: OpenFrame, seq: int, text: str) -> None:

@@ -30,6 +30,7 @@ class Asked:
     def __init__(self, every_s: float = 5.0) -> None:
         self._every_s = every_s
         self._last_s: dict[str, float] = {}
+        self._times: dict[str, int] = {}
 
     def may_ask(self, what: str, elapsed_s: float) -> bool:
         """Whether to ask now; True at most once per interval."""
@@ -38,3 +39,12 @@ class Asked:
             return False
         self._last_s[what] = elapsed_s
         return True
+
+    def once_more(self, what: str, at_most: int) -> bool:
+        """Whether to ask for the same again; True at most so many times, until `had` it."""
+        self._times[what] = self._times.get(what, 0) + 1
+        return self._times[what] <= at_most
+
+    def had(self, what: str) -> None:
+        """It came, or will be done without."""
+        self._times.pop(what, None)

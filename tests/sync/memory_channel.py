@@ -51,5 +51,10 @@ class MemoryChannel:
         last = self._last.get(lane, 0)
         return Extent(min(self._lanes.get(lane, {}), default=last + 1), last)
 
+    def forget(self, lane: str) -> None:
+        """The lane is deleted; whoever writes to it next makes it anew."""
+        self._lanes.pop(lane, None)
+        self._last.pop(lane, None)
+
     def close(self) -> None:
         pass

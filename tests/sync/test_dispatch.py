@@ -21,6 +21,7 @@ from domain.events import (
     KeyGranted,
     LegId,
     LegOpened,
+    MaterialAdded,
     Registered,
     Sealed,
     SealedItem,
@@ -186,6 +187,28 @@ def test_a_file_that_came_from_above_goes_further_down_with_its_first_proofs(nod
     assert last.faults() == {}
 
 
+def test_what_crossed_with_a_hand_over_above_reaches_the_new_holder_all_the_same(nodes: Hierarchy) -> None:
+    village, township, county = nodes[VILLAGE], nodes[TOWNSHIP], nodes[COUNTY]
+    register(village)
+    hand_over(village, FIRST, COUNTY, SECOND)
+    nodes.settle()
+    open_leg(county, SECOND, FIRST, VILLAGE)
+    hand_over(county, SECOND, NEIGHBOUR, new_id(COUNTY, 1, 105))
+
+    material = village.say(
+        MaterialAdded, CASE, material=village.chance.id_by(VILLAGE), digest=None, size_bytes=0, cause=()
+    )
+    while encode(material) not in township.log(village.origin):
+        village.exchange.pump_seal()
+        village.exchange.pump_up()
+        township.exchange.pump_inbox()
+    township.exchange.pump_dispatch()  # not knowing yet who has the matter now
+    nodes.settle()
+
+    assert encode(material) in nodes[NEIGHBOUR].log(village.origin)
+    assert "leg.handed_over.v0" in topics(nodes[NEIGHBOUR])
+
+
 def give_key(node: Node, *to: Division) -> KeyGranted:
     grants = tuple(Grant(custodian=one, recipient_key="0" * 32, purpose="handle") for one in to)
     stream = node.chance.id_by(node.division)
@@ -281,11 +304,29 @@ def test_a_part_that_is_not_what_the_event_says_is_named_and_stops_nothing(nodes
     village.start()
     register(village)
 
-    nodes.settle()
+    nodes.heal(lambda: village.secured() == village.size())
 
     assert parts(township) == []
     assert township.faults() == {"part_missing": f"{village.origin}#1.0"}
-    assert village.secured() == village.size()
+
+
+def test_a_part_that_was_altered_on_its_way_is_asked_for_and_comes_whole(nodes: Hierarchy) -> None:
+    village, township = nodes[VILLAGE], nodes[TOWNSHIP]
+    spoils = [True]
+
+    def spoil(_: str, record: bytes) -> list[bytes]:
+        return [record.replace(SECRET, SECRET[::-1]) if SECRET in record and spoils and spoils.pop() else record]
+
+    village.above = Tampering(village.channel, spoil)
+    village.crash()
+    village.start()
+    register(village)
+
+    nodes.heal(lambda: village.secured() == village.size())
+
+    assert not spoils
+    assert parts(township) == parts(nodes[COUNTY]) == [SECRET]
+    assert township.faults() == nodes[COUNTY].faults() == {}
 
 
 def test_a_number_that_was_lost_on_its_way_down_is_asked_for(nodes: Hierarchy) -> None:
