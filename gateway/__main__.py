@@ -22,10 +22,11 @@ verify = typer.Typer(no_args_is_help=True, help="离线核验 / check offline")
 projections = typer.Typer(no_args_is_help=True, help="视图 / views")
 account = typer.Typer(no_args_is_help=True, help="账户 / accounts")
 witness = typer.Typer(no_args_is_help=True, help="外部见证 / the outside witness")
+policy = typer.Typer(no_args_is_help=True, help="信任策略 / trust policies")
 demo = typer.Typer(invoke_without_command=True, help="演示城市 / a living city")
 for name, group in {
     "audit": audit, "node": node, "verify": verify, "projections": projections, "account": account, "witness": witness,
-    "demo": demo,
+    "policy": policy, "demo": demo,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -310,12 +311,70 @@ def witness_watch(folder: Folder, key: Annotated[str, typer.Argument(help="日�
     typer.echo(f"{folder}：将会签 / will cosign {key}")
 
 
+@witness.command("status")
+def witness_status(folder: Folder) -> None:
+    """各日志最近会签的规模和时间 / what it has cosigned last of each log."""
+    from datetime import datetime
+
+    from domain.clocks import SHANGHAI
+    from gateway.hosting.outside_witness import held_of
+
+    for name, size, time_s in held_of(folder):
+        at = datetime.fromtimestamp(time_s, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S") if time_s else "-"
+        typer.echo(f"{size:>12}  {at:<19}  {name}")
+
+
 @witness.command("run")
 def witness_run(folder: Folder) -> None:
     """运行外部见证 / run the witness until it is told to stop."""
     from gateway.serving import run_witness
 
     sys.exit(run_witness(folder))
+
+
+@policy.command("show")
+def policy_show(
+    folder: Folder, out: Annotated[Path | None, typer.Option(help="写入文件 / write it to this file")] = None
+) -> None:
+    """按配置和证书生成本节点日志的策略，供送签 / draft the policy of the node's log, to be signed."""
+    from gateway.policing import draft_of
+
+    draft = draft_of(folder)
+    if out is None:
+        typer.echo(draft, nl=False)
+    else:
+        out.write_text(draft, "utf-8")
+
+
+@policy.command("sign")
+def policy_sign(
+    folder: Folder,
+    draft: Annotated[Path, typer.Option(help="下级的策略稿 / a subordinate's draft")],
+    out: Annotated[Path, typer.Option(help="签发的策略写入 / where to write what is signed")],
+    accept_weaker: Annotated[
+        bool, typer.Option("--accept-weaker", help="见证少于前一号也签 / though it asks for fewer witnesses")
+    ] = False,
+) -> None:
+    """上级或根节点：核对并签发策略 / at the superior or the root: check a draft and sign it under its next number."""
+    from gateway.policing import sign_draft
+
+    key = sign_draft(folder, draft.read_text("utf-8", "replace"), out, accept_weaker=accept_weaker)
+    typer.echo(f"{out}：已签发，发布者公钥 / signed; the publisher's key: {key}")
+
+
+@policy.command("install")
+def policy_install(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help="签发的策略 / the signed policy")],
+    accept_weaker: Annotated[
+        bool, typer.Option("--accept-weaker", help="见证少于前一号也装入 / though it asks for fewer witnesses")
+    ] = False,
+) -> None:
+    """装入签发的策略，下次启动起公布 / publish the signed policy from the next start."""
+    from gateway.policing import install_signed
+
+    serial = install_signed(folder, file.read_text("utf-8", "replace"), accept_weaker=accept_weaker)
+    typer.echo(f"{folder}：策略第 {serial} 号，下次启动起公布 / number {serial}, published from the next start")
 
 
 @projections.command("rebuild")

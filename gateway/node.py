@@ -198,7 +198,7 @@ class Node:
         self.reader = Reader(dsn, tip)
         self._resources.callback(self.reader.close)
         self.journal = Journal(self.clock, self.append, self._keys.commands)
-        self.links = Links(self.config, self._enrolment, self._keys, dsn, self.writer, self.clock)
+        self.links = Links(self.folder, self.config, self._enrolment, self._keys, dsn, self.writer, self.clock)
         self._resources.callback(self.links.close)
         self._require_own_ids()
         self._set_clock()
@@ -352,8 +352,8 @@ class Node:
         return f"{self.here}.{OFFICE}"
 
     def policy(self) -> str:
-        """The published tlog-policy of this node's log."""
-        return founding.published_policy(self.config, self.around.directory())
+        """The published tlog-policy of this node's log, as its superior or the root has signed it, if one has."""
+        return self.links.published().text
 
     def certificate(self) -> str:
         """The certificates from the root down to this node, one after the other."""
@@ -405,6 +405,9 @@ class Node:
             clock_doubt=doubt.kind if (doubt := self.clock.doubt()) else None,
             clock_skew_s=self.links.clock_skew_s(),
             certificate_ends_us=self._certificate_ends_us(),
+            secured_size=self.links.secured_size(),
+            witnesses=self.links.witnesses(),
+            policy_is_outdated=self.links.published().is_outdated,
         )
 
     def _certificate_ends_us(self) -> int:

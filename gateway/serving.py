@@ -160,6 +160,12 @@ def shown(statuses: Sequence[NodeStatus]) -> str:
         for s in statuses
         if s.certificate_ends_us
     ]
+    lines += [
+        f"{s.division}  witness {w.name}: {w.trouble_en or 'late'}"
+        for s in statuses
+        for w in s.witnesses
+        if w.trouble_en or w.is_late
+    ]
     return "\n".join(lines)
 
 

@@ -83,6 +83,24 @@ class OutsideWitness(Strict, frozen=True, kw_only=True):
     key: str
 
 
+class FurtherWitness(Strict, frozen=True, kw_only=True):
+    """A witness more, outside the line of command. name: within the policy; url, key: as for the root's outside one."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    url: str
+    key: str
+
+
+class PolicyChoice(Strict, frozen=True, kw_only=True):
+    """Who, besides the superior or the root's outside witness, cosigns this node's log.
+
+    needed: how many of `witnesses` a receipt must show: `any`, `all`, a number, or `none`: asked, but not waited for.
+    """
+
+    needed: Annotated[str, msgspec.Meta(pattern=r"^(none|any|all|[1-9][0-9]?)$")] = "all"
+    witnesses: tuple[FurtherWitness, ...] = ()
+
+
 class NodeConfig(Strict, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -92,6 +110,7 @@ class NodeConfig(Strict, frozen=True, kw_only=True):
     channel: Channels = Channels()
     clock: ClockChoice = ClockChoice()
     witness: OutsideWitness | None = None
+    policy: PolicyChoice = PolicyChoice()
 
     @property
     def origin(self) -> str:
@@ -147,15 +166,19 @@ def write(folder: Path, config: NodeConfig) -> None:
 
 def _plain(config: NodeConfig) -> dict[str, dict[str, object]]:
     given: dict[str, dict[str, object]] = msgspec.to_builtins(config)
+    if config.policy == PolicyChoice():
+        del given["policy"]
     return {name: section for name, section in given.items() if section}
 
 
 def _section(name: str, values: dict[str, object]) -> str:
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    rows = [(key, row) for key, value in values.items() if isinstance(value, list | tuple) for row in value]
     lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items() if _is_leaf(value)]
     own = f"[{name}]\n" + "\n".join(lines) + "\n\n" if lines else ""
-    return own + "".join(_section(f"{name}.{key}", table) for key, table in tables.items())
+    own += "".join(_section(f"{name}.{key}", table) for key, table in tables.items())
+    return own + "".join("[" + _section(f"{name}.{key}", row).replace("]", "]]", 1) for key, row in rows)
 
 
 def _is_leaf(value: object) -> bool:
-    return value is not None and value != "" and not isinstance(value, dict)
+    return value is not None and value != "" and not isinstance(value, dict | list | tuple)

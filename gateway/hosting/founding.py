@@ -13,13 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.hosting.config import ConfigInvalid, NodeConfig, load, write
-from sync.proofs.note import parse_vkey
-from sync.proofs.policy import Policy, Witness, format_policy
+from gateway.hosting.config import NodeConfig, load, write
 from sync.trust.certificates import (
     RENEWAL_US,
     CertificateRefused,
-    Directory,
     Enrolment,
     Keys,
     Request,
@@ -138,39 +135,6 @@ def request_of(config: NodeConfig, keys: NodeKeys) -> Request:
             recipient=base64.b64encode(keys.recipient.public).decode(),
         ),
     )
-
-
-def published_policy(config: NodeConfig, directory: Directory) -> str:
-    """The C2SP tlog-policy of this node's log: its parent must have cosigned, at the root the outside witness.
-
-    A demo's policy says that its clock is simulated, so that no other reader accepts it.
-    """
-    own = directory.division(config.node.division)
-    if own is None:
-        raise LookupError("a node that is not enrolled has no policy")
-    witness = _quorum(config, directory)
-    policy = Policy(
-        log=own.log,
-        log_url=None,
-        witnesses=(witness,),
-        groups=(),
-        quorum=witness.name,
-        intake=parse_vkey(own.certificate.keys.intake),
-        simulated_clock=config.clock.kind == "shared",
-    )
-    return format_policy(policy)
-
-
-def _quorum(config: NodeConfig, directory: Directory) -> Witness:
-    parent = config.node.parent
-    if parent is not None:
-        known = directory.division(parent)
-        if known is None:
-            raise LookupError(f"the certificate of {parent} is not here")
-        return Witness(str(parent), known.witness)
-    if config.witness is None:
-        raise ConfigInvalid("根节点须在 [witness] 中指定外部见证 / the root needs an outside [witness]")
-    return Witness("outside", parse_vkey(config.witness.key), config.witness.url)
 
 
 def install(folder: Path, given: Enrolment) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -10,6 +11,9 @@ import structlog
 from domain.events import Unknown, read
 from gateway.hosting.clock import HeldClock
 from gateway.hosting.config import ChannelEnd, NodeConfig
+from gateway.hosting.further_witnesses import ROUND_S, FurtherWitnesses, forget_gone
+from gateway.hosting.policies import Published, acknowledger, published
+from gateway.hosting.status import WitnessStatus
 from gateway.hosting.trouble import passes
 from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
@@ -32,6 +36,8 @@ from sync.exchange.status import (
 )
 from sync.exchange.store_postgres import PostgresStore
 from sync.ledger.writer import Writer
+from sync.proofs.policy import demands
+from sync.proofs.quorum import Quorum
 from sync.proofs.tree import Proof
 from sync.trust.certificates import Directory, Enrolment
 from sync.trust.keys import NodeKeys
@@ -47,6 +53,7 @@ class Links:
 
     def __init__(
         self,
+        folder: Path,
         config: NodeConfig,
         enrolment: Enrolment,
         keys: NodeKeys,
@@ -54,6 +61,8 @@ class Links:
         writer: Writer,
         clock: HeldClock,
     ) -> None:
+        """folder: of the node, for the signed policy. Raises ConfigInvalid, PolicyInvalid."""
+        self._folder, self._config = folder, config
         self._clock = clock
         self._store = PostgresStore(dsn, writer)
         station = Station(config.node.division, config.origin, keys.log, keys.witness)
@@ -63,8 +72,16 @@ class Links:
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
         trust = Trust(directory, threading.Lock())
         self.exchange = Exchange(station, trust, self._store, self._above, self._below, clock.now_us, time.monotonic)
-        self._witness = WitnessClient(config.witness, self._store, clock.now_us) if config.witness else None
+        outside, now_us = config.witness, clock.now_us
+        self._witness = WitnessClient(outside, self._store, now_us, is_sure=self._is_sure) if outside else None
+        self._further = FurtherWitnesses(
+            config.policy.witnesses, self._store, self._acknowledger, now_us, is_sure=self._is_sure
+        )
+        self._secured_size = 0
+        self._quorum_of: tuple[Directory, Quorum, Published] | None = None
         self._tip = writer.tip
+        self.published()
+        forget_gone(self._store, [client.name for client in self._outside()], clock.now_us())
         self._pumping: Pumping | None = None
         self._pumps: list[Pump] = []
 
@@ -89,6 +106,8 @@ class Links:
         if self._witness is not None:
             witness = self._witness
             self._pumps.append(Pump("witness", witness.ask, lambda: time.sleep(WITNESS_EVERY_S), tell, passes))
+        if may_send and self._further.clients:
+            self._pumps.append(Pump("witnesses", self._further.round, lambda: time.sleep(ROUND_S), tell, passes))
         if may_send:
             self._pumping = Pumping(self.exchange, self._tip, tell, passes)
             self._pumping.start()
@@ -117,6 +136,7 @@ class Links:
                 channel.close()
         if self._witness is not None:
             self._witness.close()
+        self._further.close()
         self._store.close()
 
     def directory(self) -> Directory:
@@ -128,10 +148,39 @@ class Links:
         now_us = self._clock.sure_us()
         return self.exchange.admit(request, now_us, now_us + validity_us, record)
 
-    def cosigned_size(self) -> int:
-        """How much of the own log is secured."""
-        name = self._acknowledger()
-        return self.exchange.cosigned_size(name) if name else 0
+    def published(self) -> Published:
+        """The policy of the own log as it is published now. Raises ConfigInvalid, PolicyInvalid."""
+        return self._policy()[1]
+
+    def _policy(self) -> tuple[Quorum, Published]:
+        """Made once for every directory: its keys are in it."""
+        directory, known = self.directory(), self._quorum_of
+        if known is None or known[0] is not directory:
+            stands = published(self._folder, self._config, directory)
+            quorum = Quorum(stands.policy, acknowledger(self._config, directory).verifier.name)
+            self._quorum_of = known = (directory, quorum, stands)
+            self._secured_size = 0
+        return known[1:]
+
+    def secured_size(self) -> int:
+        """How much of the own log is secured: cosigned by the next one up, and by whom else its policy demands."""
+        quorum, _ = self._policy()
+        with self._store.transaction() as tx:
+            self._secured_size = quorum.secured_size(tx, self._secured_size)
+        return self._secured_size
+
+    def witnesses(self) -> tuple[WitnessStatus, ...]:
+        """Those outside the line of command, the root's own first."""
+        _, stands = self._policy()
+        demanded = {one.verifier.name for one in stands.policy.witnesses if demands(stands.policy, one.verifier)}
+        with self._store.transaction() as tx:
+            return tuple(client.status(tx, is_demanded=client.name in demanded) for client in self._outside())
+
+    def _is_sure(self) -> bool:
+        return self._clock.doubt() is None
+
+    def _outside(self) -> list[WitnessClient]:
+        return [*([] if self._witness is None else [self._witness]), *self._further.clients]
 
     def cosigned_without(self, leaves: Sequence[tuple[int, int, int]]) -> list[int | None]:
         """For each (log, leaf, moment): when, by that moment, a head of the log was last cosigned without the leaf."""
@@ -165,8 +214,9 @@ class Links:
 
     def proof(self, seq: int) -> Proof | None:
         """Of an own leaf, once it is secured."""
-        name = self._acknowledger()
-        return self.exchange.proof(seq, name) if name else None
+        quorum, _ = self._policy()
+        with self._store.transaction() as tx:
+            return quorum.proof(tx, seq)
 
     def status(self) -> OwnStatus:
         """How the exchange stands."""

@@ -10,12 +10,14 @@ import hashlib
 import os
 import threading
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 
+from domain.errors import DomainError
 from gateway.hosting.clock import Clock, SharedClock, SystemClock
 from gateway.hosting.config import ClockChoice, ConfigInvalid, Strict
 from sync.proofs.note import COSIGNATURE_V1, Ed25519Signer, Verifier, parse_skey, parse_vkey
@@ -24,6 +26,7 @@ from sync.trust.keys import flush_folder, read_private, replace_private, write_p
 
 _KEY = "witness.skey"
 _CONFIG = "witness.toml"
+_ALIKE = str.maketrans("0o1il", "00111")
 
 
 class WitnessConfig(Strict, frozen=True, kw_only=True):
@@ -54,12 +57,49 @@ def write_config(folder: Path, config: WitnessConfig) -> None:
     replace_private(folder / _CONFIG, ("\n".join(lines) + "\n").encode())
 
 
+class LogNameDoubtful(DomainError):
+    """The log's name could be taken for another one's. Have the log named plainly, or give the right key."""
+
+    code = "log_name_doubtful"
+
+    def __init__(self, name: str, other: str) -> None:
+        super().__init__(
+            f"日志名 {name!a} 与 {other} 易混淆，未登记，请核对日志公钥",
+            f"the log {name!a} could be taken for {other}; it is not watched; check the log's key",
+            field="key",
+        )
+
+
 def watch(folder: Path, log_key: str) -> None:
-    """Have the witness of `folder` cosign this log, too, from its next start. Raises ConfigInvalid, KeyInvalid."""
-    parse_vkey(log_key)
+    """Have the witness of `folder` cosign this log, too, from its next start.
+
+    Raises ConfigInvalid, KeyInvalid, LogNameDoubtful.
+    """
     config = load_config(folder)
+    _check_name(parse_vkey(log_key).name, [config.name, *(parse_vkey(key).name for key in config.logs)])
     if log_key not in config.logs:
         write_config(folder, msgspec.structs.replace(config, logs=(*config.logs, log_key)))
+
+
+def _check_name(name: str, others: Sequence[str]) -> None:
+    """Names are compared byte for byte; people who compare them see less. Another key of the same log is no doubt."""
+    if not name.isascii():
+        raise LogNameDoubtful(name, "ASCII")
+    for other in others:
+        if name != other and _seen(name) == _seen(other):
+            raise LogNameDoubtful(name, other)
+
+
+def _seen(name: str) -> str:
+    return "/".join(part for part in name.casefold().split("/") if part).translate(_ALIKE)
+
+
+def held_of(folder: Path) -> list[tuple[str, int, int]]:
+    """For each log watched: its name, the size cosigned last (0 for never), and when (POSIX seconds)."""
+    store = FileStore(folder)
+    names = dict.fromkeys(parse_vkey(key).name for key in load_config(folder).logs)
+    held = [(name, store.witnessed(name)) for name in names]
+    return [(name, state.size, state.time_s) if state else (name, 0, 0) for name, state in held]
 
 
 def load_config(folder: Path) -> WitnessConfig:
@@ -76,6 +116,7 @@ class _State(msgspec.Struct, frozen=True):
     size: int
     root: str
     note: str
+    time_s: int = 0
 
 
 class FileStore:
@@ -92,14 +133,14 @@ class FileStore:
             state = msgspec.json.decode(self._path(origin).read_bytes(), type=_State)
         except FileNotFoundError:
             return None
-        return Witnessed(state.size, base64.b64decode(state.root), state.note.encode())
+        return Witnessed(state.size, base64.b64decode(state.root), state.note.encode(), state.time_s)
 
     def replace_witnessed(self, origin: str, before: Witnessed | None, after: Witnessed) -> bool:
         """See sync.proofs.witness.WitnessStore. One process: `run_witness` holds the folder."""
         with self._lock:
             if self.witnessed(origin) != before:
                 return False
-            state = _State(after.size, base64.b64encode(after.root).decode(), after.note.decode())
+            state = _State(after.size, base64.b64encode(after.root).decode(), after.note.decode(), after.time_s)
             draft = self._path(origin).with_suffix(".new")
             with draft.open("wb") as file:
                 file.write(msgspec.json.encode(state))
@@ -113,12 +154,12 @@ class FileStore:
         return self._folder / f"{hashlib.sha256(origin.encode()).hexdigest()}.json"
 
 
-def build_witness(folder: Path) -> FastAPI:
-    """The application: `POST /add-checkpoint` of C2SP tlog-witness."""
+def build_witness(folder: Path, clock: Clock | None = None) -> FastAPI:
+    """The application: `POST /add-checkpoint` of C2SP tlog-witness. clock: where it is not the configured one."""
     config = load_config(folder)
     signer = parse_skey(read_private(folder / _KEY).decode().strip())
     store = FileStore(folder)
-    clock: Clock = SharedClock(Path(config.clock.path)) if config.clock.kind == "shared" else SystemClock()
+    time_from = clock or (SharedClock(Path(config.clock.path)) if config.clock.kind == "shared" else SystemClock())
     trusted: dict[str, list[Verifier]] = {}
     for vkey in config.logs:
         verifier = parse_vkey(vkey)
@@ -133,7 +174,7 @@ def build_witness(folder: Path) -> FastAPI:
             body += chunk
             if len(body) > MAX_REQUEST_BYTES:
                 break
-        answer = add_checkpoint(store, trusted, signer, bytes(body), clock.now_us())
+        answer = add_checkpoint(store, trusted, signer, bytes(body), time_from.now_us())
         return Response(answer.body, answer.status, media_type=answer.content_type)
 
     @app.get("/healthz")

@@ -34,7 +34,7 @@ class CaseReading:
         self.events: tuple[AnyEvent, ...] = known.events
         self.names = Names(node)
         self._places = known.places
-        self._cosigned_size = node.links.cosigned_size()
+        self._secured_size = node.links.secured_size()
 
     @classmethod
     def of(cls, node: Node, case: CaseId) -> "CaseReading":
@@ -97,11 +97,12 @@ class CaseReading:
         return self.secured(place.log_id, place.seq)
 
     def secured(self, log_id: int, seq: int) -> bool:
-        """The same of a leaf: an own one is cosigned by the next one up, another's was verified before it came here.
+        """The same of a leaf: an own one is cosigned by the next one up and by whom else the policy of the log demands,
+        another's was verified before it came here.
 
         Whether that node's parent has cosigned it is not told here: what comes from above is sent as it is sealed.
         """
-        return log_id != OWN_LOG or seq < self._cosigned_size
+        return log_id != OWN_LOG or seq < self._secured_size
 
     def place(self, event: EventId) -> Place:
         """Where an event of the case stands."""

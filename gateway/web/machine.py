@@ -1,6 +1,6 @@
 """What machines ask a node: is it alive, is it ready, its metrics, its published policy and its certificate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.hosting.status import NodeStatus
+from gateway.hosting.status import NodeStatus, WitnessStatus
 from gateway.node import Node
 from gateway.refusals import Refusal
 from gateway.web.model import REFUSALS
@@ -109,6 +109,7 @@ class NodeGauges(Collector):
             "log_size",
             "ledger_size",
             "cosigned_size",
+            "secured_size",
             "lag",
             "quarantined",
             "projection_lag",
@@ -116,5 +117,17 @@ class NodeGauges(Collector):
             "certificate_ends_us",
         ):
             yield GaugeMetricFamily(f"huiyin_{name}", f"The node's {name}", value=getattr(status, name))
+        yield from _of_witnesses(status.witnesses)
         doubted = int(status.clock_doubt is not None)
         yield GaugeMetricFamily("huiyin_clock_doubt", "1 while the machine's clock is not believed", value=doubted)
+
+
+def _of_witnesses(witnesses: Sequence[WitnessStatus]) -> Iterator[Metric]:
+    size = GaugeMetricFamily("huiyin_witness_cosigned_size", "Own events that it has cosigned", labels=["witness"])
+    signed = GaugeMetricFamily("huiyin_witness_cosigned_us", "Time of its last cosignature", labels=["witness"])
+    late = GaugeMetricFamily("huiyin_witness_late", "1 once it has missed two cosignatures", labels=["witness"])
+    for one in witnesses:
+        size.add_metric([one.name], one.cosigned_size)
+        signed.add_metric([one.name], one.signed_us)
+        late.add_metric([one.name], int(one.is_late))
+    yield from (size, signed, late)

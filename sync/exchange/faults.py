@@ -20,6 +20,9 @@ MORE_FAULTS: Final = "more_faults"
 PROVEN: Final = ("fork",)
 """Kinds that always have a row of their own, one per certified log: their evidence convicts."""
 
+ROLLED_BACK: Final = "witness_rolled_back"
+"""A witness holds less of the own log than it has cosigned; its subject is the witness's name."""
+
 HEALING: Final = ("gap", "waits", "unknown_author", "mismatch", "incomplete", "expired", "not_yet_valid", "parked_full")
 """Kinds that are over once their log goes on."""
 

@@ -9,7 +9,7 @@ import psycopg
 from domain.divisions import Division
 from sync.ledger.reader import register_log
 from sync.proofs.merkle import Frontier
-from sync.proofs.tree import Growth, LastCosigned, SignedHead, Tree, TreeMoved
+from sync.proofs.tree import Growth, LastCosigned, Latest, SignedHead, Tree, TreeMoved
 
 _TREE: LiteralString = """
 select tree.log_id, log.origin, tree.frontier, tree.frozen, tree.acked_size, tree.refused
@@ -41,6 +41,15 @@ cross join lateral (
     )
 ) as found
 order by found.log_id, found.size"""
+
+_HEADS_BY: LiteralString = """
+select size, root, note from checkpoint where log_id = %b and size in (
+    select size from cosignature where log_id = %b and size > %b and witness = any(%b)
+    group by size having count(*) >= %b order by size """
+
+_KEEP_LATEST: LiteralString = """
+insert into latest_cosignature (log_id, witness, size, line, at_us) values (%b, %b, %b, %b, %b)
+on conflict (log_id, witness) do update set size = excluded.size, line = excluded.line, at_us = excluded.at_us"""
 
 
 class Statements:
@@ -206,6 +215,27 @@ class PostgresTrees(Statements):
             " as u (log_id, size, line) on conflict do nothing",
             (witness, now_us, log_ids, sizes, texts),
         )
+
+    def heads_by(
+        self, log_id: int, witnesses: Sequence[str], at_least: int, beyond: int, limit: int, *, newest_first: bool
+    ) -> list[SignedHead]:
+        """In order of size, either way."""
+        order: LiteralString = "desc" if newest_first else "asc"
+        query: LiteralString = f"{_HEADS_BY}{order} limit %b) order by size {order}"
+        rows = self.rows(query, (log_id, log_id, beyond, list(witnesses), at_least, limit))
+        return [SignedHead(*row) for row in rows]
+
+    def keep_latest(self, log_id: int, latest: Latest) -> None:
+        """In place of what that witness said before."""
+        self.do(_KEEP_LATEST, (log_id, *latest))
+
+    def latest(self, log_id: int, witness: str) -> Latest | None:
+        """None before its first word."""
+        query: LiteralString = (
+            "select witness, size, line, at_us from latest_cosignature where log_id = %b and witness = %b"
+        )
+        rows = self.rows(query, (log_id, witness))
+        return Latest(*rows[0]) if rows else None
 
     def last_cosigned(self, log_ids: Iterable[int], witness: str) -> dict[int, LastCosigned]:
         """The newest one of each log that has one."""

@@ -47,6 +47,18 @@ class LastCosigned(NamedTuple):
     line: str
 
 
+class Latest(NamedTuple):
+    """The last word of a witness on a log: its name, the size it signed, the signature line, when that came here.
+
+    at_us: by this node's clock; the witness's own time stands in the line.
+    """
+
+    witness: str
+    size: int
+    line: str
+    at_us: int
+
+
 class Growth(msgspec.Struct, frozen=True):
     """A tree before and after new leaves: the store applies it only where the tree still has its old size."""
 

@@ -10,6 +10,7 @@ from sync.proofs.note import (
     Checkpoint,
     Note,
     NoteInvalid,
+    SignatureLine,
     Signer,
     Verifier,
     cosign,
@@ -21,20 +22,37 @@ from sync.proofs.note import (
     parse_signature_lines,
     verify,
 )
-from sync.proofs.tree import OWN_LOG, TreeReader
+from sync.proofs.tree import OWN_LOG, Latest, TreeReader
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 _MAX_PROOF_LINES: Final = 63
+MAX_SKEW_S: Final = 10 * 60
+"""By how much the clocks of a log and its witness may differ, and a witness's clock may have been ahead."""
+
 _SIZE_TYPE: Final = "text/x.tlog.size"
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Witnessed(msgspec.Struct, frozen=True):
-    """The latest checkpoint that was cosigned for a log. note: with the log's signature that was verified."""
+    """The latest checkpoint that was cosigned for a log. note: with the log's signature that was verified.
+
+    time_s: what the cosignature says of its time, POSIX seconds; the next one says no earlier one.
+    """
 
     size: int
     root: bytes
     note: bytes
+    time_s: int = 0
+
+
+class CosignatureUntimely(NoteInvalid):
+    """A cosignature from the future, or of a time before the one that its witness signed last; it is not kept.
+
+    Set the clock right that is wrong: the witness's, or this node's.
+    """
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(f"{zh}，请核对双方时钟", f"{en}; compare both clocks")
 
 
 class WitnessStore(Protocol):
@@ -58,7 +76,7 @@ class Answer(msgspec.Struct, frozen=True):
 def add_checkpoint(
     store: WitnessStore, logs: Mapping[str, Sequence[Verifier]], signer: Signer, request: bytes, now_us: int
 ) -> Answer:
-    """Answer one `POST add-checkpoint`: 200 with a cosignature, 400, 403, 404, 409 or 422.
+    """Answer one `POST add-checkpoint`: 200 with a cosignature, 400, 403, 404, 409 or 422; 503 with a wrong clock.
 
     logs: the keys trusted for each origin. Everything is checked before the state is moved, the state is moved
     before anything is signed, and of two requests that race only one moves it.
@@ -85,11 +103,14 @@ def add_checkpoint(
         verify_consistency(old_size, checkpoint.size, old_root, checkpoint.root, proof)
     except ProofInvalid as error:
         return _refusal(422, str(error))
-    after = Witnessed(checkpoint.size, checkpoint.root, note.to_bytes())
+    last_s, now_s = before.time_s if before else 0, now_us // 1_000_000
+    if last_s > now_s + MAX_SKEW_S:
+        return _refusal(503, "the witness has signed a later time than its clock shows; its clock has to be set right")
+    after = Witnessed(checkpoint.size, checkpoint.root, note.to_bytes(), max(last_s, now_s))
     if not store.replace_witnessed(checkpoint.origin, before, after):
         now = store.witnessed(checkpoint.origin)
         return _conflict(now.size if now else 0)
-    line = cosign(note.text, signer, now_us // 1_000_000)
+    line = cosign(note.text, signer, after.time_s)
     return Answer(200, _TEXT, str(line).encode())
 
 
@@ -104,24 +125,25 @@ class Question(msgspec.Struct, frozen=True):
 class AskingStore(TreeReader, Protocol):
     """What a log needs to ask."""
 
-    def newest_note(self, log_id: int) -> str | None:
-        """The signed note of the log's largest head; None before there is one."""
-
     def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
         """(log_id, size, line) of one witness."""
 
+    def keep_latest(self, log_id: int, latest: Latest) -> None:
+        """The last word of a witness, in place of the one before."""
+
+    def latest(self, log_id: int, witness: str) -> Latest | None:
+        """The last word of a witness; None before its first."""
+
 
 def question(
-    store: AskingStore, witness: Verifier, held_size: int | None = None, *, again: bool = False
+    store: AskingStore, witness: Verifier, note: str, held_size: int | None = None, *, again: bool = False
 ) -> Question | None:
-    """What to POST to a witness of the own log now; None while it has cosigned all there is.
+    """What to POST to a witness of the own log so that it cosigns `note`, a signed head; None where it has.
 
     held_size: what the witness said that it holds, if it has said so; otherwise what it has cosigned. again: ask for
-    what is cosigned, too, such as after a restore, when the witness may know more than this database.
+    what is cosigned, too, such as after a restore, when the witness may know more than this database, or for a newer
+    time.
     """
-    note = store.newest_note(OWN_LOG)
-    if note is None:
-        return None
     # Everything follows from the note: the tree may have grown since.
     checkpoint = parse_checkpoint(parse_note(note.encode()).text)
     cosigned = store.cosigned_size(OWN_LOG, witness.name)
@@ -133,11 +155,20 @@ def question(
 
 
 def take_answer(
-    store: AskingStore, asked: Question, status: int, body: bytes, witness: Verifier, now_us: int
+    store: AskingStore,
+    asked: Question,
+    status: int,
+    body: bytes,
+    witness: Verifier,
+    now_us: int,
+    *,
+    is_sure: bool = True,
 ) -> int | None:
     """Keep the cosignature of a 200; for a 409, the size that the witness holds, to ask again with.
 
     Raises NoteInvalid for an answer that is none, and for every other status: show it to the operator.
+    Raises CosignatureUntimely. Nothing is kept then. is_sure: whether `now_us` is believed; what would be the future
+    by a clock in doubt is kept.
     """
     if status == 409:
         return size_held(body)
@@ -145,11 +176,56 @@ def take_answer(
         raise NoteInvalid(
             f"见证方答复{status}", f"the witness answered {status}: {body[:200].decode(errors='replace')}"
         )
-    text = asked.checkpoint.text()
-    lines = [line for line in parse_signature_lines(body) if (line.name, line.key_id) == (witness.name, witness.key_id)]
-    verify(Note(text, tuple(lines)), [witness])
-    store.keep_cosignatures(witness.name, [(OWN_LOG, asked.checkpoint.size, str(lines[0]))], now_us)
+    line = cosignature_in(body, asked.checkpoint, witness)
+    size, latest = asked.checkpoint.size, store.latest(OWN_LOG, witness.name)
+    if is_sure and line.time_s > now_us // 1_000_000 + MAX_SKEW_S:
+        raise CosignatureUntimely("联署时间在将来", "the cosignature says a time that has not come")
+    if latest is not None and line.time_s < signed_s(latest):
+        raise CosignatureUntimely("联署时间早于上一次", "the cosignature says an earlier time than the one before")
+    store.keep_cosignatures(witness.name, [(OWN_LOG, size, str(line))], now_us)
+    store.keep_latest(OWN_LOG, Latest(witness.name, size, str(line), now_us))
     return None
+
+
+def cosignature_in(body: bytes, checkpoint: Checkpoint, witness: Verifier) -> SignatureLine:
+    """The line of `witness` in the body of a 200, verified over `checkpoint`, others ignored. Raises NoteInvalid."""
+    lines = [line for line in parse_signature_lines(body) if (line.name, line.key_id) == (witness.name, witness.key_id)]
+    verify(Note(checkpoint.text(), tuple(lines)), [witness])
+    return lines[0]
+
+
+def signed_s(latest: Latest) -> int:
+    """The time that a witness's last word says, POSIX seconds by its own clock."""
+    (line,) = parse_signature_lines(latest.line.encode())
+    return line.time_s
+
+
+class RolledBack(msgspec.Struct, frozen=True, tag="witness-rollback.v0", tag_field="type"):
+    """Two notes of one log, each with the log's line and the witness's: the later one signs a smaller head.
+
+    A cosignature says that this head is the largest that its witness has seen by that time (C2SP tlog-cosignature), so
+    the two contradict: the witness was put back to an older state. held: the size that it said it holds, not signed.
+    """
+
+    earlier: str
+    later: str
+    held: int
+
+
+def proves_rollback(evidence: RolledBack, log: Verifier, witness: Verifier) -> bool:
+    """Whether a third party, who knows nothing but the two keys, has to agree."""
+    sizes, times_s = [], []
+    for text in (evidence.earlier, evidence.later):
+        try:
+            note = parse_note(text.encode())
+            signed = {one.verifier: one.time_s for one in verify(note, [log, witness])}
+            sizes.append(parse_checkpoint(note.text).size)
+        except NoteInvalid:
+            return False
+        if log not in signed or (time_s := signed.get(witness)) is None:
+            return False
+        times_s.append(time_s)
+    return sizes[1] < sizes[0] and times_s[1] > times_s[0]
 
 
 def size_held(body: bytes) -> int:

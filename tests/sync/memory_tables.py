@@ -14,7 +14,7 @@ from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned as LearnedCertificate
 from sync.ledger.batch import KnownCommand
 from sync.ledger.rows import FROM_ABOVE, OWN, Head, Row
-from sync.proofs.tree import SignedHead, Tree
+from sync.proofs.tree import Latest, SignedHead, Tree
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -205,6 +205,7 @@ class Tables:
         self.heads: OrderedTable[tuple[int, int], SignedHead] = OrderedTable(undo)
         self.cosignatures: OrderedTable[tuple[int, int, str], str] = OrderedTable(undo)
         self.cosigned: OrderedTable[tuple[int, str, int], int] = OrderedTable(undo)
+        self.latest: Table[tuple[int, str], Latest] = Table(undo)
         self.enclosures: Table[tuple[int, int], Enclosed] = Table(undo)
         self.tracking: Table[str, int] = Table(undo)
         self.children: Table[Division, ChildState] = Table(undo)

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.divisions import Division
 from sync.proofs.merkle import Frontier
-from sync.proofs.tree import Growth, LastCosigned, SignedHead, Tree, TreeMoved
+from sync.proofs.tree import Growth, LastCosigned, Latest, SignedHead, Tree, TreeMoved
 from tests.sync.memory_tables import Tables
 
 T = TypeVar("T")
@@ -96,6 +96,20 @@ class MemoryTrees:
         for log_id, size, line in lines:
             self.tables.cosignatures.setdefault((log_id, size, witness), line)
             self.tables.cosigned.setdefault((log_id, witness, size), now_us)
+
+    def heads_by(
+        self, log_id: int, witnesses: Sequence[str], at_least: int, beyond: int, limit: int, *, newest_first: bool
+    ) -> list[SignedHead]:
+        known = self.tables.cosignatures
+        sizes = [size for _, size in self.tables.heads.between((log_id, beyond + 1), (log_id, NO_END))]
+        found = [size for size in sizes if sum((log_id, size, one) in known for one in witnesses) >= at_least]
+        return [self.tables.heads[log_id, size] for size in sorted(found, reverse=newest_first)[:limit]]
+
+    def keep_latest(self, log_id: int, latest: Latest) -> None:
+        self.tables.latest[log_id, latest.witness] = latest
+
+    def latest(self, log_id: int, witness: str) -> Latest | None:
+        return self.tables.latest.get((log_id, witness))
 
     def last_cosigned(self, log_ids: Iterable[int], witness: str) -> dict[int, LastCosigned]:
         found: dict[int, LastCosigned] = {}

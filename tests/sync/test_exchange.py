@@ -24,6 +24,7 @@ from sync.proofs.note import (
     sign_note,
     verify,
 )
+from sync.proofs.tree import OWN_LOG
 from sync.proofs.witness import add_checkpoint, question, take_answer
 from sync.trust.certificates import Directory
 from tests.sync.hierarchy import CITY, COUNTY, TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, Weather, hierarchy
@@ -134,7 +135,9 @@ def test_the_root_has_its_log_cosigned_by_a_witness_outside_the_line(pair: Hiera
             root.query("delete from cosignature where witness = %s returning 1", (outside.verifier.name,))
         for _ in range(2):
             with root.store.transaction() as tx:
-                asked = question(tx, outside.verifier, held)
+                note = tx.newest_note(OWN_LOG)
+                assert note is not None
+                asked = question(tx, outside.verifier, note, held)
                 if asked is None:
                     break
                 logs = {root.origin: [root.signer.verifier]}
