@@ -203,6 +203,8 @@ def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines:
     if store.only is None:
         # A notice decides about its year, and about the December before.
         store.load(store.views.cases_with_clocks(since=date(event.year - 1, 12, 1)))
+    else:
+        store.load([store.only])  # it may stand in a batch without any event of the case
     left_alone = store.views.waiting(Duties.name)
     for row in duties.every():
         if row.case_id in left_alone or row.set_pos >= pos:

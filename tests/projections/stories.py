@@ -160,6 +160,22 @@ class Ledger:
         return pos
 
 
+class MemoryLedger:
+    """The same in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def append(self, told: Iterable[events.AnyEvent | bytes], *, log_id: int = 1, known_us: int | None = None) -> int:
+        """See Ledger."""
+        for event in told:
+            self.rows.append(_row(len(self.rows) + 1, log_id, event, known_us))
+        return len(self.rows)
+
+    def read(self, after_pos: int, limit: int) -> list[Row]:
+        return self.rows[after_pos : after_pos + limit]
+
+
 def _row(pos: int, log_id: int, event: events.AnyEvent | bytes, known_us: int | None) -> Row:
     via = 0 if log_id == 1 else 1
     if isinstance(event, bytes):

@@ -14,7 +14,7 @@ from projections.rebuild import check
 from projections.runner import Runner
 from projections.views_postgres import PostgresViews
 from tests.projections.conftest import Follow
-from tests.projections.stories import HOUR_US, OFFICE, START_US, WATER, Ledger, Story, an_id
+from tests.projections.stories import BUREAU, HOUR_US, OFFICE, START_US, WATER, Ledger, Story, an_id
 
 FAR_US = day_start_us(date(2040, 1, 1))
 
@@ -182,6 +182,21 @@ def test_a_notice_in_the_middle_of_a_batch_or_of_a_rebuild_gives_the_same_rows(
     ledger.append([*first, *december.take()[:1], *later.take(), *december.take()])
     while runner.step():
         pass
+    assert check(PostgresViews(conn), ledger.read, Duties()).difference is None
+
+
+def test_a_notice_after_what_was_judged_late_moves_the_clocks_of_that_case_in_a_rebuild_too(
+    follow: Follow, ledger: Ledger, conn: psycopg.Connection, december: Story
+) -> None:
+    seen = december.version_of(december.leg(1))
+    december.closed(1, OFFICE)
+    taken = events.LegId(an_id("taken", by=BUREAU))
+    place = {"leg_version": seen, "last_log": f"x/{OFFICE[:12]}/1", "last_size": 0}
+    december.tell(events.TakenOver, BUREAU, taken, leg=december.leg(1), next_leg=taken, unit=BUREAU, **place)
+    a_notice(december)
+    follow(december)
+    (handle,) = [duty for duty in duties.of_case(conn, december.case, at()) if duty.rule == "handle"]
+    assert handle.due_on == date(2027, 1, 5)
     assert check(PostgresViews(conn), ledger.read, Duties()).difference is None
 
 
