@@ -12,7 +12,7 @@ from domain.errors import DomainError
 from gateway.auditing.bundle import AboveLine, FaultLine, LogLine, Manifest, OpeningLine, division_in
 from gateway.auditing.rows import HeldLog, Snapshot, path_in, snapshot
 from gateway.auditing.writing import BundleWriter, LogWriter
-from gateway.hosting import config, founding
+from gateway.hosting import config, founding, policies
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
 from sync.proofs.policy import Group, Policy, Witness, format_policy
@@ -115,7 +115,7 @@ def _write(
             certificates = list(dict.fromkeys([*enrolled.certificates, *at.certificates()]))
             directory, _ = Directory(enrolled.root_fingerprint).adding_what_holds(certificates)
             writer.certificates(certificates)
-            export = _Export(writer, at, settings, directory, logs, progress)
+            export = _Export(writer, at, folder, settings, directory, logs, progress)
             export.logs_and_leaves()
             export.order()
             export.faults()
@@ -147,12 +147,14 @@ class _Export:
         self,
         writer: BundleWriter,
         at: Snapshot,
+        folder: Path,
         settings: NodeConfig,
         directory: Directory,
         logs: list[HeldLog],
         progress: Progress,
     ) -> None:
         self._writer, self._at, self._settings, self._directory = writer, at, settings, directory
+        self._folder = folder
         self._logs, self._progress = logs, progress
         self._numbers = {log.id: number for number, log in enumerate(logs)}
         self._total = sum(log.size for log in logs)
@@ -182,7 +184,7 @@ class _Export:
     def _policy(self, log: HeldLog) -> str:
         """What the node publishes of its own log; of a log below, that one of those above its author has cosigned."""
         if log.origin == self._settings.origin:
-            return founding.published_policy(self._settings, self._directory)
+            return format_policy(policies.published(self._folder, self._settings, self._directory).policy)
         authors = self._directory.past_authors(log.origin)
         above = self._directory.witnesses_above(division_in(log.origin)).values()
         witnesses = tuple(Witness(code, keys[-1]) for code, keys in above)

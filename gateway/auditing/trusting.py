@@ -8,7 +8,8 @@ from domain.divisions import Division
 from gateway.auditing.bundle import POLICY, Bundle, FileUnreadable, LogLine, Manifest, folder_of
 from gateway.auditing.findings import Findings
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, Verifier, parse_checkpoint, verify
-from sync.proofs.policy import MAX_POLICY_CHARS, Policy, PolicyInvalid, check_checkpoint, parse_policy
+from sync.proofs.policy import MAX_POLICY_CHARS, Policy, PolicyInvalid, check_checkpoint
+from sync.proofs.signed_policy import parse_either
 from sync.trust.certificates import CertificateRefused, Directory
 
 MAX_POLICY_BYTES: Final = 4 * MAX_POLICY_CHARS
@@ -40,7 +41,7 @@ def pins_from(root: str | None, policies: Iterable[str]) -> Pins:
         raise PinInvalid
     texts = tuple(policies)
     for text in texts:
-        parse_policy(text, accept_simulated_clock=True)
+        parse_either(text, accept_simulated_clock=True)
     return Pins(plain, texts)
 
 
@@ -141,14 +142,14 @@ def build_trust(
 
 def _pinned(texts: Iterable[str]) -> dict[str, Policy]:
     """Raises PolicyInvalid: what the auditor gives must be right."""
-    read = [parse_policy(text, accept_simulated_clock=True) for text in texts]
+    read = [parse_either(text, accept_simulated_clock=True) for text in texts]
     return {policy.log.name: policy for policy in read}
 
 
 def _of_bundle(bundle: Bundle, log: LogLine, findings: Findings) -> Policy | None:
     try:
         text = bundle.read(f"{folder_of(log)}/{POLICY}", MAX_POLICY_BYTES).decode()
-        policy = parse_policy(text, accept_simulated_clock=True)
+        policy = parse_either(text, accept_simulated_clock=True)
     except (FileUnreadable, UnicodeDecodeError, PolicyInvalid) as error:
         findings.add("policy_unreadable", log.origin, detail=str(error))
         return None

@@ -76,6 +76,13 @@ def read_signed(
     return SignedPolicy(serial, body, policy)
 
 
+def parse_either(text: str, *, accept_simulated_clock: bool = False) -> Policy:
+    """What a policy says, bare or signed by whomever: for those who trust where they got it. Raises PolicyInvalid."""
+    if is_signed(text):
+        return read_signed(text, None, accept_simulated_clock=accept_simulated_clock).policy
+    return parse_policy(text, accept_simulated_clock=accept_simulated_clock)
+
+
 def check_later(known: SignedPolicy, new: SignedPolicy, *, accept_weaker: bool = False) -> None:
     """That `new`, of the same log, may take the place of `known` or is the same.
 

@@ -17,6 +17,7 @@ from sync.proofs.signed_policy import (
     check_later,
     fewest_witnesses,
     is_signed,
+    parse_either,
     read_signed,
     sign_policy,
 )
@@ -106,6 +107,10 @@ def test_what_can_be_read_in_two_ways_is_no_policy_though_it_is_signed(case: str
     spoiled = sign_note(SPOILED[case](body), PUBLISHER).to_bytes().decode()
     with pytest.raises(PolicyInvalid):
         read_signed(spoiled, [PUBLISHER.verifier])
+
+
+def test_a_policy_is_the_same_bare_or_signed_by_whomever() -> None:
+    assert parse_either(sign_policy(parse_policy(ALL), 3, STRANGER)) == parse_either(ALL) == parse_policy(ALL)
 
 
 def test_half_a_character_is_no_policy() -> None:
