@@ -31,7 +31,8 @@ from sync.ledger.migrations import migrate
 from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
 from sync.sealed.sealing import recipient_key_id
-from sync.trust.certificates import Directory, Keys, Request, enrol, fingerprint, make_request, make_root, read_request
+from sync.trust.certificates import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
+from sync.trust.granting import enrol
 
 ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
 EVENTS: Final = int(os.environ.get("BENCH_REPLICATED", "40000"))

@@ -66,6 +66,14 @@ KeyName = Annotated[str, Meta(min_length=1, max_length=100)]
 
 CertificateText = Annotated[str, Meta(max_length=8_192)]
 
+STATEMENT_CHARS: Final = 48_000
+"""So long is a text that takes keys back and names all that they had signed and that stands."""
+
+StatementText = Annotated[str, Meta(max_length=STATEMENT_CHARS)]
+
+SigningKey = Annotated[str, Meta(min_length=1, max_length=300)]
+"""A C2SP vkey: the name, the id and the public half of a signing key."""
+
 PersonCount = Annotated[int, Meta(ge=1, le=100_000)]
 ExtraDays = Annotated[int, Meta(ge=1, le=30)]
 SizeBytes = Annotated[int, Meta(ge=0, le=2**40)]

@@ -469,6 +469,23 @@ class ChildEnrolled(Event, tag="node.enrolled.v0", frozen=True, kw_only=True):
     certificate: bounds.CertificateText
 
 
+class KeysRotated(Event, tag="node.key_rotated.v0", frozen=True, kw_only=True):
+    """This node's other signing keys, as C2SP vkeys: from this leaf on they sign its log beside those in force, and
+    alone once its superior has certified them."""
+
+    log: bounds.SigningKey
+    witness: bounds.SigningKey
+    intake: bounds.SigningKey
+
+
+class KeysRevoked(Event, tag="node.key_revoked.v0", frozen=True, kw_only=True):
+    """The keys of a node below count no more beyond a size of its log. revocation: the signed text that says which and
+    why (see sync/trust/statements)."""
+
+    division: bounds.Code
+    revocation: bounds.StatementText
+
+
 class UnitOpened(Event, tag="unit.opened.v0", frozen=True, kw_only=True):
     """An office of this node and its name."""
 
@@ -503,44 +520,16 @@ class HolidaysNoticed(Event, tag="calendar.noticed.v0", frozen=True, kw_only=Tru
         bounds.keep_within(*self.off, *self.working)
 
 
+# fmt: off
 AnyEvent = (
-    Registered
-    | RegistrationCorrected
-    | ClaimAmended
-    | MaterialAdded
-    | Withdrawn
-    | Rated
-    | LegOpened
-    | HandedOver
-    | Objected
-    | ObjectionRuled
-    | ObjectionLapsed
-    | TakenOver
-    | LegEnded
-    | Accepted
-    | Declined
-    | Extended
-    | OpinionIssued
-    | Replied
-    | Served
-    | Reported
-    | Closed
-    | OrderIssued
-    | OrderReplied
-    | OrderJudged
-    | DirectiveAnswered
-    | KeyGranted
-    | SealedRead
-    | SealedItem
-    | ErasureOrdered
-    | ErasureConfirmed
-    | KeyDestroyed
-    | NodeOpened
-    | ChildEnrolled
-    | UnitOpened
-    | HeadsNoted
-    | HolidaysNoticed
+    Registered | RegistrationCorrected | ClaimAmended | MaterialAdded | Withdrawn | Rated | LegOpened | HandedOver
+    | Objected | ObjectionRuled | ObjectionLapsed | TakenOver | LegEnded | Accepted | Declined | Extended
+    | OpinionIssued | Replied | Served | Reported | Closed | OrderIssued | OrderReplied | OrderJudged
+    | DirectiveAnswered | KeyGranted | SealedRead | SealedItem | ErasureOrdered | ErasureConfirmed | KeyDestroyed
+    | NodeOpened | ChildEnrolled | UnitOpened | HeadsNoted | HolidaysNoticed
+    | KeysRotated | KeysRevoked
 )
+# fmt: on
 
 MAX_LEAF_BYTES = 65_535
 """What a C2SP tlog-tiles entry bundle allows."""

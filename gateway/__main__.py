@@ -172,6 +172,46 @@ def node_renew(
     typer.echo(f"{folder / founding.REQUEST}：请交上级登记 / have the superior enrol this request")
 
 
+@node.command("rotate")
+def node_rotate(
+    folder: Folder,
+    after_theft: Annotated[
+        bool, typer.Option("--after-theft", help="旧密钥已被上级收回 / the superior took the old ones back")
+    ] = False,
+) -> None:
+    """更换签名密钥；中断后再次运行即可继续 / change the signing keys; run it again where it broke off."""
+    from gateway.hosting import founding
+    from gateway.node import held
+    from gateway.rotating import rotate
+
+    if after_theft:
+        with held(folder):
+            founding.ask_after_theft(folder)
+        log_key = None
+    else:
+        log_key = rotate(folder)
+    if log_key is not None:
+        typer.echo(f"{folder}：已换钥，请告知外部见证 / done; tell the outside witness: huiyin witness watch {log_key}")
+    else:
+        typer.echo(f"{folder / founding.REQUEST}：请交上级登记 / have the superior enrol this request")
+
+
+@node.command("revoke")
+def node_revoke(
+    folder: Folder,
+    division: Annotated[str, typer.Option(help="密钥被盗的下级 / the subordinate whose keys were stolen")],
+    size: Annotated[int | None, typer.Option(min=0, help="其日志最后可信的条数 / last good size of its log")] = None,
+) -> None:
+    """上级：收回下级被盗的密钥 / take back the keys of a subordinate that others have."""
+    from gateway.casework.orders import TakeBack
+    from gateway.enrolling import take_back
+    from sync.trust.statements import Revocation, read_statement
+
+    said = read_statement(take_back(folder, TakeBack(valid_division(division), "stolen", size=size)))
+    if isinstance(said, Revocation):
+        typer.echo(f"{said.division}：{said.origin} 至第 {said.size} 条可信 / good up to size {said.size}")
+
+
 @node.command("run")
 def node_run(folder: Folder) -> None:
     """运行节点 / run the node until it is told to stop."""

@@ -1,8 +1,11 @@
-"""A superior's side of enrolment from the command line, whether its node is running or not."""
+"""A superior's side from the command line, whether its node is running or not: enrolment, and keys taken back."""
 
 import time
 from pathlib import Path
 
+import msgspec
+
+from gateway.casework.orders import TakeBack
 from gateway.hosting.databases import database_of
 from gateway.node import FolderInUse, Node
 from sync.ledger.connections import connect
@@ -31,7 +34,7 @@ def enrol_child(folder: Path, request: str) -> Enrolment:
     try:
         node = Node(folder)
     except FolderInUse:
-        return _ask_running(folder, request)
+        return read_enrolment(_ask_running(folder, request))
     try:
         node.open()
         return node.admit(request)
@@ -39,13 +42,29 @@ def enrol_child(folder: Path, request: str) -> Enrolment:
         node.stop()
 
 
-def _ask_running(folder: Path, request: str) -> Enrolment:
+def take_back(folder: Path, order: TakeBack) -> str:
+    """Take back the keys of a subordinate of the node in `folder`, which does it itself where it runs; what says so.
+
+    Raises CertificateRefused, NotEnrolled, EnrolmentUnanswered.
+    """
+    try:
+        node = Node(folder)
+    except FolderInUse:
+        return _ask_running(folder, msgspec.json.encode(order).decode()).decode()
+    try:
+        node.open()
+        return node.take_back(order)
+    finally:
+        node.stop()
+
+
+def _ask_running(folder: Path, request: str) -> bytes:
     """Leave the request in the node's database, so that nobody writes beside its one writer."""
     with database_of(folder) as dsn:
         return _wait_for_answer(dsn, request)
 
 
-def _wait_for_answer(dsn: str, request: str) -> Enrolment:
+def _wait_for_answer(dsn: str, request: str) -> bytes:
     with connect(dsn, autocommit=True) as conn:
         conn.execute("insert into web.enrolling (request) values (%s) on conflict do nothing", (request,))
         give_up = time.monotonic() + WAIT_S
@@ -55,7 +74,7 @@ def _wait_for_answer(dsn: str, request: str) -> Enrolment:
                 conn.execute("delete from web.enrolling where request = %s", (request,))
                 if row[1] is not None:
                     raise RequestRefused(row[1])
-                return read_enrolment(bytes(row[0]))
+                return bytes(row[0])
             time.sleep(0.1)
     raise EnrolmentUnanswered
 

@@ -7,7 +7,7 @@ from gateway.demo.messages import InputInvalid
 from gateway.demo.player import DemoFailed
 from gateway.enrolling import EnrolmentUnanswered, RequestRefused
 from gateway.hosting.config import ConfigInvalid
-from gateway.hosting.founding import BundleInvalid, FolderTaken, NotEnrolled
+from gateway.hosting.founding import BundleInvalid, FolderTaken, NotEnrolled, RootNotRenewed, RotatedLately
 from gateway.hosting.postgres_server import PostgresServerError
 from gateway.known_policies import KnownPoliciesUnreadable
 from gateway.node import FolderInUse
@@ -46,6 +46,8 @@ NAMED: tuple[type[Exception], ...] = (
     RebuildBusy,
     ReceiptInvalid,
     RequestRefused,
+    RootNotRenewed,
+    RotatedLately,
     ViewUnknown,
 )
 

@@ -21,6 +21,8 @@ from domain.events import (
     Actor,
     AnyEvent,
     ChildEnrolled,
+    KeysRevoked,
+    KeysRotated,
     NodeOpened,
     Unit,
     UnitOpened,
@@ -39,6 +41,7 @@ from gateway.casework.desk import Desk
 from gateway.casework.head_notes import HeadNotes
 from gateway.casework.journal import Journal
 from gateway.casework.numbers import Numbers
+from gateway.casework.orders import TakeBack, carry_out
 from gateway.casework.readings import Readings
 from gateway.casework.receipts import Receipts
 from gateway.casework.sealer import Sealer
@@ -66,7 +69,8 @@ from sync.ledger.writer import Writer
 from sync.sealed.custody import Custody
 from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import Enrolment, read_certificate
-from sync.trust.keys import NodeKeys, load_keys
+from sync.trust.keys import NodeKeys, SigningKeys, destroy_former
+from sync.trust.statements import read_statement
 
 POOL_SIZE = 6
 DATABASE_LOOK_S = 1.0
@@ -119,7 +123,7 @@ class Node:
         self.failure: str | None = None
         self.metrics = CollectorRegistry()
         self._enrolment = founding.enrolment(folder)
-        self._keys: NodeKeys = load_keys(folder / founding.KEYS)
+        self._keys: NodeKeys = founding.keys_of(folder)
         self._resources = ExitStack()
         self._server: PostgresServer | None = None
         self._admitting = threading.Lock()
@@ -202,6 +206,8 @@ class Node:
         self._resources.callback(self.links.close)
         self._require_own_ids()
         self._set_clock()
+        if self.links.is_alone and self._keys.former is not None and self.clock.doubt() is None:
+            destroy_former(self.folder / founding.KEYS, self._keys.log.verifier.vkey)
         self.probation = Probation(self.folder, self.links.standing)
         self._work()
 
@@ -268,7 +274,7 @@ class Node:
             self.links,
             around.origin,
             around.forget_calendar,
-            self.admit,
+            lambda asked: carry_out(asked, self.admit, self.take_back),
             HeadNotes(self.reader, self.journal, self._own_envelope).look,
             self.cover.look,
             self.clock.now_us,
@@ -383,6 +389,35 @@ class Node:
 
         with self._admitting:
             return self.links.admit(request, founding.VALIDITY_US, record)
+
+    def take_back(self, order: TakeBack) -> str:
+        """Take back the keys of a direct subordinate, which becomes an event of this node; the text that says so.
+
+        Raises CertificateRefused, ClockInDoubt, and while the node is on probation, as `append`.
+        """
+        self.probation.require_over()
+
+        def record(text: str) -> str:
+            said = read_statement(text)
+            command_id = self.journal.of_node(f"take back/{said.division}/{said.serial}")
+            with self.journal.turn() as turn:
+                event = KeysRevoked(**self._own_envelope(turn.now_us), division=said.division, revocation=text)
+                new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+                future = turn.append(Append([new], command_id, b"", text.encode(), [CertificateKept(text)]))
+            return future.result(_WAIT_S).result.decode()
+
+        with self._admitting:
+            return self.links.take_back(order.division, order.ground, order.successor, order.size, record)
+
+    def record_rotation(self, keys: SigningKeys) -> int:
+        """Log, once, that these keys follow those in force; the size of the log from which on they sign it alone."""
+        log, witness, intake = keys.vkeys
+        command_id = self.journal.of_node(f"rotate/{log}")
+        with self.journal.turn() as turn:
+            event = KeysRotated(**self._own_envelope(turn.now_us), log=log, witness=witness, intake=intake)
+            new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+            future = turn.append(Append([new], command_id))
+        return future.result(_WAIT_S).seqs[0] + 1
 
     def status(self) -> NodeStatus:
         """How the node is now."""

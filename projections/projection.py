@@ -41,6 +41,8 @@ _OF_THE_NODE = frozenset(
         events.SealedItem,
         events.NodeOpened,
         events.ChildEnrolled,
+        events.KeysRotated,
+        events.KeysRevoked,
         events.UnitOpened,
         events.HeadsNoted,
         events.HolidaysNoticed,

@@ -52,7 +52,7 @@ from sync.ledger.reader import Reader
 from sync.ledger.rows import Row
 from sync.sealed.custody import Custody
 from sync.sealed.sealing import SealBroken
-from sync.trust.certificates import CertificateRefused, Enrolment
+from sync.trust.certificates import CertificateRefused
 from sync.trust.keys import CommandId
 
 _PAGE: Final = 500
@@ -103,7 +103,7 @@ class Hands(NamedTuple):
     faults: Faults
     origin: Callable[[int], str]
     forget_calendar: Callable[[], None]
-    admit: Callable[[str], Enrolment]
+    carry_out: Callable[[str], bytes]
     note_heads: Callable[[], None]
     look_at_cover: Callable[[], None]
     now_us: Callable[[], int]
@@ -409,8 +409,8 @@ class Steward:
             for (request,) in waiting.fetchall():
                 bundle = refusal = None
                 try:
-                    bundle = msgspec.json.encode(self._hands.admit(request))
-                except (DomainError, CertificateRefused, CommandReused) as error:
+                    bundle = self._hands.carry_out(request)
+                except (DomainError, CertificateRefused, CommandReused, msgspec.DecodeError) as error:
                     refusal = str(error)
                 conn.execute(
                     "update web.enrolling set bundle = %s, refusal = %s where request = %s", (bundle, refusal, request)

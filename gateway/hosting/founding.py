@@ -13,20 +13,30 @@ from pathlib import Path
 
 import msgspec
 
+from domain.divisions import Division
 from gateway.hosting.config import NodeConfig, load, write
-from sync.trust.certificates import (
-    RENEWAL_US,
-    CertificateRefused,
-    Enrolment,
+from sync.trust.certificates import RENEWAL_US, CertificateRefused, Enrolment
+from sync.trust.enrolment import read_enrolment, verify_enrolment
+from sync.trust.escrow import new_escrow, write_share
+from sync.trust.keys import (
+    NodeKeys,
+    SigningKeys,
+    add_signing_keys,
+    generate_keys,
+    load_keys,
+    replace_private,
+    rotate_recipient,
+)
+from sync.trust.statements import (
+    Certificate,
     Keys,
     Request,
     fingerprint,
+    make_next_root,
     make_request,
     make_root,
+    read_statement,
 )
-from sync.trust.enrolment import read_enrolment, verify_enrolment
-from sync.trust.escrow import new_escrow, write_share
-from sync.trust.keys import NodeKeys, generate_keys, load_keys, replace_private, rotate_recipient
 
 VALIDITY_US = 20 * 366 * 24 * 3_600_000_000
 """How long a certificate is good for."""
@@ -65,12 +75,23 @@ class BundleInvalid(Exception):
 
 
 class RootNotRenewed(Exception):
-    """Every node pins the root's certificate, so it has no next one. Found the hierarchy anew before it runs out."""
+    """Nobody stands above the root to renew it. Change its signing keys: the old ones certify the new ones."""
 
     def __init__(self) -> None:
         super().__init__(
-            "根证书由各节点固定指定，不能续期或更换密钥；到期前须重新建立整个层级 / every node pins the root's "
-            "certificate: it is neither renewed nor rotated; found the hierarchy anew before it runs out"
+            "根节点没有上级可以续期：请用 huiyin node rotate 换钥，由旧密钥签发新证书 / nobody stands above the "
+            "root to renew it: run `huiyin node rotate`, and its old keys certify the new ones"
+        )
+
+
+class RotatedLately(Exception):
+    """The signing keys were changed within the last month, and those before still sign beside them. Wait it out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "签名密钥在三十天内刚换过，旧密钥仍在并行签名；请期满后再换，若被盗请用 --after-theft / the signing keys "
+            "were changed within the last 30 days and those before still sign beside them; change them after that, or "
+            "with --after-theft if they were stolen"
         )
 
 
@@ -96,10 +117,81 @@ def renew(folder: Path, *, new_recipient_key: bool) -> str:
         raise RootNotRenewed
     if new_recipient_key:
         rotate_recipient(folder / KEYS)
-    keys = load_keys(folder / KEYS)
+    keys = keys_of(folder)
     text = make_request(request_of(config, keys), keys.log)
     replace_private(folder / REQUEST, text.encode())
     return text
+
+
+def keys_of(folder: Path) -> NodeKeys:
+    """The node's keys, those in force as its certificate says. Raises ConfigInvalid, KeyFileRefused, BundleInvalid."""
+    try:
+        given = enrolment(folder)
+    except NotEnrolled:
+        return load_keys(folder / KEYS)
+    return load_keys(folder / KEYS, certified=_own_certificate(folder, given).keys.log)
+
+
+def own_certificate(folder: Path) -> Certificate:
+    """The certificate in force as it was installed. Raises ConfigInvalid, NotEnrolled, BundleInvalid."""
+    return _own_certificate(folder, enrolment(folder))
+
+
+def _own_certificate(folder: Path, given: Enrolment) -> Certificate:
+    own = _latest(given, load(folder).node.division)
+    if own is None:
+        raise BundleInvalid(folder / ENROLMENT)
+    return own
+
+
+def _latest(given: Enrolment, division: Division) -> Certificate | None:
+    """The last certificate of a division among these, nothing of it verified; null where one cannot be read."""
+    try:
+        said = [read_statement(text) for text in given.certificates]
+    except CertificateRefused:
+        return None
+    own = [one for one in said if isinstance(one, Certificate) and one.division == division]
+    return max(own, key=lambda one: one.serial, default=None)
+
+
+def begin_rotation(folder: Path) -> SigningKeys:
+    """The keys that are to follow those in force, made now unless a rotation has been begun already.
+
+    Raises ConfigInvalid, KeyFileRefused.
+    """
+    return keys_of(folder).following or add_signing_keys(folder / KEYS, load(folder).origin)
+
+
+def ask_rotation(folder: Path, since_size: int) -> str:
+    """Ask the superior to certify the keys that follow; returns the request. since_size: from where they sign alone."""
+    after, keys = begin_rotation(folder), keys_of(folder)
+    text = make_request(_following(load(folder), keys, after, since_size), after.log, keys.log)
+    replace_private(folder / REQUEST, text.encode())
+    return text
+
+
+def ask_after_theft(folder: Path) -> str:
+    """All keys anew, and ask the superior, who took the old ones back, to certify them; returns the request."""
+    rotate_recipient(folder / KEYS)
+    after = add_signing_keys(folder / KEYS, load(folder).origin)  # a thief may have those begun before, too
+    text = make_request(_following(load(folder), keys_of(folder), after, 0), after.log)
+    replace_private(folder / REQUEST, text.encode())
+    return text
+
+
+def rotate_root(folder: Path, since_size: int, now_us: int) -> str:
+    """Have the root's keys in force certify those that follow, and install that; the new vkey of its log."""
+    after, keys = begin_rotation(folder), keys_of(folder)
+    given, older = enrolment(folder), own_certificate(folder)
+    request = _following(load(folder), keys, after, since_size)
+    text = make_next_root(request, after.log, keys.log, older, now_us, now_us + VALIDITY_US)
+    install(folder, Enrolment(given.root_fingerprint, [*given.certificates, text]))
+    return request.keys.log
+
+
+def _following(config: NodeConfig, keys: NodeKeys, after: SigningKeys, since_size: int) -> Request:
+    anew = msgspec.structs.replace(keys, log=after.log, witness=after.witness, intake=after.intake)
+    return msgspec.structs.replace(request_of(config, anew), since_size=since_size)
 
 
 def told_us(ends_us: int, now_us: int) -> int:
@@ -143,7 +235,9 @@ def install(folder: Path, given: Enrolment) -> None:
     Raises CertificateRefused, ConfigInvalid, KeyFileRefused.
     """
     config = load(folder)
-    verify_enrolment(given, request_of(config, load_keys(folder / KEYS)), config.node.parent)
+    own = _latest(given, config.node.division)
+    keys = load_keys(folder / KEYS, certified=own.keys.log if own else None)
+    verify_enrolment(given, request_of(config, keys), config.node.parent)
     (folder / "trust").mkdir(mode=0o700, exist_ok=True)
     replace_private(folder / ENROLMENT, msgspec.json.encode(given))
 

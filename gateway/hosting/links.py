@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from domain.divisions import Division
 from domain.events import Unknown, read
 from gateway.hosting.clock import HeldClock
 from gateway.hosting.config import ChannelEnd, NodeConfig
@@ -18,11 +19,11 @@ from gateway.hosting.trouble import passes
 from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
 from sync.exchange.channel_postgres import PostgresChannel
-from sync.exchange.exchange import Exchange, Standing, Trust
+from sync.exchange.exchange import Exchange, Recording, Standing, Trust
 from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
-from sync.exchange.starting import believed, found
+from sync.exchange.starting import believed, found, signing_station, take_up_again
 from sync.exchange.station import Station
 from sync.exchange.status import (
     ChildStatus,
@@ -39,8 +40,9 @@ from sync.ledger.writer import Writer
 from sync.proofs.policy import demands
 from sync.proofs.quorum import Quorum
 from sync.proofs.tree import Proof
-from sync.trust.certificates import Directory, Enrolment
+from sync.trust.certificates import OVERLAP_US, Directory, Enrolment
 from sync.trust.keys import NodeKeys
+from sync.trust.statements import Ground
 
 ARRIVALS_S: Final = 1.0
 WITNESS_EVERY_S: Final = 0.2
@@ -65,10 +67,14 @@ class Links:
         self._folder, self._config = folder, config
         self._clock = clock
         self._store = PostgresStore(dsn, writer)
-        station = Station(config.node.division, config.origin, keys.log, keys.witness)
         with self._store.transaction() as tx:
             own = found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
             directory = believed(tx, own, clock.now_us())
+            self._is_alone = clock.now_us() > directory.since_us(config.node.division) + OVERLAP_US
+            alone = Station(config.node.division, config.origin, keys.log, keys.witness)
+            following = keys.following.log if keys.following else None
+            station = signing_station(alone, following, None if self._is_alone else keys.former, directory)
+            take_up_again(tx, directory, station)
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
         trust = Trust(directory, threading.Lock())
         self.exchange = Exchange(station, trust, self._store, self._above, self._below, clock.now_us, time.monotonic)
@@ -84,6 +90,11 @@ class Links:
         forget_gone(self._store, [client.name for client in self._outside()], clock.now_us())
         self._pumping: Pumping | None = None
         self._pumps: list[Pump] = []
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the log key in force signs without the one before it by now."""
+        return self._is_alone
 
     def seal_all(self) -> None:
         """Put every own event under a checkpoint, so that what the next one up holds can be compared with it."""
@@ -147,6 +158,12 @@ class Links:
         """Enrol a direct subordinate from now on for `validity_us`; see `Exchange.admit`. Raises ClockInDoubt."""
         now_us = self._clock.sure_us()
         return self.exchange.admit(request, now_us, now_us + validity_us, record)
+
+    def take_back(
+        self, division: Division, ground: Ground, successor: Division | None, size: int | None, record: Recording
+    ) -> str:
+        """Take back a subordinate's keys; see `Exchange.take_back`."""
+        return self.exchange.take_back(division, ground, successor, size, record)
 
     def published(self) -> Published:
         """The policy of the own log as it is published now. Raises ConfigInvalid, PolicyInvalid."""

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from domain.divisions import Division
-from sync.trust.certificates import read_certificate
+from sync.trust.statements import read_statement
 
 KEEP_CERTIFICATE: Final[LiteralString] = (
     "insert into certificate (division, serial, body, num)"
@@ -29,11 +29,11 @@ class ForOrganBelow(msgspec.Struct, frozen=True):
 
 
 class CertificateKept(msgspec.Struct, frozen=True):
-    """Keep the certificate that the event of the append carries."""
+    """Keep the certificate or the revocation that the event of the append carries."""
 
     text: str
 
     def statement(self) -> tuple[LiteralString, Sequence[object]]:
         """One row, in place of one with its number that did not hold."""
-        certificate = read_certificate(self.text)
-        return KEEP_CERTIFICATE, (certificate.division, certificate.serial, self.text)
+        said = read_statement(self.text)
+        return KEEP_CERTIFICATE, (said.division, said.serial, self.text)

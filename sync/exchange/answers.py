@@ -8,8 +8,8 @@ from sync.exchange.inbox_store import InboxStore
 from sync.exchange.opening import OpenFrame, OpenLetter, open_frame
 from sync.exchange.station import Station
 from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Cosigned, Frame, Held, Item, decode_record
-from sync.proofs.note import Checkpoint, NoteInvalid, cosign
-from sync.proofs.tree import SignedHead, Tree
+from sync.proofs.note import Checkpoint, NoteInvalid, cosign, parse_signature_lines
+from sync.proofs.tree import LastCosigned, SignedHead, Tree
 from sync.trust.certificates import Directory
 
 
@@ -47,7 +47,16 @@ class Answers:
         if again:
             for log_id, last in self._store.last_cosigned(again, signer.verifier.name).items():
                 child, tree = again[log_id]
-                self.say(child, Cosigned(tree.origin, last.size, last.root, last.line))
+                self.say(child, Cosigned(tree.origin, last.size, last.root, self._by_present_key(tree, last)))
+
+    def _by_present_key(self, tree: Tree, last: LastCosigned) -> str:
+        """The cosignature given before, signed anew where this node has another key since."""
+        signer = self._station.cosigner
+        if parse_signature_lines(last.line.encode())[0].key_id == signer.verifier.key_id:
+            return last.line
+        line = str(cosign(Checkpoint(tree.origin, last.size, last.root).text(), signer, self._now_us // 1_000_000))
+        self._store.keep_cosignatures(signer.verifier.name, [(tree.log_id, last.size, line)], self._now_us)
+        return line
 
     def answer_held(self, directory: Directory) -> None:
         """Tell every child that asked how much of its log is known here now, stored or waiting behind a gap."""

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.divisions import Division
 from sync.exchange.downlink import pack
-from sync.exchange.faults import Fault, evidence_of
+from sync.exchange.faults import OWN_KEYS_REVOKED, Fault, Outlived, evidence_of
 from sync.exchange.inbox_store import LearningStore, Part
 from sync.exchange.leaf import is_part_of, read_leaf
 from sync.exchange.opening import LetterForged, open_letter
@@ -34,7 +34,8 @@ from sync.ledger.rows import FROM_ABOVE
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
 from sync.proofs.tree import SignedHead, Tree, frontier_at
-from sync.trust.certificates import Directory, is_newer, read_certificate
+from sync.trust.certificates import CertificateRefused, Directory
+from sync.trust.statements import Revocation, is_newer, read_statement
 
 ITEM_UNKNOWN: Final = "item_unknown"
 """The kind of the fault that names an item of a newer version: over once an upgrade has read it."""
@@ -75,6 +76,9 @@ class ArrivalsStore(LearningStore, Protocol):
 
     def acknowledge_log(self, log_id: int, size: int) -> None:
         """The parent holds this log up to `size`; a refusal is over."""
+
+    def all_trees(self) -> list[Tree]:
+        """Every tree that is held."""
 
     def refuse_log(self, log_id: int, reason: str) -> None:
         """The parent takes no more of this log."""
@@ -145,6 +149,7 @@ class _Batch:
         self._acked: dict[int, int] = {}
         self._learned: dict[tuple[int, int], Learned] = {}
         self._parts: list[Part] = []
+        self._papers: list[str] = []
         self._is_answered = False
         self._taken_again: set[str] = set()
 
@@ -155,12 +160,15 @@ class _Batch:
             if not isinstance(letter, Letter):
                 self._fault("wire_invalid", "down", "a frame came from above", evidence_of(record))
                 return
-            down = decode_down(open_letter(letter, self._parent, self._station.here, self.directory))
+            checked = open_letter(letter, self._parent, self._station.here, self.directory, self._moment.now_us)
+            down = decode_down(checked.body)
         except WireInvalid as error:
             self._fault("wire_invalid", "down", str(error), evidence_of(record))
         except LetterForged as error:
             self._fault("letter_forged", "down", str(error), evidence_of(record))
         else:
+            self._introduced(checked.papers)
+            self._papers += checked.papers
             self._take_number(down)
 
     def _take_number(self, down: Down) -> None:
@@ -218,7 +226,9 @@ class _Batch:
             for log_id, size in self._acked.items():
                 self._store.acknowledge_log(log_id, size)
             for child, items in sorted(self._onward.items()):
-                for letter in pack(items, self.directory):
+                # What the parent's new keys have signed is passed on behind the certificate that they need.
+                papers = [Introduction(self._papers)] if self._papers else []
+                for letter in pack([*papers, *items], self.directory):
                     self._store.enqueue(child, letter, now_us)
             if self._taken_again:
                 self._store.heal(["refused_above"], sorted(self._taken_again), now_us)
@@ -232,7 +242,7 @@ class _Batch:
             case Cosigned():
                 self._cosigned(item)
             case Introduction():
-                self._introduced(item)
+                self._introduced(item.certificates)
             case Enclosure():
                 self._enclosed(item)
             case AskRange():
@@ -297,7 +307,7 @@ class _Batch:
         if item.size:
             try:
                 checkpoint = self._own_checkpoint(item)
-            except NoteInvalid as error:
+            except (NoteInvalid, CertificateRefused) as error:
                 self._fault("held_invalid", item.log, str(error), item.checkpoint.encode())
                 return
         if not self._store.answered(item):
@@ -308,30 +318,46 @@ class _Batch:
 
     def _own_checkpoint(self, item: Held) -> Checkpoint:
         note = parse_note(item.checkpoint.encode())
-        verify(note, self.directory.past_authors(item.log))
         checkpoint = parse_checkpoint(note.text)
+        self.directory.check_head(note, item.log, checkpoint.size)
         if (checkpoint.origin, checkpoint.size) != (item.log, item.size):
             raise NoteInvalid("检查点与答复不符", "the checkpoint is not of the log and size that the answer names")
         return checkpoint
 
     # --- enclosures ---------------------------------------------------------------------------------------------
 
-    def _introduced(self, item: Introduction) -> None:
-        self.directory, refused = self.directory.adding_what_holds(item.certificates)
-        for text in item.certificates:
+    def _introduced(self, texts: Sequence[str]) -> None:
+        before = self.directory
+        self.directory, refused = before.adding_what_holds(texts)
+        for text in texts:
             if text in refused:
                 self._fault("certificate_refused", "down", str(refused[text]), text.encode())
             else:
-                certificate = read_certificate(text)
-                self._store.keep_certificate(certificate.division, certificate.serial, text)
+                said = read_statement(text)
+                self._store.keep_certificate(said.division, said.serial, text)
+                if isinstance(said, Revocation) and before.issuer_of(text) is None:
+                    self._taken_back(said, text)
+
+    def _taken_back(self, said: Revocation, text: str) -> None:
+        """Keys of this node's own are good no more; or those of the parent, and then what they had acknowledged."""
+        if said.division == self._station.here and self.directory.revocation(said.division) is not None:
+            self._fault(OWN_KEYS_REVOKED, said.origin, f"{said.ground}: good up to {said.size}", text.encode())
+        if said.division == self._parent:
+            for tree in self._store.all_trees():
+                self._store.send_again(tree.log_id, 0)
 
     def _enclosed(self, item: Enclosure) -> None:
         where, digest = f"{item.log}#{item.seq}", leaf_hash(item.body)
         try:
             note = parse_note(item.checkpoint.encode())
-            verify(note, self.directory.past_authors(item.log))
             checkpoint = parse_checkpoint(note.text)
+            self.directory.check_head(note, item.log, checkpoint.size)
             verify_inclusion(item.seq, checkpoint.size, digest, item.proof, checkpoint.root)
+        except CertificateRefused as error:
+            kind = error.reason if error.said_by else "enclosure_invalid"
+            evidence = Outlived(error.said_by, item.checkpoint.encode() + item.body)
+            self._fault(kind, where, str(error), msgspec.msgpack.encode(evidence))
+            return
         except (NoteInvalid, ProofInvalid) as error:
             self._fault("enclosure_invalid", where, str(error), item.body)
             return

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from sync.exchange.wire import FRAME_BYTES, FRAME_ENTRIES
 from sync.ledger.rows import FROM_ABOVE, FROM_BELOW, OWN
 from sync.proofs.merkle import Frontier, TileRun
-from sync.proofs.note import Checkpoint, Signer, sign_note
+from sync.proofs.note import Checkpoint, Note, Signer, parse_note, sign_note
 from sync.proofs.tree import OWN_LOG, Growth, SignedHead, TreeReader
 
 SEALED = "exchange.sealed"
@@ -41,12 +41,21 @@ class SealStore(TreeReader, Protocol):
     def grow(self, growths: Sequence[Growth]) -> None:
         """Apply all of them or raise TreeMoved."""
 
+    def head_beyond(self, log_id: int, seq: int) -> SignedHead | None:
+        """The smallest signed head kept beyond leaf `seq`."""
 
-def seal(store: SealStore, signer: Signer) -> bool:
+    def heads_beyond(self, log_id: int, size: int) -> list[SignedHead]:
+        """Every head kept of a log beyond this size, in order."""
+
+    def put_note(self, log_id: int, size: int, note: str) -> None:
+        """The same head, signed otherwise."""
+
+
+def seal(store: SealStore, signers: Sequence[Signer]) -> bool:
     """Sign a checkpoint at the end of every run of own events that is not under one yet; whether there was any row.
 
     A run ends where something learned from below stands between, so that the frames that end here can be sent in
-    the order in which this node learned things, and at the limits of a frame.
+    the order in which this node learned things, and at the limits of a frame. signers: the log key in force first.
     """
     rows = store.outline(store.claim(SEALED), _PAGE)
     if not rows:
@@ -56,7 +65,7 @@ def seal(store: SealStore, signer: Signer) -> bool:
     for run in _own_runs(rows):
         frontier, completed = frontier.extend([row.leaf for row in run])
         tiles += completed
-        heads.append(_sign(tree.origin, frontier, signer))
+        heads.append(_sign(tree.origin, frontier, signers))
     if heads:
         store.grow([Growth(tree, frontier, tiles, heads)])
     store.move(SEALED, rows[-1].pos)
@@ -80,7 +89,34 @@ def _own_runs(rows: Iterable[Outline]) -> Iterable[list[Outline]]:
         yield run
 
 
-def _sign(origin: str, frontier: Frontier, signer: Signer) -> SignedHead:
+def sign_again(store: SealStore, since_size: int, signers: Sequence[Signer]) -> int:
+    """Sign every own head beyond this size that lacks the key in force; how many there were.
+
+    After the keys before were taken back, what they had signed beyond the last good size is this node's own all the
+    same: it is not lost, but only the new key can say so.
+    """
+    (now, *_) = signers
+    first = store.head_beyond(OWN_LOG, since_size)
+    if first is None or _is_by(first, now):
+        return 0
+    lacking = [head for head in store.heads_beyond(OWN_LOG, since_size) if not _is_by(head, now)]
+    for head in lacking:
+        text = parse_note(head.note.encode()).text
+        store.put_note(OWN_LOG, head.size, _signed(text, signers))
+    return len(lacking)
+
+
+def _is_by(head: SignedHead, signer: Signer) -> bool:
+    key = signer.verifier
+    lines = parse_note(head.note.encode()).signatures
+    return any((line.name, line.key_id) == (key.name, key.key_id) for line in lines)
+
+
+def _sign(origin: str, frontier: Frontier, signers: Sequence[Signer]) -> SignedHead:
     root = frontier.root()
-    note = sign_note(Checkpoint(origin, frontier.size, root).text(), signer)
-    return SignedHead(frontier.size, root, note.to_bytes().decode())
+    return SignedHead(frontier.size, root, _signed(Checkpoint(origin, frontier.size, root).text(), signers))
+
+
+def _signed(text: str, signers: Sequence[Signer]) -> str:
+    lines = [line for signer in signers for line in sign_note(text, signer).signatures]
+    return Note(text, tuple(lines)).to_bytes().decode()

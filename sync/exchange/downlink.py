@@ -216,4 +216,5 @@ def _size_bytes(item: Item) -> int:
 def sign_letter(station: Station, to: Division, said: Down | Up) -> bytes:
     """The record in which this node says something to a neighbour."""
     body = encode(said)
-    return encode(Letter(station.here, to, body, station.signer.sign(signed_bytes(to, body))))
+    signature = station.signer.sign(signed_bytes(to, body))
+    return encode(Letter(station.here, to, body, signature, list(station.papers)))

@@ -19,8 +19,11 @@ from sync.exchange.outbox import Outbox
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store import NotStorable, Store, Transaction
 from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, Up
-from sync.proofs.tree import OWN_LOG, Proof, proof_for
-from sync.trust.certificates import Directory, Enrolment, enrol, enrolment
+from sync.proofs.merkle import EMPTY_ROOT
+from sync.proofs.tree import OWN_LOG, Proof, frontier_at, proof_for
+from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment
+from sync.trust.granting import enrol, revoke
+from sync.trust.statements import Ground
 
 FETCH_BYTES: Final = 4 << 20
 BATCH_RECORDS: Final = 256
@@ -33,6 +36,9 @@ and so long after its certificate has run out what a child has not read is kept.
 
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
+
+Recording = Callable[[str], str]
+"""Records the event of a text and keeps the text, both or neither; gives the text as recorded."""
 
 Standing = Literal["unasked", "unanswered", "agrees", "behind", "differs"]
 
@@ -56,7 +62,8 @@ class Trust:
             return
         with self._lock:
             held = set(self._directory.texts())
-            self._directory = self._directory.adding_all([text for text in directory.texts() if text not in held])
+            new = [text for text in directory.texts() if text not in held]
+            self._directory, _ = self._directory.adding_what_holds(new)  # keys may have been taken back meanwhile
 
 
 class Exchange:
@@ -127,7 +134,7 @@ class Exchange:
     def pump_seal(self) -> bool:
         """Put own events under signed checkpoints."""
         with self._store.transaction() as tx:
-            return seal(tx, self.station.signer)
+            return seal(tx, [self.station.signer, *self.station.beside])
 
     def pump_up(self) -> bool:
         """Publish what the parent does not hold; a window of it may be on its way."""
@@ -396,7 +403,7 @@ class Exchange:
         with self._store.transaction() as tx:
             return proof_for(tx, seq, witness)
 
-    def admit(self, request: str, valid_from_us: int, valid_to_us: int, record: Callable[[str], str]) -> Enrolment:
+    def admit(self, request: str, valid_from_us: int, valid_to_us: int, record: Recording) -> Enrolment:
         """Enrol a direct subordinate: sign its certificate, record it, trust it; what to carry back to it.
 
         record: appends the `node.enrolled.v0` of a certificate's text and keeps the certificate, both or neither;
@@ -411,8 +418,53 @@ class Exchange:
             self.trust.publish(directory.adding(text))
         return enrolment(self.trust.directory, text)
 
+    def take_back(
+        self, division: Division, ground: Ground, successor: Division | None, size: int | None, record: Recording
+    ) -> str:
+        """Take back the keys of a direct subordinate, at the root of anybody's; the text that says so.
+
+        size: the last size of its log that is held good; null for all that is held here. record: as for `admit`, of a
+        `node.key_revoked.v0`. Where they were taken back before, that text again. Raises CertificateRefused.
+        """
+        directory = self.trust.directory
+        before, known = directory.revocation(division), directory.division(division)
+        if before is not None:
+            return before.text
+        if known is None:
+            raise CertificateRefused("unknown_division", f"没有{division}的证书", f"nobody has certified {division}")
+        origin = known.certificate.origin
+        with self._store.transaction() as tx:
+            good, root = _last_good(tx, origin, size)
+            said = tx.certificates_said(division, origin, good)
+        issuers = directory.issuers()
+        text = revoke(
+            division,
+            origin,
+            good,
+            root,
+            ground,
+            successor,
+            [text for text in said if issuers.get(text) == division],
+            self.station.signer,
+            directory,
+            self._now_us(),
+        )
+        text = record(text)
+        self.trust.publish(self.trust.directory.adding(text))
+        return text
+
     def _moment(self) -> Moment:
         return Moment(self._now_us(), self._elapsed_s())
+
+
+def _last_good(tx: Transaction, origin: str, size: int | None) -> tuple[int, bytes]:
+    """The size of a log that is held good, and its root there."""
+    tree = tx.trees([origin]).get(origin)
+    held = 0 if tree is None else tree.size
+    if size is not None and size > held:
+        raise CertificateRefused("size", f"此处只存有{held}条", f"no more than {held} leaves are held here")
+    good = held if size is None else size
+    return good, frontier_at(tx.hashes(tree.log_id), good).root() if tree else EMPTY_ROOT
 
 
 def _nothing() -> None:

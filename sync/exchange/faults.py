@@ -17,7 +17,10 @@ FAULTS_PER_CHILD: Final = 200
 
 MORE_FAULTS: Final = "more_faults"
 
-PROVEN: Final = ("fork",)
+OWN_KEYS_REVOKED: Final = "own_keys_revoked"
+"""The kind of the fault that tells a node that its superior took its keys back: it needs new ones, in person."""
+
+PROVEN: Final = ("fork", "key_revoked")
 """Kinds that always have a row of their own, one per certified log: their evidence convicts."""
 
 ROLLED_BACK: Final = "witness_rolled_back"
@@ -56,6 +59,19 @@ class Fork(msgspec.Struct, frozen=True, tag="fork.v0", tag_field="type"):
     first: int
     frontier: bytes
     record: bytes
+
+
+class Outlived(msgspec.Struct, frozen=True, tag="outlived.v0", tag_field="type"):
+    """What a key signed beyond the size up to which it is good: the statement that says so, and the record."""
+
+    statement: str
+    record: bytes
+
+
+def evidence_against(record: bytes, statement: str) -> bytes:
+    """What a fault keeps of a record that a signed statement speaks against, if one does."""
+    kept = evidence_of(record)
+    return msgspec.msgpack.encode(Outlived(statement, kept)) if statement else kept
 
 
 def evidence_of(record: bytes) -> bytes:

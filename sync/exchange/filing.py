@@ -8,7 +8,8 @@ from sync.exchange.leaf import certificate_in, is_part_of, parts_expected
 from sync.exchange.opening import OpenFrame
 from sync.ledger.append import Learned
 from sync.proofs.tree import Tree
-from sync.trust.certificates import Certificate, CertificateRefused, Directory, read_certificate
+from sync.trust.certificates import CertificateRefused, Directory
+from sync.trust.statements import Statement, read_statement
 
 
 class Filed(NamedTuple):
@@ -47,12 +48,14 @@ def file_frame(opened: OpenFrame, tree: Tree, sparse: dict[tuple[int, int], byte
     return filed
 
 
-def enrolled(directory: Directory, log: str, text: str) -> tuple[Certificate, Directory]:
-    """A certificate in a leaf of `log`, believed where that log is its issuer's. Raises CertificateRefused."""
-    certificate = read_certificate(text)
-    if certificate.parent is None or certificate.parent != directory.division_of(log):
+def enrolled(directory: Directory, log: str, text: str) -> tuple[Statement, Directory]:
+    """A certificate or a revocation in a leaf of `log`, believed where that log is its issuer's, or that of whom it
+    places somebody below. Raises CertificateRefused."""
+    said, author = read_statement(text), directory.division_of(log)
+    grown = directory.adding(text)
+    if author not in (grown.issuer_of(text), getattr(said, "parent", None)):
         raise CertificateRefused("issuer", "并非由该上级登记", "its leaf is not its issuer's")
-    return certificate, directory.adding(text)
+    return said, grown
 
 
 def _file_parts(opened: OpenFrame, tree: Tree, filed: Filed, held: dict[tuple[int, int], bytes]) -> None:

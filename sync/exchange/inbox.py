@@ -7,7 +7,7 @@ import msgspec
 
 from domain.divisions import Division
 from sync.exchange.answers import Answers
-from sync.exchange.faults import HEALING, Fault, evidence_of, fork_below, fork_beyond
+from sync.exchange.faults import HEALING, Fault, evidence_against, evidence_of, fork_below, fork_beyond
 from sync.exchange.filing import Filed, enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
 from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
@@ -19,6 +19,7 @@ from sync.proofs.merkle import TileRun
 from sync.proofs.note import NoteInvalid
 from sync.proofs.tree import Growth, SignedHead, Tree
 from sync.trust.certificates import CertificateRefused, Directory
+from sync.trust.statements import read_statement
 
 PART_TRIES: Final = 3
 """So often a frame is asked for again whose parts are not all there, before it is taken in without them."""
@@ -125,6 +126,7 @@ class _Batch:
             case OpenFrame():
                 self._take_frame(record)
             case OpenLetter():
+                self._learn(record.papers)
                 self._answers.hear(record)
             case Spoiled():
                 lane = f"up.{record.child}"
@@ -166,7 +168,7 @@ class _Batch:
             if again is None:
                 return
             opened = again
-        tree = self._tree(log)
+        tree = self._thawed(self._tree(log), opened)
         if tree.frozen is not None:
             self._answers.say(opened.child, Refused(log, tree.size, tree.frozen))
         elif frame.first > tree.size:
@@ -191,9 +193,19 @@ class _Batch:
         if reason == "unknown_author":
             self._park(record, _Want(log, _ANY_SIZE, reason))
         else:
-            self._faults.append(Fault(reason, log, record.child, str(record.trouble), evidence_of(record.record)))
+            evidence = evidence_against(record.record, record.trouble.said_by)
+            self._faults.append(Fault(reason, log, record.child, str(record.trouble), evidence))
             self._answers.say(record.child, Refused(log, self._trees[log].size if log in self._trees else 0, reason))
         return None
+
+    def _thawed(self, tree: Tree, opened: OpenFrame) -> Tree:
+        """A log that was frozen by what stolen keys had signed goes on where the new ones take it up."""
+        is_new = opened.head.size > tree.size
+        if tree.frozen is None or not is_new or self.directory.restarts_at(tree.origin) != tree.size:
+            return tree
+        self._store.thaw(tree.log_id)
+        thawed = self._trees[tree.origin] = msgspec.structs.replace(tree, frozen=None)
+        return thawed
 
     def _gap(self, opened: OpenFrame, tree: Tree) -> None:
         frame = opened.frame
@@ -276,14 +288,22 @@ class _Batch:
     def _enrol(self, opened: OpenFrame, seq: int, text: str) -> None:
         log = opened.frame.log
         try:
-            certificate, self.directory = enrolled(self.directory, log, text)
+            said, self.directory = enrolled(self.directory, log, text)
         except CertificateRefused as error:
             fault = Fault("certificate_refused", f"{log}#{seq}", opened.child, str(error), text.encode())
             self._faults.append(fault)
             return
-        self._store.keep_certificate(certificate.division, certificate.serial, text)
+        self._store.keep_certificate(said.division, said.serial, text)
         self._is_followed.clear()
-        self._grown[certificate.origin] = _ANY_SIZE
+        self._grown[said.origin] = _ANY_SIZE
+
+    def _learn(self, papers: Iterable[str]) -> None:
+        """The certificates of a child that has changed its keys."""
+        self.directory, refused = self.directory.adding_what_holds(papers)
+        for text in papers:
+            if text not in refused:
+                said = read_statement(text)
+                self._store.keep_certificate(said.division, said.serial, text)
 
     def _missing_cause(self, opened: OpenFrame, tree: Tree) -> _Want | None:
         log = opened.frame.log

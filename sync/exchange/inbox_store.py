@@ -81,6 +81,9 @@ class InboxStore(LearningStore, Protocol):
     def freeze(self, log_id: int, reason: str) -> None:
         """Take no more of this log."""
 
+    def thaw(self, log_id: int) -> None:
+        """Take more of this log again."""
+
     def head_at(self, log_id: int, size: int) -> SignedHead | None:
         """The signed head of exactly this size, if one was kept."""
 

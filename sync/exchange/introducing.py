@@ -10,8 +10,9 @@ from typing import Final, NamedTuple, Protocol
 
 from domain.divisions import Division, Topology
 from sync.exchange.station import Station
-from sync.exchange.wire import Introduction, Item
-from sync.trust.certificates import Directory, read_certificate
+from sync.exchange.wire import FRAME_BYTES, Introduction, Item
+from sync.trust.certificates import Directory
+from sync.trust.statements import Revocation, read_statement
 
 INTRODUCED: Final = "exchange.introduced"
 """Number of the certificate up to which every child is told what it does not know."""
@@ -58,7 +59,7 @@ def introduce(store: IntroducingStore, station: Station, directory: Directory, n
         stored = store.certificates_between(0, new[-1].num, None)
         known, _ = directory.adding_what_holds(learned.text for learned in stored)
     issuers = known.issuers()
-    enrolled = {read_certificate(text).division for _, text in new if text in issuers}
+    enrolled = {read_statement(text).division for _, text in new if text in issuers}
     for child in sorted(code for code, parent in known.topology.parents.items() if parent == station.here):
         before = store.certificates_between(0, done, None) if child in enrolled else []
         for letter in _letters([text for _, text in [*before, *new]], child, issuers, known.topology):
@@ -70,8 +71,18 @@ def introduce(store: IntroducingStore, station: Station, directory: Directory, n
 def _letters(
     known: Sequence[str], child: Division, issuers: Mapping[str, Division], topology: Topology
 ) -> Iterator[list[str]]:
-    """Of those that are believed, what did not come from the child: what it or one below it signed did."""
-    believed = [text for text in known if text in issuers and read_certificate(text).division != child]
-    texts = [text for text in believed if child not in topology.path_up(issuers[text])]
-    for at in range(0, len(texts), LETTER_CERTIFICATES):
-        yield texts[at : at + LETTER_CERTIFICATES]
+    """Of those that are believed, what did not come from the child: what it or one below it signed did.
+
+    Its own certificates it is handed; that its keys were taken back it is told.
+    """
+    letter: list[str] = []
+    for text in known:
+        said = read_statement(text) if text in issuers and child not in topology.path_up(issuers[text]) else None
+        if said is None or (said.division == child and not isinstance(said, Revocation)):
+            continue
+        if len(letter) == LETTER_CERTIFICATES or sum(map(len, letter)) + len(text) > FRAME_BYTES:
+            yield letter
+            letter = []
+        letter.append(text)
+    if letter:
+        yield letter

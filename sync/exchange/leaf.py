@@ -12,6 +12,7 @@ from domain.events import (
     Cause,
     ChildEnrolled,
     KeyGranted,
+    KeysRevoked,
     NotCanonical,
     OrderIssued,
     SealedItem,
@@ -28,6 +29,9 @@ UNREADABLE: Final = "?"
 
 MAX_WRAPPED_BYTES: Final = 256
 """A data key wrapped by HPKE has 80 bytes; another suite may take some more."""
+
+CERTIFYING: Final = frozenset(str(shape.__struct_config__.tag) for shape in (ChildEnrolled, KeysRevoked))
+"""The tags of the events that carry a certificate or a revocation."""
 
 _NIL = UUID(int=0)
 _TAG = re.compile(r"[a-z0-9_.]{1,64}", re.ASCII)
@@ -138,9 +142,24 @@ def parts_expected(event: AnyEvent | None) -> int:
             return len(event.sealed)
 
 
+def known(body: bytes) -> AnyEvent | None:
+    """The event in a leaf; null where this program cannot read it."""
+    try:
+        event = read(body)
+    except NotCanonical:
+        return None
+    return None if isinstance(event, Unknown) else event
+
+
 def certificate_in(event: AnyEvent | None) -> str | None:
-    """The certificate that an enrolment carries."""
-    return event.certificate if isinstance(event, ChildEnrolled) else None
+    """The certificate or the revocation that an event carries."""
+    match event:
+        case ChildEnrolled():
+            return event.certificate
+        case KeysRevoked():
+            return event.revocation
+        case _:
+            return None
 
 
 def _names_a_leaf(cause: Cause) -> bool:

@@ -1,6 +1,7 @@
 """Opening what a child sent, before any state is looked at: shape, signatures, the author's place in the tree."""
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -11,7 +12,7 @@ from sync.exchange.channel import Delivered
 from sync.exchange.leaf import Leaf, read_leaf, unreadable
 from sync.exchange.wire import Frame, Letter, Up, WireInvalid, decode_record, decode_up, signed_bytes
 from sync.proofs.merkle import leaf_hash
-from sync.proofs.note import NoteInvalid, Verifier, parse_checkpoint, parse_note, verify
+from sync.proofs.note import NoteInvalid, Verifier, parse_checkpoint, parse_note
 from sync.proofs.tree import SignedHead
 from sync.trust.certificates import CertificateRefused, Directory
 
@@ -32,10 +33,11 @@ class OpenFrame(msgspec.Struct, frozen=True):
 
 
 class OpenLetter(msgspec.Struct, frozen=True):
-    """A letter of the child itself, its signature checked."""
+    """A letter of the child itself, its signature checked. papers: what it took to check it, new here."""
 
     child: Division
     up: Up
+    papers: tuple[str, ...] = ()
 
 
 class Spoiled(msgspec.Struct, frozen=True):
@@ -69,7 +71,8 @@ def open_record(
     try:
         record = decode_record(delivered.body)
         if isinstance(record, Letter):
-            return OpenLetter(child, decode_up(open_letter(record, child, here, directory)))
+            read = open_letter(record, child, here, directory, now_us)
+            return OpenLetter(child, decode_up(read.body), read.papers)
         return open_frame(record, delivered.body, child, directory, now_us, held.get(record.log, 0))
     except WireInvalid as error:
         return Spoiled(child, delivered.body, "wire_invalid", str(error))
@@ -89,7 +92,7 @@ def open_frame(
         raise NoteInvalid("检查点与所附条目不符", "the checkpoint is not the one that these entries end at")
     trouble = None
     try:
-        verify(note, directory.authors(frame.log, now_us))
+        directory.check_head(note, frame.log, checkpoint.size, now_us)
         if not _stands_below(directory, frame.log, child):
             return Spoiled(child, record, "misplaced", f"{frame.log} is not below {child}")
     except CertificateRefused as error:
@@ -116,14 +119,23 @@ def readings(record: Opened) -> Iterator[Opened]:
     yield Spoiled(record.child, body, "not_stored", "the database does not take it")
 
 
-def open_letter(letter: Letter, sender: Division, here: Division, directory: Directory) -> bytes:
+class Checked(NamedTuple):
+    """The body of a letter, and the certificates in it that it took to check it."""
+
+    body: bytes
+    papers: tuple[str, ...]
+
+
+def open_letter(letter: Letter, sender: Division, here: Division, directory: Directory, now_us: int) -> Checked:
     """The body of a letter from `sender` to `here`. Raises LetterForged."""
-    known = directory.division(sender)
-    if letter.sender != sender or letter.to != here or known is None:
+    if letter.sender != sender or letter.to != here or directory.division(sender) is None:
         raise LetterForged(f"a letter of {letter.sender} to {letter.to} on the lane of {sender}")
-    if not is_signed(letter, known.log):
+    if any(is_signed(letter, key) for key in directory.letter_keys(sender, now_us)):
+        return Checked(letter.body, ())
+    told, refused = directory.adding_what_holds(letter.papers)
+    if told is directory or not any(is_signed(letter, key) for key in told.letter_keys(sender, now_us)):
         raise LetterForged(f"the signature of {sender} does not hold")
-    return letter.body
+    return Checked(letter.body, tuple(text for text in letter.papers if text not in refused))
 
 
 def is_signed(letter: Letter, key: Verifier) -> bool:

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sync.exchange.faults import Fault
+import msgspec
+
+from sync.exchange.checkpoints import sign_again
+from sync.exchange.faults import OWN_KEYS_REVOKED, Fault
+from sync.exchange.station import Station
 from sync.exchange.store import Transaction
+from sync.proofs.note import Signer
 from sync.proofs.tree import OWN_LOG
-from sync.trust.certificates import CertificateRefused, Directory, read_certificate
+from sync.trust.certificates import CertificateRefused, Directory
+from sync.trust.statements import Certificate, read_statement
 
 SET_ASIDE: Final = "certificate_set_aside"
 """The kind of the fault that names a division with a stored certificate that is not believed."""
@@ -27,9 +33,34 @@ def found(tx: Transaction, origin: str, certificates: Sequence[str], root_finger
     if tree.log_id != OWN_LOG:
         raise RuntimeError(f"{origin} is not the first log of this database; it belongs to another node")
     for text in directory.texts():
-        certificate = read_certificate(text)
-        tx.keep_certificate(certificate.division, certificate.serial, text)
+        said = read_statement(text)
+        tx.keep_certificate(said.division, said.serial, text)
     return directory
+
+
+def signing_station(station: Station, following: Signer | None, former: Signer | None, directory: Directory) -> Station:
+    """The node with all keys that sign for it now.
+
+    following: a log key that is not certified yet; former: the one before, during the overlap. A key that was never
+    certified, or was taken back, signs nothing more.
+    """
+    division, origin = station.here, station.origin
+    beside = [] if following is None else [following]
+    log_keys = [key for key, _ in directory.log_keys(origin)]
+    gone = directory.given_up_keys(division)
+    if former is not None and former.verifier in log_keys and former.verifier.vkey not in gone:
+        beside.append(former)
+    has_changed = len(log_keys) > 1
+    papers = [text for text in directory.chain(division) if isinstance(read_statement(text), Certificate)]
+    return msgspec.structs.replace(station, beside=tuple(beside), papers=tuple(papers) if has_changed else ())
+
+
+def take_up_again(tx: Transaction, directory: Directory, station: Station) -> None:
+    """Where this node's keys were taken back and it has others now: what it recorded beyond the last good size is its
+    own all the same, and goes up again under a signature that counts."""
+    size = directory.restarts_at(station.origin)
+    if size is not None and sign_again(tx, size, [station.signer, *station.beside]):
+        tx.lift_refusals()
 
 
 def believed(tx: Transaction, directory: Directory, now_us: int) -> Directory:
@@ -40,6 +71,8 @@ def believed(tx: Transaction, directory: Directory, now_us: int) -> Directory:
     """
     grown, refused = directory.adding_what_holds(tx.certificates())
     parents = grown.topology.parents
+    good = [log for log in grown.origins() if grown.revocation(grown.division_of(log) or "") is None]
+    tx.heal([OWN_KEYS_REVOKED], sorted(good), now_us)
     tx.heal([SET_ASIDE], sorted({_UNREADABLE, *parents, *parents.values()}), now_us)
     tx.fault([Fault(SET_ASIDE, _whose(text), "", str(error), text.encode()) for text, error in refused.items()], now_us)
     return grown
@@ -47,6 +80,6 @@ def believed(tx: Transaction, directory: Directory, now_us: int) -> Directory:
 
 def _whose(text: str) -> str:
     try:
-        return read_certificate(text).division
+        return read_statement(text).division
     except CertificateRefused:
         return _UNREADABLE

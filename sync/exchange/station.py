@@ -9,12 +9,18 @@ from sync.proofs.note import Signer
 
 
 class Station(msgspec.Struct, frozen=True):
-    """This node: its division, the origin of its own log, its log key and its witness key."""
+    """This node: its division, the origin of its own log, its log key and its witness key.
+
+    beside: further log keys that sign checkpoints while one follows the other. papers: its certificates, superiors
+    first, once it has had other keys.
+    """
 
     here: Division
     origin: str
     signer: Signer
     cosigner: Signer
+    beside: tuple[Signer, ...] = ()
+    papers: tuple[str, ...] = ()
 
 
 class Moment(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from domain.divisions import Division
 from sync.exchange.arrivals import ArrivalsStore
 from sync.exchange.checkpoints import SealStore
 from sync.exchange.dispatch import DispatchStore
@@ -32,6 +33,9 @@ class Transaction(
 
     def forget_faults(self, older_than_us: int) -> None:
         """Drop those that are over for so long, and the count of what found no room, if nothing was added since."""
+
+    def certificates_said(self, division: Division, origin: str, size: int) -> list[str]:
+        """The certificates and revocations in the logs of a division as held here, of this one below `size` only."""
 
     def certificates(self) -> list[str]:
         """Every certificate that is kept, in order of serial and division."""

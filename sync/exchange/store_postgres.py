@@ -8,9 +8,11 @@ from uuid import UUID
 
 import psycopg
 
+from domain.divisions import Division
 from sync.exchange.checkpoints import SEALED, Outline
 from sync.exchange.dispatch import Enclosed
 from sync.exchange.inbox_store import Part
+from sync.exchange.leaf import CERTIFYING, certificate_in, known
 from sync.exchange.outbox import Sendable
 from sync.exchange.postgres_links import PostgresLinks
 from sync.exchange.store import NotStorable
@@ -112,6 +114,15 @@ class PostgresTx(PostgresTrees, PostgresLinks):
             (list(sizes), list(sizes.values())),
         )
         return {(log_id, seq): bytes(leaf) for log_id, seq, leaf in rows}
+
+    def certificates_said(self, division: Division, origin: str, size: int) -> list[str]:
+        """In order of log and leaf."""
+        rows = self.rows(
+            "select body from ledger join log on log.id = ledger.log_id"
+            " where division = %b and topic = any(%b) and (origin <> %b or seq < %b) order by log_id, seq",
+            (division, sorted(CERTIFYING), origin, size),
+        )
+        return [text for (body,) in rows if (text := certificate_in(known(bytes(body)))) is not None]
 
     def origins(self, log_ids: Iterable[int]) -> dict[int, str]:
         """By id."""

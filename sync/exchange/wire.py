@@ -11,10 +11,10 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from domain.bounds import Origin, Size
+from domain.bounds import Origin, Size, StatementText
 from domain.events import MAX_LEAF_BYTES
 
-MAX_RECORD_BYTES = 900 * 1024
+MAX_RECORD_BYTES = 980 * 1024
 """What a channel must carry in one record; Kafka's default broker limit is 1 MiB."""
 
 FRAME_ENTRIES = 500
@@ -29,7 +29,7 @@ MAX_EVENT_BYTES = 850 * 1024
 ADDRESSEES = 64
 """At most so many divisions one enclosure is for; one for more goes down several times."""
 
-EDITION = 1
+EDITION = 2
 """Counts what this program can read: raised with every event tag, letter or item kind that joins. A child says it, so
 that its parent can tell what it must not be sent yet (`tests/golden/editions.txt`)."""
 
@@ -113,9 +113,12 @@ class Cosigned(msgspec.Struct, frozen=True, tag="cosigned.v0", tag_field="type")
 
 
 class Introduction(msgspec.Struct, frozen=True, tag="introduction.v0", tag_field="type"):
-    """Certificates, superior first: of those whom the same letter encloses, or of whoever was enrolled anywhere."""
+    """Certificates, superior first: of those whom the same letter encloses, or of whoever was enrolled anywhere.
 
-    certificates: Annotated[list[Note], Meta(max_length=2_000)]
+    Revocations stand among them.
+    """
+
+    certificates: Annotated[list[StatementText], Meta(max_length=2_000)]
 
 
 class Enclosure(msgspec.Struct, frozen=True, tag="enclosure.v0", tag_field="type"):
@@ -175,13 +178,18 @@ class Down(msgspec.Struct, frozen=True, tag="down.v0", tag_field="type"):
     items: Annotated[list[msgspec.Raw], Meta(max_length=1_000)]
 
 
-class Letter(msgspec.Struct, frozen=True, tag="letter.v0", tag_field="type"):
-    """A body that `sender` said to `to`. signature: Ed25519 by the sender's log key over `signed_bytes(to, body)`."""
+class Letter(msgspec.Struct, frozen=True, tag="letter.v0", tag_field="type", omit_defaults=True):
+    """A body that `sender` said to `to`. signature: Ed25519 by the sender's log key over `signed_bytes(to, body)`.
+
+    papers: the sender's certificates, superiors first, where it has had other keys: they prove themselves, and who was
+    away while the keys were changed learns the new ones by them.
+    """
 
     sender: DivisionCode
     to: DivisionCode
     body: Annotated[bytes, Meta(max_length=MAX_RECORD_BYTES)]
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    papers: Annotated[list[StatementText], Meta(max_length=1_000)] = []
 
 
 Record = Frame | Letter

@@ -95,6 +95,10 @@ class PostgresTrees(Statements):
             return {}
         return {tree.log_id: tree for tree in map(_tree, self.rows(_TREE + "where tree.log_id = any(%b)", (wanted,)))}
 
+    def all_trees(self) -> list[Tree]:
+        """In order of id."""
+        return [_tree(row) for row in self.rows(_TREE + "order by log_id")]
+
     def plant(self, origin: str, division: Division) -> Tree:
         """An empty tree."""
         log_id = self.log_id(origin, division)
@@ -131,6 +135,10 @@ class PostgresTrees(Statements):
         """Take no more of this log."""
         self.do("update tree set frozen = %b where log_id = %b", (reason, log_id))
 
+    def thaw(self, log_id: int) -> None:
+        """Take more of this log again."""
+        self.do("update tree set frozen = null where log_id = %b", (log_id,))
+
     def hashes(self, log_id: int) -> "LogHashes":
         """Its stored hashes."""
         return LogHashes(self, log_id)
@@ -154,6 +162,17 @@ class PostgresTrees(Statements):
             (log_id, seq),
         )
         return SignedHead(*rows[0]) if rows else None
+
+    def heads_beyond(self, log_id: int, size: int) -> list[SignedHead]:
+        """In order."""
+        rows = self.rows(
+            "select size, root, note from checkpoint where log_id = %b and size > %b order by size", (log_id, size)
+        )
+        return [SignedHead(*row) for row in rows]
+
+    def put_note(self, log_id: int, size: int, note: str) -> None:
+        """The same head, signed otherwise."""
+        self.do("update checkpoint set note = %b where log_id = %b and size = %b", (note, log_id, size))
 
     def newest_note(self, log_id: int) -> str | None:
         """The signed note of the log's largest head; None before there is one."""
@@ -207,12 +226,13 @@ class PostgresTrees(Statements):
         return [line for (line,) in rows]
 
     def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
-        """A later one of the same witness for the same head changes nothing."""
+        """A later one of the same witness for the same head takes its place only where another key signed it."""
         log_ids, sizes, texts = columns(lines, 3)
         self.do(
             "insert into cosignature (log_id, size, witness, line, at_us)"
             " select log_id, size, %b, line, %b from unnest(%b::int[], %b::bigint[], %b::text[])"
-            " as u (log_id, size, line) on conflict do nothing",
+            " as u (log_id, size, line) on conflict (log_id, size, witness) do update set line = excluded.line"
+            " where left(split_part(cosignature.line, ' ', 3), 5) <> left(split_part(excluded.line, ' ', 3), 5)",
             (witness, now_us, log_ids, sizes, texts),
         )
 

@@ -1,9 +1,12 @@
 """The key files of a node: made once, never overwritten, refused when anybody else could have read them.
 
 A folder (mode 0700) holds files (mode 0600): `log.skey`, `witness.skey`, `intake.skey` (Ed25519 with the name it
-signs under, as golang.org/x/mod/sumdb/note writes it); `recipient-0001.pem` and later ones (X25519 in PKCS #8, to
-which data keys are wrapped: the highest number is advertised, the older ones still open what was wrapped to
+signs under, as golang.org/x/mod/sumdb/note writes it); `recipient-0001.pem` and later ones (X25519 in PKCS #8,
+to which data keys are wrapped: the highest number is advertised, the older ones still open what was wrapped to
 them); and `command.secret` (32 random bytes in hex, under which repeated commands are recognised).
+
+The three signing keys that follow others lie in `signing-0002` and so on: which of them are in force the certificate
+says, so that no file is moved or replaced where one follows the other.
 """
 
 import base64
@@ -14,7 +17,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, NewType
@@ -129,14 +132,30 @@ class CommandSecret:
         ].decode()
 
 
+class SigningKeys(msgspec.Struct, frozen=True):
+    """The three keys that a node signs with."""
+
+    log: Signer
+    witness: Signer
+    intake: Signer
+
+    @property
+    def vkeys(self) -> tuple[str, str, str]:
+        """Their public halves as C2SP vkeys."""
+        return (self.log.verifier.vkey, self.witness.verifier.vkey, self.intake.verifier.vkey)
+
+
 class NodeKeys(msgspec.Struct, frozen=True):
-    """The keys of one node. recipients: newest first."""
+    """The keys of one node. recipients: newest first. following: signing keys that are not certified yet, if any;
+    former: the log key before the one in force, until it is destroyed."""
 
     log: Signer
     witness: Signer
     intake: Signer
     recipients: tuple[RecipientKey, ...]
     commands: CommandSecret
+    following: SigningKeys | None = None
+    former: Signer | None = None
 
     @property
     def recipient(self) -> RecipientKey:
@@ -153,9 +172,7 @@ def generate_keys(folder: Path, origin: str) -> NodeKeys:
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        for use, kind in KINDS.items():
-            signer = Ed25519Signer(_name(origin, use), kind, os.urandom(KEY_BYTES))
-            write_private(_signing_file(staging, use), f"{signer.skey}\n".encode())
+        _write_signing(staging, origin)
         write_private(staging / _recipient_file(1), _private_pem(X25519PrivateKey.generate()))
         write_private(staging / COMMAND_FILE, f"{os.urandom(SECRET_BYTES).hex()}\n".encode())
         _put_in_place(staging, folder)
@@ -164,25 +181,55 @@ def generate_keys(folder: Path, origin: str) -> NodeKeys:
     return load_keys(folder)
 
 
-def load_keys(folder: Path, devices: Mapping[SigningUse, Signer] = MappingProxyType({})) -> NodeKeys:
+def load_keys(
+    folder: Path, devices: Mapping[SigningUse, Signer] = MappingProxyType({}), certified: str | None = None
+) -> NodeKeys:
     """The keys in `folder`. devices: signers that never give their key away; no file is looked for in their place.
 
-    Raises KeyFileMissing, KeyFileExposed, KeyFileMalformed, KeyFileReused.
+    certified: the vkey of the log key that the certificate in force names; null before there is one, and then the
+    oldest keys count. Raises KeyFileMissing, KeyFileExposed, KeyFileMalformed, KeyFileReused.
     """
     _check_folder(folder)
-    signers = {use: devices.get(use) or _signing_key(_signing_file(folder, use), kind) for use, kind in KINDS.items()}
-    seen: set[bytes] = set()
-    for use, signer in signers.items():
-        if signer.verifier.public_key in seen:
-            raise KeyFileReused(_signing_file(folder, use))
-        seen.add(signer.verifier.public_key)
+    generations = _generations(folder)
+    at = 0 if certified is None else _which(generations, certified)
+    signing = _signing_keys(generations[at], devices)
+    following = _signing_keys(generations[-1]) if generations[at + 1 :] else None
     return NodeKeys(
-        signers["log"],
-        signers["witness"],
-        signers["intake"],
+        signing.log,
+        signing.witness,
+        signing.intake,
         _recipients(folder),
         _command_secret(folder / COMMAND_FILE),
+        following,
+        _former(generations[:at]),
     )
+
+
+def add_signing_keys(folder: Path, origin: str) -> SigningKeys:
+    """New signing keys beside the old, to be certified; on the disk when it returns, whole or not at all.
+
+    origin: of the node's log. Raises what `load_keys` raises, KeyFileExists where two do so at once.
+    """
+    _check_folder(folder)
+    target = folder / f"signing-{_number(_generations(folder)[-1]) + 1:04}"
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".signing-"))
+    try:
+        _write_signing(staging, origin)
+        _put_in_place(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return _signing_keys(target)
+
+
+def destroy_former(folder: Path, certified: str) -> None:
+    """Destroy every signing key before those in force. A stop half-way leaves the rest for the next time."""
+    generations = _generations(folder)
+    for generation in generations[: _which(generations, certified)]:
+        for use in KINDS:
+            _signing_file(generation, use).unlink(missing_ok=True)
+        flush_folder(generation)
+        if generation != folder:
+            generation.rmdir()
 
 
 def rotate_recipient(folder: Path) -> RecipientKey:
@@ -264,6 +311,48 @@ def _check_folder(folder: Path) -> None:
 
 def _name(origin: str, use: SigningUse) -> str:
     return origin if use == "log" else f"{origin.rpartition('/')[0]}/{use}"
+
+
+def _write_signing(folder: Path, origin: str) -> None:
+    for use, kind in KINDS.items():
+        signer = Ed25519Signer(_name(origin, use), kind, os.urandom(KEY_BYTES))
+        write_private(_signing_file(folder, use), f"{signer.skey}\n".encode())
+
+
+def _generations(folder: Path) -> list[Path]:
+    """Where signing keys lie, the oldest first; the first ones lie in the folder itself."""
+    return [folder, *sorted(folder.glob("signing-[0-9][0-9][0-9][0-9]"))]
+
+
+def _number(generation: Path) -> int:
+    return int(generation.name.removeprefix("signing-")) if generation.name.startswith("signing-") else 1
+
+
+def _which(generations: Sequence[Path], certified: str) -> int:
+    """Which of them has the log key that the certificate names; else the first, which the certificate then refuses."""
+    for at, generation in enumerate(generations):
+        log = _signing_file(generation, "log")
+        if log.exists() and _signing_key(log, KINDS["log"]).verifier.vkey == certified:
+            return at
+    return 0
+
+
+def _signing_keys(generation: Path, devices: Mapping[SigningUse, Signer] = MappingProxyType({})) -> SigningKeys:
+    _check_folder(generation)
+    signers = {
+        use: devices.get(use) or _signing_key(_signing_file(generation, use), kind) for use, kind in KINDS.items()
+    }
+    seen: set[bytes] = set()
+    for use, signer in signers.items():
+        if signer.verifier.public_key in seen:
+            raise KeyFileReused(_signing_file(generation, use))
+        seen.add(signer.verifier.public_key)
+    return SigningKeys(signers["log"], signers["witness"], signers["intake"])
+
+
+def _former(generations: Sequence[Path]) -> Signer | None:
+    log = _signing_file(generations[-1], "log") if generations else None
+    return _signing_key(log, KINDS["log"]) if log is not None and log.exists() else None
 
 
 def _signing_file(folder: Path, use: SigningUse) -> Path:

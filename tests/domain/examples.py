@@ -34,6 +34,8 @@ from domain.events import (
     HolidaysNoticed,
     KeyDestroyed,
     KeyGranted,
+    KeysRevoked,
+    KeysRotated,
     LegEnded,
     LegId,
     LegOpened,
@@ -183,6 +185,8 @@ def examples() -> Iterator[AnyEvent]:
     yield of_the_node(HeadsNoted, heads=(Head(log="huiyin.example/410221100201/1", size=12, root=DIGEST),))
     notice = {"source": "国办发明电〔2025〕7号", "edition": 1}
     yield of_the_node(HolidaysNoticed, year=2026, off=(date(2026, 1, 1),), working=(date(2026, 1, 4),), **notice)
+    yield of_the_node(KeysRotated, log="log+key", witness="witness+key", intake="intake+key")
+    yield of_the_node(KeysRevoked, division=VILLAGE, revocation="{}")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from domain.divisions import Division, tier_of
 from gateway.hosting import config, founding
 from sync.proofs.note import encode64
 from sync.sealed.sealing import recipient_key_id
-from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, make_request
+from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment, make_request
 from sync.trust.enrolment import read_enrolment
+from sync.trust.granting import enrol
 from sync.trust.keys import load_keys
 from tests.gateway.conftest import COUNTY, VILLAGE
 

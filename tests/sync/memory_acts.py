@@ -9,7 +9,7 @@ from sync.exchange.acts import CertificateKept, ForOrganBelow
 from sync.exchange.store import NotStorable
 from sync.ledger.append import Act
 from sync.sealed.acts import Destruction, Excuse, PartsBeside
-from sync.trust.certificates import read_certificate
+from sync.trust.statements import read_statement
 from tests.sync.memory_links import MemoryLinks
 from tests.sync.memory_tables import Tables
 
@@ -30,7 +30,7 @@ def carry_out(act: Act, tables: Tables) -> None:
                 raise NotStorable("that stream is for an organ already")
             tables.onward[stream] = organ
         case CertificateKept(text=text):
-            certificate = read_certificate(text)
+            certificate = read_statement(text)
             MemoryLinks(tables).keep_certificate(certificate.division, certificate.serial, text)
         case NumberGiven(kind=kind, year=year, count=count):
             tables.numbers[kind, year] = max(tables.numbers.get((kind, year), 0), count)

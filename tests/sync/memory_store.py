@@ -6,9 +6,11 @@ from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
+from domain.divisions import Division
 from sync.exchange.checkpoints import SEALED, Outline
 from sync.exchange.dispatch import Enclosed
 from sync.exchange.inbox_store import Part
+from sync.exchange.leaf import certificate_in, known
 from sync.exchange.outbox import Sendable
 from sync.ledger.append import Learned
 from sync.ledger.database import Intake
@@ -79,6 +81,15 @@ class MemoryTx(MemoryLinks):
         rows = self.tables.ledger.sparse
         keys = [key for log_id, size in sizes.items() for key in rows.between((log_id, size), (log_id, NO_END))]
         return {key: rows[key].leaf for key in keys}
+
+    def certificates_said(self, division: Division, origin: str, size: int) -> list[str]:
+        logs = {log_id: name for name, log_id in self.tables.logs.items() if name.split("/")[1] == division}
+        rows = [
+            row
+            for log_id, name in sorted(logs.items())
+            for row in self.tables.ledger.run(log_id, 0, size if name == origin else NO_END)
+        ]
+        return [text for row in rows if (text := certificate_in(known(row.body))) is not None]
 
     def origins(self, log_ids: Iterable[int]) -> dict[int, str]:
         wanted = set(log_ids)

@@ -58,6 +58,18 @@ class MemoryTrees:
     def freeze(self, log_id: int, reason: str) -> None:
         self.tables.trees[log_id] = msgspec.structs.replace(self.tables.trees[log_id], frozen=reason)
 
+    def thaw(self, log_id: int) -> None:
+        self.tables.trees[log_id] = msgspec.structs.replace(self.tables.trees[log_id], frozen=None)
+
+    def all_trees(self) -> list[Tree]:
+        return [tree for _, tree in sorted(self.tables.trees.items())]
+
+    def heads_beyond(self, log_id: int, size: int) -> list[SignedHead]:
+        return [self.tables.heads[key] for key in self.tables.heads.between((log_id, size + 1), (log_id, NO_END))]
+
+    def put_note(self, log_id: int, size: int, note: str) -> None:
+        self.tables.heads[log_id, size] = msgspec.structs.replace(self.tables.heads[log_id, size], note=note)
+
     def hashes(self, log_id: int) -> "_Hashes":
         return _Hashes(self.tables, log_id)
 
@@ -94,7 +106,9 @@ class MemoryTrees:
 
     def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
         for log_id, size, line in lines:
-            self.tables.cosignatures.setdefault((log_id, size, witness), line)
+            known = self.tables.cosignatures.setdefault((log_id, size, witness), line)
+            if _key_in(known) != _key_in(line):
+                self.tables.cosignatures[log_id, size, witness] = line
             self.tables.cosigned.setdefault((log_id, witness, size), now_us)
 
     def heads_by(
@@ -135,6 +149,11 @@ class _Hashes:
     def tile_hashes(self, level: int, start: int, end: int) -> list[bytes]:
         keys = [(self._log_id, level, number) for number in range(start, end)]
         return [self._tables.tiles[key] for key in keys if key in self._tables.tiles]
+
+
+def _key_in(line: str) -> str:
+    """The key id that a signature line begins with."""
+    return line.split(" ")[2][:5] if line.count(" ") > 1 else ""
 
 
 def first_of(item: tuple[T, object]) -> T:

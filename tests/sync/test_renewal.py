@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.hosting.postgres_server import PostgresServer
 from sync.sealed.sealing import recipient_key_id
-from sync.trust.certificates import RENEWAL_US, AlreadyEnrolled, CertificateRefused, read_certificate
+from sync.trust.certificates import RENEWAL_US, CertificateRefused, read_certificate
+from sync.trust.granting import AlreadyEnrolled
 from tests.sync.hierarchy import CITY, COUNTY, NEIGHBOUR, TOWNSHIP, VILLAGE, Hierarchy, Node, hierarchy
 
 DAY_S = 86_400

@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from sync.exchange.exchange import Trust
-from sync.trust import certificates
-from sync.trust.certificates import Directory, enrol, fingerprint, make_root, read_request
+from sync.trust import statements
+from sync.trust.certificates import Directory, fingerprint, make_root, read_request
+from sync.trust.granting import enrol
 from tests.sync.test_trust import CITY, COUNTY, FROM_US, OTHER_COUNTY, TO_US, Applicant
 
 
@@ -39,8 +40,8 @@ def test_of_what_is_published_only_the_new_certificates_are_read(monkeypatch: py
     grown = known.adding(text)
     trust = Trust(known, threading.Lock())
     read: list[str] = []
-    really_read = certificates.read_certificate
-    monkeypatch.setattr(certificates, "read_certificate", lambda text: read.append(text) or really_read(text))
+    really_read = statements.read_statement
+    monkeypatch.setattr(statements, "read_statement", lambda text: read.append(text) or really_read(text))
 
     trust.publish(grown)
 

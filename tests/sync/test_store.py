@@ -236,14 +236,14 @@ def test_heads_and_cosignatures_are_found_by_the_leaf_that_they_cover(place: Pla
     for at in (1, 2, 3):
         place.append(own(2, version=2 * at - 1), [], None)
         with place.store.transaction() as tx:
-            assert seal(tx, signer)
+            assert seal(tx, [signer])
     with place.store.transaction() as tx:
         tx.keep_cosignatures("w", [(OWN_LOG, 4, "first")], NOW_US)
         tx.keep_cosignatures("w", [(OWN_LOG, 4, "second"), (OWN_LOG, 6, "third")], NOW_US)
         tx.keep_cosignatures("a", [(OWN_LOG, 6, "other")], NOW_US)
 
     with place.store.transaction() as tx:
-        assert not seal(tx, signer)
+        assert not seal(tx, [signer])
         head = tx.head_at(OWN_LOG, 4)
         assert head is not None
         assert tx.head_at(OWN_LOG, 3) is None
@@ -259,6 +259,17 @@ def test_heads_and_cosignatures_are_found_by_the_leaf_that_they_cover(place: Pla
         assert {log_id: (last.size, last.line) for log_id, last in newest.items()} == {OWN_LOG: (6, "third")}
 
 
+def test_a_cosignature_gives_way_only_to_one_by_another_key(place: Place) -> None:
+    place.append(own(2), [], None)
+    with place.store.transaction() as tx:
+        seal(tx, [Ed25519Signer(OWN_ORIGIN, ED25519, bytes(32))])
+    for line in ("— w AAAAA1", "— w AAAAA2", "— w BBBBB3", "— w BBBBB4"):
+        with place.store.transaction() as tx:
+            tx.keep_cosignatures("w", [(OWN_LOG, 2, line)], NOW_US)
+    with place.store.transaction() as tx:
+        assert tx.cosignature_lines(OWN_LOG, 2) == ["— w BBBBB3"]
+
+
 def test_what_goes_up_is_what_is_sealed_not_acknowledged_and_not_refused(place: Place) -> None:
     signer = Ed25519Signer(OWN_ORIGIN, ED25519, bytes(32))
     store = place.store
@@ -272,7 +283,7 @@ def test_what_goes_up_is_what_is_sealed_not_acknowledged_and_not_refused(place: 
 
     assert sendable() == []
     with store.transaction() as tx:
-        seal(tx, signer)
+        seal(tx, [signer])
         tx.move(RELAYED, tx.position(SEALED))
     assert sendable() == [(OWN_LOG, 0), (OWN_LOG, 1), (log_id, 0), (log_id, 1)]
     with store.transaction() as tx:

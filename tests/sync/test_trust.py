@@ -2,18 +2,17 @@ import msgspec
 import pytest
 
 from domain.divisions import Division, Tier
-from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64, sign_note
+from sync.proofs.merkle import EMPTY_ROOT
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, encode64, sign_note
 from sync.sealed.sealing import recipient_key_id
 from sync.trust import certificates
 from sync.trust.certificates import (
     MAX_SKEW_US,
-    AlreadyEnrolled,
     Certificate,
     CertificateRefused,
     Directory,
     Keys,
     Request,
-    enrol,
     fingerprint,
     make_request,
     make_root,
@@ -21,6 +20,7 @@ from sync.trust.certificates import (
     read_request,
     verify_chain,
 )
+from sync.trust.granting import AlreadyEnrolled, enrol
 from tests.sync.chance import Chance
 
 ANY_RECIPIENT = bytes([9, *bytes(31)])  # the base point of RFC 7748
@@ -94,7 +94,7 @@ def test_a_chain_from_the_pinned_root_says_who_stands_where(
     directory = below(below(root, city, county), county, township)
 
     assert directory.topology.path_up(TOWNSHIP) == (TOWNSHIP, COUNTY, CITY)
-    assert directory.authors(township.wish.origin, FROM_US) == [township.signer.verifier]
+    assert directory.signing(township.wish.origin, 1) == [township.signer.verifier]
     assert list(directory.witnesses_above(TOWNSHIP)) == [f"huiyin.example/{code}/1/witness" for code in (COUNTY, CITY)]
 
 
@@ -182,8 +182,8 @@ def test_a_node_that_lost_its_disk_gets_a_new_shard_and_the_next_serial(
     directory = below(directory, city, reborn)
 
     assert read_certificate(directory.chain(COUNTY)[-1]).serial == 2
-    assert directory.authors(county.wish.origin, FROM_US) == [county.signer.verifier]
-    assert directory.authors(reborn.wish.origin, FROM_US) == [reborn.signer.verifier]
+    assert directory.signing(county.wish.origin, 1) == [county.signer.verifier]
+    assert directory.signing(reborn.wish.origin, 1) == [reborn.signer.verifier]
     assert verify_chain(directory.texts(), root.root_fingerprint).topology.parents == {COUNTY: CITY}
 
 
@@ -193,10 +193,11 @@ def test_a_certificate_counts_in_its_time_only_clocks_differing_a_little(
     directory = below(root, city, county)
     origin = county.wish.origin
 
-    assert directory.authors(origin, TO_US + MAX_SKEW_US)
+    note = sign_note(Checkpoint(origin, 0, EMPTY_ROOT).text(), county.signer)
+    directory.check_head(note, origin, 0, TO_US + MAX_SKEW_US)
     for moment, reason in ((TO_US + MAX_SKEW_US + 1, "expired"), (FROM_US - MAX_SKEW_US - 1, "not_yet_valid")):
         with pytest.raises(CertificateRefused) as caught:
-            directory.authors(origin, moment)
+            directory.check_head(note, origin, 0, moment)
         assert caught.value.reason == reason
 
 

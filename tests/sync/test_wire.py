@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.bounds import STATEMENT_CHARS
 from domain.events import MAX_LEAF_BYTES
 from sync.exchange.wire import (
     MAX_EVENT_BYTES,
@@ -111,8 +112,9 @@ def test_the_largest_event_with_the_largest_sealed_text_fits_one_record_upward_a
     beside = [Beside(0, 0, text)]
     assert len(encode(Frame("l" * 200, 0, note, [body], beside))) <= MAX_RECORD_BYTES
     enclosure = Enclosure(["410221100201"] * 64, "l" * 200, 0, body, [b"h" * 32] * 63, note, beside)
-    letter = encode(Down(1, 0, encode_items([Introduction(["c" * 2_000] * 8), enclosure])))
-    assert len(encode(Letter("410221100201", "410221100000", letter, b"s" * 64))) <= MAX_RECORD_BYTES
+    chain = ["c" * 2_000] * 8
+    letter = encode(Down(1, 0, encode_items([Introduction([*chain, "r" * STATEMENT_CHARS]), enclosure])))
+    assert len(encode(Letter("410221100201", "410221100000", letter, b"s" * 64, chain))) <= MAX_RECORD_BYTES
 
 
 def test_a_signature_over_a_letter_is_good_for_one_reader_only() -> None:
