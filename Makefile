@@ -9,7 +9,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench audit clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ check: setup ## lint, types, import contracts, docs
 
 bench: setup ## our speed beside the machine's limit and a peer, in one run
 	@$(RUN)python -m bench $(ARGS)
+
+EVENTS ?= 1000000
+audit: setup ## the auditor's verifier over EVENTS made-up events: speed and memory
+	@$(RUN)python -m bench.audit --events $(EVENTS) $(ARGS)
 
 clean: ## remove what setup installed
 	@rm -rf .venv node_modules gateway/static/vendor

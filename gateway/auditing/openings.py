@@ -1,6 +1,6 @@
 """The sealed texts that a bundle opens: each what was committed to, none missing or left against an erasure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from domain.case import CaseFile
 from domain.divisions import Division
 from gateway.auditing.bundle import OPENINGS, Bundle, FileUnreadable, LogLine, Manifest, OpeningLine
 from gateway.auditing.findings import Findings
-from gateway.auditing.spill import Spill, States
+from gateway.auditing.spill import Spill
 from sync.sealed.commitment import Opening, is_opened_by
 
 _TOLD: Final = "update sealed set told = ? where log = ? and seq = ? and part = ?"
@@ -34,13 +34,13 @@ class OpeningCheck:
         self,
         manifest: Manifest,
         logs: Sequence[LogLine],
-        files: States[CaseFile],
+        file: Callable[[bytes], CaseFile | None],
         spill: Spill,
         found: Findings,
     ) -> None:
         self._here = Division(manifest.division)
         self._is_whole = manifest.below
-        self._logs, self._files, self._spill, self._found = logs, files, spill, found
+        self._logs, self._file, self._spill, self._found = logs, file, spill, found
 
     def run(self, bundle: Bundle) -> None:
         """All of it."""
@@ -82,11 +82,11 @@ class OpeningCheck:
             return self._is_erased(sealed)
         if why == "damaged":
             return False
-        file = self._files.get(sealed.case)
+        file = self._file(sealed.case)
         return not self._is_whole or file is None or self._here not in file.readers(sealed.subject)
 
     def _is_erased(self, sealed: _Sealed) -> bool:
-        file = self._files.get(sealed.case) if self._is_whole else None
+        file = self._file(sealed.case) if self._is_whole else None
         if file is not None and file.due_erasure(sealed.subject) is not None:
             return True
         query = "select 1 from destroyed where case_id = ? and subject = ?"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain.divisions import Division
 from domain.events import HeadsNoted, TakenOver
@@ -17,7 +17,10 @@ from sync.proofs.merkle import TILE_WIDTH, HashesMissing, Prover
 from sync.proofs.note import NoteInvalid, decode64
 from sync.proofs.tiles import TileInvalid
 
-_NOTED = "insert into noted values (?, ?, ?, ?, ?)"
+COMMIT_S: Final = 60
+"""So long a cosignature may have been given and not yet be in the database that another moment was read from."""
+
+_NOTED: Final = "insert into noted values (?, ?, ?, ?, ?)"
 
 
 class Tiers:
@@ -134,7 +137,7 @@ def _compare_acknowledged(lower: Side, upper: Side, trust: Trust, found: Finding
     witness = trust.directory.division(upper.manifest.division)
     if witness is None or not upper.manifest.below:
         return
-    upto_s = upper.manifest.made_us // US
+    upto_s = upper.manifest.made_us // US - COMMIT_S
     for origin, log in lower.logs.items():
         held = upper.logs.get(origin)
         size = cosigned_by(lower.bundle, log, witness.witness, upto_s)

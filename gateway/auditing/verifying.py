@@ -139,7 +139,7 @@ class _Audit:
     def _history(self) -> None:
         order = Order(self._bundle, self._logs, self.tiles, self._trust, self._found)
         tiers = Tiers(self._manifest, self._logs, self._trust, self._spill, self._found)
-        cases = Cases(self._manifest, self._logs, self._spill, self._found)
+        cases = Cases(self._manifest, self._logs, self._trust.directory.topology, self._spill, self._found)
         for learned in order:
             tiers.take(learned, order)
             cases.take(learned)
@@ -149,7 +149,7 @@ class _Audit:
         if not self._manifest.below:
             self._found.add("cases_not_judged")
         if self._manifest.openings:
-            OpeningCheck(self._manifest, self._logs, cases.files, self._spill, self._found).run(self._bundle)
+            OpeningCheck(self._manifest, self._logs, cases.file, self._spill, self._found).run(self._bundle)
 
     def _faults(self) -> None:
         try:
