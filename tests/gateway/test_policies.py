@@ -15,7 +15,8 @@ from gateway.hosting.policies import PolicyNotOurs
 from sync.proofs.note import COSIGNATURE_V1, Ed25519Signer
 from sync.proofs.policy import PolicyInvalid, format_policy, parse_policy
 from sync.proofs.signed_policy import PolicyOutdated, PolicyWeaker, sign_policy
-from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrol, enrolment, verify_chain
+from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment, verify_chain
+from sync.trust.granting import enrol
 from sync.trust.keys import load_keys
 
 CITY, COUNTY, TOWN = Division("410200000000"), Division("410221000000"), Division("410221100000")
