@@ -3,22 +3,21 @@
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import structlog
 from prometheus_client import CollectorRegistry
 
-from domain.context import Envelope, alone
+from domain.context import Envelope
 from domain.divisions import Division
 from domain.events import (
-    Actor,
     AnyEvent,
     ChildEnrolled,
     KeysRevoked,
@@ -34,18 +33,11 @@ from domain.events import (
 from domain.ids import maker_of
 from gateway import accounts
 from gateway.backup.probation import Probation
-from gateway.casework.case_files import CaseFiles
-from gateway.casework.cover import Cover
-from gateway.casework.denunciations import Denunciations
-from gateway.casework.desk import Desk
-from gateway.casework.head_notes import HeadNotes
+from gateway.backup.restored import mark_of, take_mark_away
+from gateway.casework.casework import Casework, Given
 from gateway.casework.journal import Journal
-from gateway.casework.numbers import Numbers
 from gateway.casework.orders import TakeBack, carry_out
-from gateway.casework.readings import Readings
-from gateway.casework.receipts import Receipts
-from gateway.casework.sealer import Sealer
-from gateway.casework.steward import Hands, Steward
+from gateway.casework.store_postgres import PostgresCasework
 from gateway.hosting import config, founding, logs
 from gateway.hosting.clock import HeldClock, SharedClock
 from gateway.hosting.clock_watch import ClockWatch
@@ -56,7 +48,7 @@ from gateway.hosting.links import Links
 from gateway.hosting.machine_clock import MachineClock
 from gateway.hosting.postgres_server import PostgresServer, PostgresServerError
 from gateway.hosting.status import NodeStatus
-from gateway.hosting.surroundings import OFFICE, Surroundings
+from gateway.hosting.surroundings import OFFICE
 from gateway.hosting.trouble import TROUBLE
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
@@ -66,7 +58,6 @@ from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader, Tip, register_log
 from sync.ledger.writer import Writer
-from sync.sealed.custody import Custody
 from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import Enrolment, read_certificate
 from sync.trust.keys import NodeKeys, SigningKeys, destroy_former
@@ -208,7 +199,8 @@ class Node:
         self._set_clock()
         if self.links.is_alone and self._keys.former is not None and self.clock.doubt() is None:
             destroy_former(self.folder / founding.KEYS, self._keys.log.verifier.vkey)
-        self.probation = Probation(self.folder, self.links.standing)
+        is_restored = mark_of(self.folder) is not None
+        self.probation = Probation(is_restored, lambda: take_mark_away(self.folder), self.links.standing)
         self._work()
 
     def _set_clock(self) -> None:
@@ -223,64 +215,29 @@ class Node:
         self.watch.begin()
 
     def _work(self) -> None:
-        connect = self.pool.connection
-        around = self.around = Surroundings(self.here, self.reader, self.links.directory)
-        self.files = CaseFiles(self.reader)
-        custody = self.custody = Custody(self.here, self._keys.recipients, PostgresCases(connect), os.urandom)
-        sealer = Sealer(
+        given = Given(
             self.here,
-            self.ids,
-            custody,
-            around.directory().escrow,
-            around.recipient,
-            around.is_known,
-        )
-        numbers = Numbers(self.here, connect)
-        self.desk = Desk(self.here, self.ids, self.journal, self.files, self.reader, sealer, numbers, around)
-        self.readings = Readings(self.desk, self.journal, self.files, custody)
-        self.receipts = Receipts(
             self.config.origin,
-            self._keys.intake,
-            self.files,
-            self.readings,
-            self.links.proof,
-            self._keys.commands,
-            connect,
-        )
-        self.denunciations = Denunciations(
-            self.here,
+            self._keys,
             self.ids,
-            self._own_envelope,
-            self.journal,
-            self._keys.recipients,
-            around.topology,
-            around.recipient,
-            around.directory().escrow,
-            connect,
-        )
-        self.cover = Cover(
-            self.here,
-            lambda: sorted(around.topology().parents),
-            self.denunciations.send_nothing,
-            self.clock.now_us,
-            SystemRandom().random,
-        )
-        hands = Hands(
-            self.desk,
             self.journal,
             self.reader,
-            custody,
-            self.denunciations,
+            PostgresCases(self.pool.connection),
+            PostgresCasework(self.pool.connection),
+            self.links.store,
+            self.links.directory,
+            self.links.proof,
             self.links,
-            around.origin,
-            around.forget_calendar,
             lambda asked: carry_out(asked, self.admit, self.take_back),
-            HeadNotes(self.reader, self.journal, self._own_envelope).look,
-            self.cover.look,
-            self.clock.now_us,
-            connect,
+            time.monotonic,
+            os.urandom,
+            SystemRandom().random,
+            TROUBLE,
         )
-        self.steward = Steward(self.here, hands)
+        work = self.casework = Casework(given, threading.Event())
+        self.around, self.files, self.desk, self.readings = work.around, work.files, work.desk, work.readings
+        self.receipts, self.denunciations, self.cover = work.receipts, work.denunciations, work.cover
+        self.custody, self.steward = work.custody, work.steward
         self.views = Runner(self._connected, self.reader.read, self.reader.wait_beyond, PROJECTIONS, _views_stopped)
 
     def _connected(self) -> psycopg.Connection[Any]:
@@ -346,9 +303,7 @@ class Node:
         self.views.wait_for(pos, _FRESH_S)
 
     def _own_envelope(self, now_us: int) -> Envelope:
-        """Of an event that the node records about itself, in a stream of its own."""
-        actor = Actor(account=UUID(int=0), role="system", unit=self.office)
-        return alone(self.ids.fresh(now_us), self.here, actor, now_us)
+        return self.casework.own_envelope(now_us)
 
     # --- what the rest of the gateway asks ------------------------------------------------------------------------
 

@@ -1,10 +1,8 @@
 """Whether a node may write: at once, or, after a restore, only when its superior holds nothing else of its log."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from domain.errors import DomainError
-from gateway.backup.restored import mark_of, take_mark_away
 from sync.exchange.exchange import Standing
 
 
@@ -36,16 +34,17 @@ class SuperiorKnowsMore(DomainError):
 class Probation:
     """Ends by itself, for good, once the superior agrees."""
 
-    def __init__(self, folder: Path, standing: Callable[[], Standing]) -> None:
-        self._folder = folder
+    def __init__(self, is_on: bool, end: Callable[[], None], standing: Callable[[], Standing]) -> None:
+        """is_on: whether the node was restored and nobody has agreed yet. end: keeps that somebody has."""
+        self._is_on = is_on
+        self._end = end
         self._standing = standing
-        self._is_on = mark_of(folder) is not None
 
     @property
     def is_on(self) -> bool:
         """Whether the node must not write now; asks how the answer stands."""
         if self._is_on and self._standing() == "agrees":
-            take_mark_away(self._folder)
+            self._end()
             self._is_on = False
         return self._is_on
 

@@ -31,7 +31,7 @@ from gateway.backup.backup import (
 )
 from gateway.backup.backup_file import BackupDamaged, BackupNewer, BackupRefused, SealedReader
 from gateway.backup.restored import RESTORED, Restored
-from gateway.casework.numbers import skip_numbers
+from gateway.casework.store_postgres import skip_numbers
 from gateway.hosting.config import FILE_NAME, Channels, Database, Http, NodeConfig, write
 from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.postgres_server import PostgresServer

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from domain.case import CaseFile, evolve
 from domain.events import AnyEvent, CaseId, EventId, NotCanonical, Unknown, read
 from domain.ids import maker_of
-from sync.ledger.reader import Reader
+from sync.ledger.reading import LedgerReader
 from sync.ledger.rows import OWN, Row
 
 HELD_BYTES: Final = 32 << 20
@@ -49,7 +49,7 @@ class CaseInHand(NamedTuple):
 class CaseFiles:
     """Safe for threads. A file is only ever replaced by a later one of the same case."""
 
-    def __init__(self, reader: Reader, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, reader: LedgerReader, held_bytes: int = HELD_BYTES) -> None:
         """held_bytes: how much is kept at most; the least recently used goes first, the one last used never."""
         self._reader = reader
         self._held_bytes = held_bytes

@@ -1,12 +1,10 @@
 """Denunciations: sealed as they are typed to the organ that manages the official, and opened only on its desk."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Annotated, Any, Final, NamedTuple
-from uuid import UUID, uuid4
+from typing import Annotated, Final, NamedTuple
+from uuid import UUID
 
 import msgspec
-import psycopg
 
 from domain.commands import Text
 from domain.context import Envelope
@@ -17,12 +15,13 @@ from domain.events import Unit as UnitCode
 from domain.managing import first_stop, managing_organ
 from domain.parts import node_of
 from gateway.casework.journal import Journal
+from gateway.casework.store import CaseworkStore, Leaf, Letter
 from gateway.hosting.ids import Ids
 from sync.exchange.acts import ForOrganBelow
 from sync.ledger.append import Act, Append, NewEvent
 from sync.sealed.acts import PartsBeside
 from sync.sealed.sealed_item import INNER_SIZES_BYTES, ITEM_SIZES_BYTES, Onward, read_onward, seal_item, try_open_item
-from sync.sealed.sealing import Recipient, RecipientKey, SealBroken, digest_text
+from sync.sealed.sealing import Random, Recipient, RecipientKey, SealBroken, digest_text
 from sync.trust.keys import CommandId
 
 _WAIT_S: Final = 60.0
@@ -94,26 +93,11 @@ class ItemUnknown(DomainError):
         )
 
 
-class Leaf(NamedTuple):
-    """Where a sealed item lies: which log (local id), which leaf. Its own id may have been copied from another."""
-
-    log_id: int
-    seq: int
-
-
 class _Opened(NamedTuple):
     """What an item says, and under which id its writer was told to quote it."""
 
     item: UUID
     payload: bytes
-
-
-class Waiting(NamedTuple):
-    """A letter for this node's organ. item: what its writer was told to quote. received_us: when it came."""
-
-    leaf: Leaf
-    item: UUID
-    received_us: int
 
 
 class Denunciations:
@@ -129,11 +113,12 @@ class Denunciations:
         topology: Callable[[], Topology],
         recipient: Callable[[Division], Recipient],
         escrow: Recipient | None,
-        connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+        store: CaseworkStore,
+        random: Random,
     ) -> None:
         """envelope: of an event that the node records about itself at a moment. keys: this node's own, newest first.
 
-        recipient: whom to seal for, by division. escrow: to whom each item is sealed as well.
+        recipient: whom to seal for, by division. escrow: to whom each item is sealed as well. random: `os.urandom`.
         """
         self._here = here
         self._ids = ids
@@ -143,7 +128,8 @@ class Denunciations:
         self._topology = topology
         self._recipient = recipient
         self._escrow = escrow.key if escrow else None
-        self._connect = connect
+        self._store = store
+        self._random = random
 
     def file(self, form: Denunciation, key: UUID) -> UUID:
         """Seal and record it; nothing of it stays in clear. Returns the item's id, the same for one sent again.
@@ -158,7 +144,7 @@ class Denunciations:
 
         Its command, too, is like a visitor's, under a key that nobody has.
         """
-        self._send(about, _Nothing(), uuid4())
+        self._send(about, _Nothing(), UUID(bytes=self._random(16), version=4))
 
     def _send(self, about: Division, content: "_Content", key: UUID) -> UUID:
         topology, payload = self._topology(), msgspec.json.encode(content)
@@ -190,20 +176,11 @@ class Denunciations:
         if onward is not None and self._is_below(onward.to):
             self._pass_on(leaf, onward)
             return
-        with self._connect() as conn:
-            conn.execute(
-                "insert into web.organ_item (log_id, seq, item, received_us) values (%s, %s, %s, %s)"
-                " on conflict do nothing",
-                (*leaf, opened.item, received_us),
-            )
+        self._store.keep_letter(Letter(leaf, opened.item, received_us))
 
-    def waiting(self) -> list[Waiting]:
+    def waiting(self) -> list[Letter]:
         """The letters of this organ's desk, oldest first, without a word of what they say."""
-        with self._connect() as conn:
-            rows = conn.execute(
-                "select log_id, seq, item, received_us from web.organ_item order by received_us, log_id, seq"
-            ).fetchall()
-        return [Waiting(Leaf(log_id, seq), item, received_us) for log_id, seq, item, received_us in rows]
+        return self._store.letters()
 
     def open(self, leaf: Leaf, actor: Actor) -> Denunciation:
         """Read one. The reading is itself a sealed item of this organ, written before the letter is shown.
@@ -219,14 +196,9 @@ class Denunciations:
         return letter.form
 
     def _held(self, leaf: Leaf) -> "_Opened":
-        with self._connect() as conn:
-            row = conn.execute(
-                "select ledger.body, beside.body from web.organ_item join ledger using (log_id, seq)"
-                " join beside using (log_id, seq) where log_id = %s and seq = %s and part = 0",
-                leaf,
-            ).fetchone()
-        event = decode(bytes(row[0])) if row else None
-        opened = self._opened(event.item, bytes(row[1])) if row and isinstance(event, SealedItem) else None
+        kept = self._store.letter(leaf)
+        event = decode(kept[0]) if kept else None
+        opened = self._opened(event.item, kept[1]) if kept and isinstance(event, SealedItem) else None
         if opened is None:
             raise ItemUnknown
         return opened

@@ -3,7 +3,6 @@
 import itertools
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,8 +23,8 @@ from gateway.casework.numbers import Numbers
 from gateway.casework.sealer import Granted, Sealer
 from gateway.hosting.ids import Ids
 from gateway.hosting.surroundings import Surroundings
-from sync.ledger.append import Act, Append, Appended, CommandReused, NewEvent, StaleVersion
-from sync.ledger.reader import Reader
+from sync.ledger.append import Act, Answer, Append, Appended, CommandReused, NewEvent, StaleVersion
+from sync.ledger.reading import LedgerReader
 from sync.sealed.acts import PartsBeside
 from sync.trust.keys import CommandId
 
@@ -60,7 +59,7 @@ class Desk:
         ids: Ids,
         journal: Journal,
         files: CaseFiles,
-        reader: Reader,
+        reader: LedgerReader,
         sealer: Sealer,
         numbers: Numbers,
         around: Surroundings,
@@ -200,13 +199,12 @@ class Desk:
         return self._around.held(leg.node) if leg else None
 
     def _recorded_before(self, command_id: CommandId, digest: bytes) -> Recorded | None:
-        found = self._reader.fetch("select digest, pos, events from command where id = %b", (command_id,))
-        if not found:
+        known = self._reader.command(command_id)
+        if known is None:
             return None
-        first_digest, pos, events = found[0]
-        if bytes(first_digest) != digest:
+        if known.digest != digest:
             raise CommandReused(command_id)
-        return self._recorded_at(range(pos, pos + events))
+        return self._recorded_at(known.answer.positions)
 
     def _recorded_at(self, positions: range) -> Recorded:
         rows = self._reader.read(positions.start - 1, len(positions)) if positions else []
@@ -227,7 +225,7 @@ def _append(
     command_id: CommandId,
     digest: bytes,
     acts: list[Act],
-) -> "Future[Appended]":
+) -> Answer[Appended]:
     acts += [PartsBeside(event.stream, event.version, parts) for event, parts in grants]
     everything = [_new(event) for event in (*events, *(event for event, _ in grants))]
     return turn.append(Append(everything, command_id, digest, b"", acts))

@@ -1,11 +1,8 @@
 """A node's part in an erasure: destroy a subject's keys and texts, sign it once, and again whatever comes later."""
 
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
-from typing import Any
 from uuid import UUID
 
-import psycopg
 import structlog
 
 from domain.case import CaseFile
@@ -14,6 +11,8 @@ from domain.divisions import Division
 from domain.events import CaseId, EventId
 from domain.parts import Erasure
 from domain.refusals import UpgradeNeeded
+from gateway.casework.store import CaseworkStore
+from sync.exchange.store import Store
 from sync.exchange.waiting_parts import cases_waiting, destroy_waiting
 from sync.ledger.append import Act
 from sync.sealed.acts import Destruction, Excuse
@@ -26,7 +25,7 @@ _log = structlog.get_logger("erasing")
 
 
 class Erasing:
-    """Works for the steward, in its thread."""
+    """Works for the steward."""
 
     def __init__(
         self,
@@ -34,15 +33,17 @@ class Erasing:
         file: Callable[[CaseId], CaseFile | None],
         custody: Custody,
         do: Do,
-        connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+        store: CaseworkStore,
+        exchange: Store,
         now_us: Callable[[], int],
     ) -> None:
-        """file: the case as it is known now."""
+        """file: the case as it is known now. exchange: where frames and letters wait."""
         self._here = here
         self._file = file
         self._custody = custody
         self._do = do
-        self._connect = connect
+        self._store = store
+        self._exchange = exchange
         self._now_us = now_us
 
     def confirmed(self, case: CaseId) -> None:
@@ -50,16 +51,12 @@ class Erasing:
 
         While the matter is open here, nothing is destroyed, whoever ordered it: each custodian keeps the file itself.
         """
-        with self._connect() as conn:
-            conn.execute("insert into web.erased_case values (%s) on conflict do nothing", (case,))
+        self._store.remember_erased(case)
         self._destroy_all(case)
 
     def learned(self, cases: Collection[UUID]) -> None:
         """Something of these cases came. Where an erasure is agreed on it may be a key, a text, the end: look again."""
-        with self._connect() as conn:
-            found = conn.execute("select case_id from web.erased_case where case_id = any(%s)", (list(cases),))
-            erased = [CaseId(case) for (case,) in found.fetchall()]
-        for case in erased:
+        for case in self._store.erased_among(cases):
             try:
                 self._destroy_all(case)
             except UpgradeNeeded:
@@ -67,8 +64,8 @@ class Erasing:
 
     def waiting(self) -> set[UUID]:
         """The cases of which something waits in frames that perhaps nothing takes up: for `learned`, now and then."""
-        with self._connect() as conn:
-            return cases_waiting(conn)
+        with self._exchange.transaction() as tx:
+            return cases_waiting(tx)
 
     def _destroy_all(self, case: CaseId) -> None:
         file = self._file(case)
@@ -86,9 +83,8 @@ class Erasing:
         if self._here in file.unsigned(erasure):
             self._do(NoteDestruction(case=case, erasure=ordered.erasure), ordered.id, [destruction])
         else:
-            with self._connect() as conn:
-                conn.execute(*destruction.statement())
+            self._store.do(destruction)
         self._custody.forget(case, ordered.subject)
-        with self._connect() as conn:
-            conn.execute(*Excuse(case, ordered.subject, self._now_us()).statement())
-            destroy_waiting(conn, case, ordered.subject)
+        self._store.do(Excuse(case, ordered.subject, self._now_us()))
+        with self._exchange.transaction() as tx:
+            destroy_waiting(tx, case, ordered.subject)

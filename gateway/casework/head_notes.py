@@ -1,6 +1,5 @@
 """Makes provable what this node knew when: now and then it logs the heads of other logs that it has accepted since."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, LiteralString
 
@@ -9,21 +8,14 @@ import msgspec
 from domain.context import Envelope
 from domain.events import Head, HeadsNoted, encode, tag_of
 from gateway.casework.journal import Journal
+from gateway.casework.store import CaseworkStore
 from sync.ledger.append import Append, NewEvent
-from sync.ledger.reader import Reader
+from sync.ledger.reading import LedgerReader
 from sync.proofs.note import encode64
 
 EVERY_S: Final = 60.0
 HEADS_A_LEAF: Final = 300
 """So many heads fit a leaf of 64 KiB, however long their origins."""
-
-_NEWS_FROM_BELOW: LiteralString = """
-select 1 from ledger where via = 1 and topic <> 'node.heads.v0' and pos > %b and pos <= %b limit 1"""
-
-_GROWN: LiteralString = """
-select origin, tree.size, root from tree join log on log.id = tree.log_id
-join checkpoint on checkpoint.log_id = tree.log_id and checkpoint.size = tree.size
-where tree.log_id in (select distinct log_id from ledger where via = 1 and pos > %b and pos <= %b) order by origin"""
 
 
 class HeadsNotedUpTo(msgspec.Struct, frozen=True):
@@ -41,13 +33,15 @@ class HeadNotes:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: LedgerReader,
+        store: CaseworkStore,
         journal: Journal,
         envelope: Callable[[int], Envelope],
-        elapsed_s: Callable[[], float] = time.monotonic,
+        elapsed_s: Callable[[], float],
     ) -> None:
         """envelope: of an event that the node records about itself at a moment. elapsed_s: a clock that never jumps."""
         self._reader = reader
+        self._store = store
         self._journal = journal
         self._envelope = envelope
         self._elapsed_s = elapsed_s
@@ -62,17 +56,15 @@ class HeadNotes:
         if self._elapsed_s() - self._looked_s < EVERY_S:
             return
         self._looked_s = self._elapsed_s()
-        ((noted_pos,),) = self._reader.fetch("select noted_pos from web.steward")
+        noted_pos = self._store.noted_pos()
         pos = self._reader.head().pos
-        if self._reader.fetch(_NEWS_FROM_BELOW, (max(noted_pos, self._looked_pos), pos)):
+        if self._store.has_news_from_below(max(noted_pos, self._looked_pos), pos):
             self._note(noted_pos, pos)
         self._looked_pos = pos
 
     def _note(self, noted_pos: int, pos: int) -> None:
-        heads = [
-            Head(log=str(origin), size=int(size), root=encode64(bytes(root)))
-            for origin, size, root in self._reader.fetch(_GROWN, (noted_pos, pos))
-        ]
+        grown = self._store.grown(noted_pos, pos)
+        heads = [Head(log=log.origin, size=log.size, root=encode64(log.root)) for log in grown]
         if not heads:
             return
         with self._journal.turn() as turn:

@@ -2,27 +2,35 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from gateway.hosting.clock import HeldClock
-from sync.ledger.append import Append, Appended
+from sync.ledger.append import Answer, Append, Appended
 from sync.trust.keys import CommandId, CommandSecret
+
+
+class SureClock(Protocol):
+    """A clock that never goes back and may be in doubt."""
+
+    def now_us(self) -> int:
+        """UTC microseconds since 1970."""
+
+    def sure_us(self) -> int:
+        """The same. Raises ClockInDoubt."""
 
 
 class Turn(NamedTuple):
     """One step of recording: its moment (UTC microseconds), and where what it decided is handed in."""
 
     now_us: int
-    append: Callable[[Append], "Future[Appended]"]
+    append: Callable[[Append], Answer[Appended]]
 
 
 class Journal:
     """Safe for threads. What it hands to the writer bears moments that never run backwards along the log."""
 
-    def __init__(self, clock: HeldClock, append: Callable[[Append], "Future[Appended]"], secret: CommandSecret) -> None:
+    def __init__(self, clock: SureClock, append: Callable[[Append], Answer[Appended]], secret: CommandSecret) -> None:
         """append: to the node's one writer; it may refuse, as on probation."""
         self._clock = clock
         self._append = append

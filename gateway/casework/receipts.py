@@ -3,15 +3,13 @@
 import hmac
 import unicodedata
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Final, NamedTuple
-
-import psycopg
+from typing import Final, NamedTuple
 
 from domain.errors import DomainError
 from domain.events import CaseId, Registered, encode
 from gateway.casework.case_files import CaseFiles
 from gateway.casework.readings import Readings
+from sync.ledger.reading import LedgerReader
 from sync.proofs.merkle import leaf_hash
 from sync.proofs.note import Signer, parse_note
 from sync.proofs.receipt import promise, promise_receipt, proof_receipt
@@ -61,16 +59,16 @@ class Receipts:
         readings: Readings,
         proof: Callable[[int], Proof | None],
         secret: CommandSecret,
-        connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
+        reader: LedgerReader,
     ) -> None:
-        """proof: of an own leaf by its index, once its parent has cosigned. connect: to the node's database."""
+        """proof: of an own leaf by its index, once its parent has cosigned."""
         self._origin = origin
         self._intake = intake
         self._files = files
         self._readings = readings
         self._proof = proof
         self._secret = secret
-        self._connect = connect
+        self._reader = reader
 
     def of(self, case: CaseId) -> "Receipt":
         """The receipt as it stands now. The promise is the same bytes however often it is asked for.
@@ -105,13 +103,10 @@ class Receipts:
 
     def find(self, leaf: bytes) -> CaseId:
         """The case whose registration has this leaf hash. Raises ReceiptUnknown."""
-        with self._connect() as conn:
-            row = conn.execute(
-                "select case_id from ledger where leaf = %s and via = 0 and topic = 'case.registered.v0'", (leaf,)
-            ).fetchone()
-        if row is None:
+        case = self._reader.filed(leaf)
+        if case is None:
             raise ReceiptUnknown
-        return CaseId(row[0])
+        return CaseId(case)
 
 
 class Receipt(NamedTuple):

@@ -1,6 +1,5 @@
 """What of a command is sealed under whose key, and who must be given that key for what the command decided."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from domain.events import (
 from domain.parts import node_of
 from gateway.hosting.ids import Ids
 from sync.sealed.custody import Custody, Erased, NotCustodian, OpeningMissing, RecipientKeyMissing
-from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, grant_key, is_usable, seal_texts
+from sync.sealed.sealing import DataKey, Random, Recipient, SealBroken, Wrapped, grant_key, is_usable, seal_texts
 
 _log = structlog.get_logger("sealer")
 
@@ -54,10 +53,11 @@ class Sealer:
         escrow: Recipient | None,
         recipient: Callable[[Division], Recipient],
         is_known: Callable[[Division], bool],
+        random: Random,
     ) -> None:
         """escrow: whom every new key is wrapped to once more. recipient: whom to wrap for, by division.
 
-        is_known: whether there is a recipient for a division.
+        is_known: whether there is a recipient for a division. random: `os.urandom`.
         """
         self._here = here
         self._ids = ids
@@ -65,6 +65,7 @@ class Sealer:
         self._escrow = escrow
         self._recipient = recipient
         self._is_known = is_known
+        self._random = random
 
     def seal(self, command: AnyCommand, file: CaseFile | None, main: EventId) -> Seal | None:
         """The texts of a command sealed for its main event; None where it has none."""
@@ -72,7 +73,7 @@ class Sealer:
         if not texts:
             return None
         key, wrapped = self._key(command, file, file.case if file else CaseId(main))
-        sealed, part = seal_texts(key, main, texts, os.urandom)
+        sealed, part = seal_texts(key, main, texts, self._random)
         return Seal(sealed, part, key, wrapped)
 
     def grants(

@@ -6,15 +6,12 @@ node wrote to no good end stands among the faults and is tried again every hour;
 the process has been started anew. What is new comes first.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
-import psycopg
 import structlog
 
 from domain.commands import AnswerDirective, AnyCommand, LapseObjection, OpenLeg
@@ -38,19 +35,20 @@ from domain.events import (
 )
 from domain.parts import node_of
 from domain.refusals import ObjectionRuns, UpgradeNeeded
-from gateway.casework.denunciations import Denunciations, Leaf
+from gateway.casework.denunciations import Denunciations
 from gateway.casework.desk import Desk
 from gateway.casework.erasing import Erasing
 from gateway.casework.journal import Journal
 from gateway.casework.later import Later
+from gateway.casework.store import CaseworkStore, Leaf
 from gateway.hosting.clock_doubt import ClockInDoubt
-from gateway.hosting.trouble import TROUBLE
 from sync.exchange.faults import Fault
 from sync.exchange.leaf import UNREADABLE
+from sync.exchange.store import Store
 from sync.ledger.append import Act, BodyTooLarge, CommandReused, StaleVersion
-from sync.ledger.reader import Reader
+from sync.ledger.reading import LedgerReader
 from sync.ledger.rows import Row
-from sync.sealed.custody import Custody
+from sync.sealed.custody import CaseReader, Custody
 from sync.sealed.sealing import SealBroken
 from sync.trust.certificates import CertificateRefused
 from sync.trust.keys import CommandId
@@ -59,8 +57,6 @@ _PAGE: Final = 500
 _LOOK_AGAIN_S: Final = 1.0
 _STALE_TRIES: Final = 3
 _LATER_US: Final = 3_600_000_000
-
-_PASSING: Final = (*TROUBLE, StaleVersion, TimeoutError, ClockInDoubt)
 
 _CONTAINED: Final = (
     DomainError,
@@ -92,13 +88,32 @@ class Faults(Protocol):
         """They are over, those that stood."""
 
 
+class Stopping(Protocol):
+    """How it is told to stop, and waits meanwhile, such as a threading.Event."""
+
+    def set(self) -> None:
+        """Stop after the present act."""
+
+    def is_set(self) -> bool:
+        """Whether it was told to."""
+
+    def wait(self, timeout: float) -> object:
+        """Until it is, or for so many seconds."""
+
+
 class Hands(NamedTuple):
-    """What the steward works with."""
+    """What the steward works with.
+
+    exchange: where frames and letters wait. passing: what passes by itself, and is waited for.
+    """
 
     desk: Desk
     journal: Journal
-    reader: Reader
+    reader: LedgerReader
+    cases: CaseReader
     custody: Custody
+    store: CaseworkStore
+    exchange: Store
     denunciations: Denunciations
     faults: Faults
     origin: Callable[[int], str]
@@ -107,24 +122,27 @@ class Hands(NamedTuple):
     note_heads: Callable[[], None]
     look_at_cover: Callable[[], None]
     now_us: Callable[[], int]
-    connect: Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+    passing: tuple[type[Exception], ...]
 
 
 class Steward:
     """One thread's work. What passes by itself is waited for; what comes of a row is a fault of that row alone."""
 
-    def __init__(self, here: Division, hands: Hands) -> None:
+    def __init__(self, here: Division, hands: Hands, stopping: Stopping) -> None:
         self._here = here
         self._hands = hands
-        self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, hands.connect, hands.now_us)
+        self._passing: tuple[type[Exception], ...] = (*hands.passing, StaleVersion, TimeoutError, ClockInDoubt)
+        self._store = store = hands.store
+        self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, store, hands.exchange, hands.now_us)
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
-        self._stopping = threading.Event()
-        self._later = Later(hands.connect)
+        self._stopping = stopping
+        self._later = Later(store)
         self._put_off_before: list[int] = []
         self._cases_before: list[UUID] = []
         self._newer_before: tuple[int, int] | None = None
         self._has_begun = False
         self._again_us = 0
+        self._pos = 0
 
     def stop(self) -> None:
         """Let `run` return after what it is doing."""
@@ -134,25 +152,27 @@ class Steward:
         """Follow the ledger until stopped."""
         while not self._stopping.is_set():
             try:
-                self._step()
-            except _PASSING as trouble:
+                is_done = self.step()
+                if is_done:
+                    self._hands.reader.wait_beyond(self._pos, _LOOK_AGAIN_S)
+            except self._passing as trouble:
                 _log.warning("trouble", part="steward", reason=type(trouble).__name__, again_in_s=_LOOK_AGAIN_S)
                 self._stopping.wait(_LOOK_AGAIN_S)
 
-    def _step(self) -> None:
-        pos = self._position()
+    def step(self) -> bool:
+        """A bounded piece of work; whether nothing is left for now. Raises what passes by itself."""
+        pos = self._pos = self._store.position()
         self._take_up(pos)
         rows = self._hands.reader.read(pos, _PAGE)
         done = self._go_through(rows)
         if done:
-            pos = done[-1].pos
-            self._move(pos)
+            self._pos = done[-1].pos
+            self._store.move(self._pos)
         self._end_silent_objections()
         self._admit_children()
         self._hands.note_heads()
         self._hands.look_at_cover()
-        if len(rows) < _PAGE and not self._try_again():
-            self._hands.reader.wait_beyond(pos, _LOOK_AGAIN_S)
+        return len(rows) < _PAGE and not self._try_again()
 
     def _go_through(self, rows: Sequence[Row]) -> list[Row]:
         """Attend to each and keep what has to be tried again; those that were come to before it was told to stop."""
@@ -208,7 +228,7 @@ class Steward:
             self._offer_to_organ(event, row)
         elif isinstance(event, HolidaysNoticed):
             self._hands.forget_calendar()
-            self._look_at_all_objections()
+            self._store.look_at_all()  # the days on which they end have moved
         elif event.case is not None:
             self._act_on(event, event.case, row)
 
@@ -245,7 +265,7 @@ class Steward:
             case OrderIssued() if node_of(event.unit) == self._here:
                 self._answer(case, event.id)
             case Objected() if event.node == self._here:
-                self._watch(case, event.id)
+                self._store.watch(case, event.id)
             case ErasureConfirmed():
                 self._erasing.confirmed(case)
             case _:
@@ -267,13 +287,9 @@ class Steward:
         self._hands.desk.hand_on_keys(case, event, self._actor, act)
 
     def _offer_to_organ(self, event: SealedItem, row: Row) -> None:
-        with self._hands.connect() as conn:
-            part = conn.execute(
-                "select body from beside where log_id = %s and seq = %s and part = 0", (row.log_id, row.seq)
-            ).fetchone()
+        part = self._hands.cases.part(row.log_id, row.seq, 0)
         if part is not None:
-            leaf = Leaf(row.log_id, row.seq)
-            self._hands.denunciations.arrived(leaf, event.item, bytes(part[0]), row.known_us)
+            self._hands.denunciations.arrived(Leaf(row.log_id, row.seq), event.item, part, row.known_us)
 
     def _do(self, command: AnyCommand, cause: EventId, beside: Sequence[Act] = ()) -> None:
         try:
@@ -290,37 +306,21 @@ class Steward:
 
     # Objections that nobody answers
 
-    def _watch(self, case: CaseId, objection: EventId) -> None:
-        with self._hands.connect() as conn:
-            conn.execute(
-                "insert into web.objection_watch (objection, case_id) values (%s, %s) on conflict do nothing",
-                (objection, case),
-            )
-
     def _end_silent_objections(self) -> None:
         """Those whose time has run out, each once; of a new one, first find out when that will be."""
-        with self._hands.connect() as conn:
-            due = conn.execute(
-                "select objection, case_id from web.objection_watch where look_us <= %s", (self._hands.now_us(),)
-            ).fetchall()
-        for objection, case in due:
+        for objection, case in self._store.due(self._hands.now_us()):
             subject = f"objection {objection}"
-            if self._contained(subject, partial(self._end_if_silent, CaseId(case), EventId(objection))) == "done":
+            if self._contained(subject, partial(self._end_if_silent, case, objection)) == "done":
                 self._hands.faults.heal(UNATTENDED, [subject])
             else:
-                self._look_at(EventId(objection), self._hands.now_us() + _LATER_US)
+                self._store.look_at(objection, self._hands.now_us() + _LATER_US)
 
     def _end_if_silent(self, case: CaseId, objection: EventId) -> None:
         look_us = self._lapse(case, objection)
         if look_us is not None:
-            self._look_at(objection, look_us)
-            return
-        with self._hands.connect() as conn:
-            conn.execute("delete from web.objection_watch where objection = %s", (objection,))
-
-    def _look_at(self, objection: EventId, at_us: int) -> None:
-        with self._hands.connect() as conn:
-            conn.execute("update web.objection_watch set look_us = %s where objection = %s", (at_us, objection))
+            self._store.look_at(objection, look_us)
+        else:
+            self._store.unwatch(objection)
 
     def _lapse(self, case: CaseId, objection: EventId) -> int | None:
         """When to look again, UTC microseconds; None where the objection has ended, now or before."""
@@ -334,11 +334,6 @@ class Steward:
         except DomainError as refusal:
             _log.warning("left undone", act="lapse", cause=str(objection), code=refusal.code)
         return None
-
-    def _look_at_all_objections(self) -> None:
-        """A notice of holidays moves the days on which they end."""
-        with self._hands.connect() as conn:
-            conn.execute("update web.objection_watch set look_us = 0")
 
     # What could not be attended to
 
@@ -358,7 +353,7 @@ class Steward:
         now_us = self._hands.now_us()
         if not self._again_us - _LATER_US <= now_us < self._again_us:  # nor after a clock that was an hour ahead
             self._again_us = now_us + _LATER_US
-            self._look_at_all_objections()
+            self._store.look_at_all()
             self._cases_before = list(self._erasing.waiting())
             self._put_off_before = self._later.put_off_before()
 
@@ -404,26 +399,13 @@ class Steward:
     # Requests that the command line left
 
     def _admit_children(self) -> None:
-        with self._hands.connect() as conn:
-            waiting = conn.execute("select request from web.enrolling where bundle is null and refusal is null")
-            for (request,) in waiting.fetchall():
-                bundle = refusal = None
-                try:
-                    bundle = self._hands.carry_out(request)
-                except (DomainError, CertificateRefused, CommandReused, msgspec.DecodeError) as error:
-                    refusal = str(error)
-                conn.execute(
-                    "update web.enrolling set bundle = %s, refusal = %s where request = %s", (bundle, refusal, request)
-                )
-
-    def _position(self) -> int:
-        with self._hands.connect() as conn:
-            row = conn.execute("select pos from web.steward").fetchone()
-        return int(row[0]) if row else 0
-
-    def _move(self, pos: int) -> None:
-        with self._hands.connect() as conn:
-            conn.execute("update web.steward set pos = greatest(pos, %s)", (pos,))
+        for request in self._store.requests():
+            bundle = refusal = None
+            try:
+                bundle = self._hands.carry_out(request)
+            except (DomainError, CertificateRefused, CommandReused, msgspec.DecodeError) as error:
+                refusal = str(error)
+            self._store.answer(request, bundle, refusal)
 
 
 def _case(case: UUID) -> str:

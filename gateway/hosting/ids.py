@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from domain.divisions import Division
@@ -17,8 +17,10 @@ class Ids:
     the same millisecond: of n and m ids made there, with a chance of (n + m) / 2**34.
     """
 
-    def __init__(self, maker: Division) -> None:
+    def __init__(self, maker: Division, random: Callable[[int], bytes] = os.urandom) -> None:
+        """random: gives that many unpredictable bytes."""
         self._maker = maker
+        self._random = random
         self._last = 0  # millisecond and rest as one number
         self._lock = threading.Lock()
 
@@ -27,7 +29,7 @@ class Ids:
         with self._lock:
             at_ms = now_us // 1000
             if at_ms > self._last >> REST_BITS:
-                self._last = at_ms << REST_BITS | int.from_bytes(os.urandom(8)) >> 64 - REST_BITS
+                self._last = at_ms << REST_BITS | int.from_bytes(self._random(8)) >> 64 - REST_BITS
             else:
                 self._last += 1
             return new_id(self._maker, self._last >> REST_BITS, self._last & (1 << REST_BITS) - 1)

@@ -96,6 +96,11 @@ class Links:
         """Whether the log key in force signs without the one before it by now."""
         return self._is_alone
 
+    @property
+    def store(self) -> PostgresStore:
+        """Of the exchange."""
+        return self._store
+
     def seal_all(self) -> None:
         """Put every own event under a checkpoint, so that what the next one up holds can be compared with it."""
         while self.exchange.pump_seal():

@@ -10,7 +10,8 @@ from domain.divisions import Division, Topology
 from domain.errors import DomainError
 from domain.events import AnyEvent, HolidaysNoticed, NotCanonical, Unit, UnitOpened, decode, read
 from domain.parts import node_of
-from sync.ledger.reader import Reader
+from sync.ledger.reading import LedgerReader
+from sync.ledger.rows import FROM_BELOW
 from sync.sealed.sealing import Recipient
 from sync.trust.certificates import Directory
 
@@ -34,7 +35,7 @@ class RecipientUnknown(DomainError):
 class Surroundings:
     """Safe for threads; every answer is of this moment."""
 
-    def __init__(self, here: Division, reader: Reader, directory: Callable[[], Directory]) -> None:
+    def __init__(self, here: Division, reader: LedgerReader, directory: Callable[[], Directory]) -> None:
         """directory: every certificate known here, as the exchange has it now."""
         self._here = here
         self._reader = reader
@@ -55,10 +56,8 @@ class Surroundings:
         with self._of_calendar:
             if self._calendar is None:
                 # What came from below does not count: no subordinate decides which days its superior works.
-                rows = self._reader.fetch(
-                    "select body from ledger where topic = 'calendar.noticed.v0' and via <> 1 order by pos"
-                )
-                self._calendar = functools.reduce(_with_notice, (decode(body) for (body,) in rows), seed_calendar())
+                rows = [row for row in self._reader.of_topic("calendar.noticed.v0") if row.via != FROM_BELOW]
+                self._calendar = functools.reduce(_with_notice, (decode(row.body) for row in rows), seed_calendar())
             return self._calendar
 
     def forget_calendar(self) -> None:
@@ -79,12 +78,9 @@ class Surroundings:
 
     def held(self, division: Division) -> tuple[str, int]:
         """A lower node's log and the size of it that this node has cosigned."""
-        rows = self._reader.fetch(
-            "select origin, size from log join tree on tree.log_id = log.id where division = %b order by shard desc",
-            (division,),
-        )
-        if rows:
-            return str(rows[0][0]), int(rows[0][1])
+        held = self._reader.held(division)
+        if held is not None:
+            return held
         known = self.directory().division(division)
         return (known.certificate.origin if known else "", 0)
 
@@ -92,9 +88,7 @@ class Surroundings:
         """The origin of a log by its local id."""
         found = self._origins.get(log_id)
         if found is None:
-            found = self._origins[log_id] = str(
-                self._reader.fetch("select origin from log where id = %b", (log_id,))[0][0]
-            )
+            found = self._origins[log_id] = self._reader.origin(log_id)
         return found
 
     def name_of(self, division: Division) -> str:
@@ -119,12 +113,9 @@ class Surroundings:
             return node == self._here or self.is_known(node)
         with self._of_opened:
             if unit not in self._opened:
-                rows = self._reader.fetch(
-                    "select pos, body from ledger where topic = 'unit.opened.v0' and pos > %b order by pos",
-                    (self._opened_pos,),
-                )
-                self._opened.update(opened for _, body in rows if (opened := _opened(body)) is not None)
-                self._opened_pos = max((pos for pos, _ in rows), default=self._opened_pos)
+                rows = self._reader.of_topic("unit.opened.v0", self._opened_pos)
+                self._opened.update(opened for row in rows if (opened := _opened(row.body)) is not None)
+                self._opened_pos = max((row.pos for row in rows), default=self._opened_pos)
             return unit in self._opened
 
     def offices(self) -> list[tuple[Unit, str]]:
@@ -140,7 +131,7 @@ class Surroundings:
 
 def _opened(body: bytes) -> Unit | None:
     try:
-        event = read(bytes(body))
+        event = read(body)
     except NotCanonical:
         return None
     return event.unit if isinstance(event, UnitOpened) and node_of(event.unit) == event.node else None

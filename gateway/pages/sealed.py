@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from gateway.accounts import Visitor
-from gateway.casework.denunciations import Leaf
+from gateway.casework.store import Leaf
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import SentForm, visitor_of

@@ -13,6 +13,7 @@ from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, 
 from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned
 from sync.exchange.outbox import RELAYED, REWOUND
+from sync.exchange.waiting_parts import WaitingFrame, WaitingItems
 from sync.exchange.wire import Enclosure, Held, Item, encode
 from sync.proofs.postgres_trees import Statements, columns
 
@@ -115,6 +116,19 @@ class PostgresLinks(Statements):
             " and (down.seq <= child.down_acked or (down.child = any(%b) and child.heard_us < %b))",
             (older_than_us, list(gone), older_than_us),
         )
+
+    def waiting_items(self, mentioned: bytes) -> list[WaitingItems]:
+        """Not acknowledged yet."""
+        rows = self.rows(
+            "select down.child, down.seq, down.items from down join child on child.division = down.child"
+            " where down.seq > child.down_acked and position(%b::bytea in down.items) > 0 for update of down",
+            (mentioned,),
+        )
+        return [WaitingItems(Division(child), seq, bytes(items)) for child, seq, items in rows]
+
+    def replace_items(self, items: WaitingItems) -> None:
+        """Of the same number."""
+        self.do("update down set items = %b where child = %b and seq = %b", (items.items, items.child, items.seq))
 
     # --- the parent -----------------------------------------------------------------------------------------------
 
@@ -243,6 +257,15 @@ class PostgresLinks(Statements):
         """In order of first."""
         rows = self.rows("select record from parked where log = %b order by first", (log,))
         return [bytes(record) for (record,) in rows]
+
+    def waiting_frames(self) -> list[WaitingFrame]:
+        """All that are parked."""
+        rows = self.rows("select log, first, record from parked for update")
+        return [WaitingFrame(log, first, bytes(record)) for log, first, record in rows]
+
+    def replace_frame(self, frame: WaitingFrame) -> None:
+        """Of the same log and first leaf."""
+        self.do("update parked set record = %b where log = %b and first = %b", (frame.record, frame.log, frame.first))
 
     def fault(self, faults: Sequence[Fault], now_us: int) -> None:
         """One row per kind and subject, in an order in which two transactions cannot block each other; see faults."""

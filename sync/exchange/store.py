@@ -12,13 +12,22 @@ from sync.exchange.downlink import DownlinkStore
 from sync.exchange.inbox_store import InboxStore
 from sync.exchange.introducing import IntroducingStore
 from sync.exchange.outbox import OutboxStore
+from sync.exchange.waiting_parts import WaitingStore
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
 class Transaction(
-    SealStore, OutboxStore, InboxStore, DispatchStore, IntroducingStore, DownlinkStore, ArrivalsStore, Protocol
+    SealStore,
+    OutboxStore,
+    InboxStore,
+    DispatchStore,
+    IntroducingStore,
+    DownlinkStore,
+    ArrivalsStore,
+    WaitingStore,
+    Protocol,
 ):
     """All that one transaction offers. What it writes it reads; nobody else sees it before it is committed."""
 

@@ -1,54 +1,80 @@
 """Sealed parts in what still waits, to be taken up or to be fetched from below: taking out what was erased."""
 
 from collections.abc import Iterator
-from typing import Any, LiteralString
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
-import psycopg
 
+from domain.divisions import Division
 from domain.events import AnyEvent, KeyGranted, NotCanonical, Unknown, read
 from sync.exchange.wire import Beside, Enclosure, Frame, Item, decode_item, decode_record, encode, items_of
 
-# An event names its case in its bytes, which stand in the items as they are.
-_UNREAD: LiteralString = """
-select down.child, down.seq, down.items from down join child on child.division = down.child
-where down.seq > child.down_acked and position(convert_to(%s, 'UTF8') in down.items) > 0 for update of down"""
+
+class WaitingFrame(NamedTuple):
+    """A frame that waits to be taken up."""
+
+    log: str
+    first: int
+    record: bytes
 
 
-def cases_waiting(conn: psycopg.Connection[Any]) -> set[UUID]:
+class WaitingItems(NamedTuple):
+    """A number of a child's downward sequence that the child has not acknowledged."""
+
+    child: Division
+    seq: int
+    items: bytes
+
+
+class WaitingStore(Protocol):
+    """What waits, nobody else's until the transaction ends."""
+
+    def waiting_frames(self) -> list[WaitingFrame]:
+        """All of them."""
+
+    def replace_frame(self, frame: WaitingFrame) -> None:
+        """The same one with another record."""
+
+    def waiting_items(self, mentioned: bytes) -> list[WaitingItems]:
+        """Those in which these bytes stand."""
+
+    def replace_items(self, items: WaitingItems) -> None:
+        """The same number with other items."""
+
+
+def cases_waiting(store: WaitingStore) -> set[UUID]:
     """The cases of which anything sealed lies in a frame that waits."""
-    rows = conn.execute("select record from parked").fetchall()
-    events = (event for (record,) in rows for _, event in _parts(decode_record(bytes(record))))
+    events = (event for frame in store.waiting_frames() for _, event in _parts(decode_record(frame.record)))
     return {event.case for event in events if event is not None and event.case is not None}
 
 
-def destroy_waiting(conn: psycopg.Connection[Any], case: UUID, subject: str) -> None:
+def destroy_waiting(store: WaitingStore, case: UUID, subject: str) -> None:
     """Take every wrapped key and sealed text of a subject out of what waits; the leaves stay provable.
 
-    Its own transaction. What a frame brings when it is taken up meanwhile is destroyed as whatever comes of the case.
+    What a frame brings when it is taken up meanwhile is destroyed as whatever comes of the case.
     """
-    with conn.transaction():
-        _destroy_parked(conn, case, subject)
-        _destroy_unread(conn, case, subject)
+    _destroy_parked(store, case, subject)
+    _destroy_unread(store, case, subject)
 
 
-def _destroy_parked(conn: psycopg.Connection[Any], case: UUID, subject: str) -> None:
-    for log, first, record in conn.execute("select log, first, record from parked for update").fetchall():
-        frame = decode_record(bytes(record))
+def _destroy_parked(store: WaitingStore, case: UUID, subject: str) -> None:
+    for waiting in store.waiting_frames():
+        frame = decode_record(waiting.record)
         kept = [beside for beside, event in _parts(frame) if not _is_of(event, beside, case, subject)]
         if isinstance(frame, Frame) and len(kept) < len(frame.beside):
             without = encode(msgspec.structs.replace(frame, beside=kept))
-            conn.execute("update parked set record = %s where log = %s and first = %s", (without, log, first))
+            store.replace_frame(waiting._replace(record=without))
 
 
-def _destroy_unread(conn: psycopg.Connection[Any], case: UUID, subject: str) -> None:
+def _destroy_unread(store: WaitingStore, case: UUID, subject: str) -> None:
     """What a child has acknowledged goes by itself in time; what it has not may wait for as long as it is away."""
-    for child, seq, data in conn.execute(_UNREAD, (str(case),)).fetchall():
-        items = [decode_item(raw) for raw in items_of(bytes(data))]
+    # An event names its case in its bytes, which stand in the items as they are.
+    for waiting in store.waiting_items(str(case).encode()):
+        items = [decode_item(raw) for raw in items_of(waiting.items)]
         without = [_without(item, case, subject) for item in items]
         if without != items:
-            conn.execute("update down set items = %s where child = %s and seq = %s", (encode(without), child, seq))
+            store.replace_items(waiting._replace(items=encode(without)))
 
 
 def _without(item: Item, case: UUID, subject: str) -> Item:

@@ -1,10 +1,12 @@
 """What is asked of the writer, what it answers, and how it refuses."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, LiteralString, Protocol
+from typing import ClassVar, Final, LiteralString, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
+
+T_co = TypeVar("T_co", covariant=True)
 
 BODY_LIMIT_BYTES: Final = 65_535
 """The largest event: what one entry of a C2SP tlog-tiles bundle can hold."""
@@ -72,6 +74,13 @@ class Learned(msgspec.Struct, frozen=True):
     case_id: UUID | None
     body: bytes
     leaf: bytes
+
+
+class Answer(Protocol[T_co]):
+    """What comes of something asked of the writer."""
+
+    def result(self, timeout: float | None = None) -> T_co:
+        """Waits for it; raises what it raised, or TimeoutError after so many seconds without an answer."""
 
 
 class LedgerError(Exception):

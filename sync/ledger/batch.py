@@ -46,6 +46,11 @@ class KnownCommand(NamedTuple):
     answer: Appended
 
 
+def known_command(digest: bytes, result: bytes, pos: int, seq: int, events: int) -> KnownCommand:
+    """One that is kept with the places of its first event: its position, its leaf, and how many follow each other."""
+    return KnownCommand(digest, Appended(range(pos, pos + events), range(seq, seq + events), result))
+
+
 class Batch:
     """Takes appends one after the other against the versions the earlier ones leave, refusing each stale one alone.
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from sync.ledger.append import Appended, Fenced, Learned
-from sync.ledger.batch import ABSENT, Batch, KnownCommand
+from sync.ledger.append import Fenced, Learned
+from sync.ledger.batch import ABSENT, Batch, KnownCommand, known_command
 from sync.ledger.connections import ANSWER_S, connect
 from sync.ledger.rows import Head
 
@@ -108,10 +108,7 @@ class PostgresLedger:
 
     def known_commands(self, ids: Collection[UUID]) -> dict[UUID, KnownCommand]:
         """By id."""
-        return {
-            command_id: KnownCommand(digest, Appended(range(pos, pos + events), range(seq, seq + events), result))
-            for command_id, digest, result, pos, seq, events in self._query(_COMMANDS, (list(ids),))
-        }
+        return {command_id: known_command(*kept) for command_id, *kept in self._query(_COMMANDS, (list(ids),))}
 
     def store(self, batch: Batch) -> None:
         """One statement; with what stands beside, one round of several."""

@@ -24,6 +24,7 @@ KEY_BYTES = 32
 
 _DASH = "— "
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 class NoteInvalid(Exception):
@@ -264,7 +265,7 @@ def _decode(data: bytes) -> str:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise NoteInvalid("不是UTF-8", "not UTF-8") from error
-    if any(char < " " and char != "\n" for char in text):
+    if _CONTROLS.search(text):
         raise NoteInvalid("含控制字符", "control characters other than newline")
     return text
 

@@ -45,6 +45,7 @@ from gateway.backup.restore import (
 )
 from gateway.backup.restored import Restored, mark_of
 from gateway.casework.numbers import Numbers
+from gateway.casework.store_postgres import PostgresCasework
 from gateway.hosting.config import Database, Http, Identity, NodeConfig, load, write
 from gateway.hosting.databases import NODE_DATABASE, SERVER_FOLDER
 from gateway.hosting.postgres_server import PostgresServer
@@ -256,8 +257,9 @@ def test_a_restored_node_gives_no_paper_number_that_it_may_have_given_since_the_
 ) -> None:
     def give(dsn: str, tag: str) -> str:
         with psycopg.connect(dsn) as conn:
-            number, given = Numbers(CITY, lambda: nullcontext(conn)).draw(tag, now_us())
-            conn.execute(*given.statement())
+            store = PostgresCasework(lambda: nullcontext(conn))
+            number, given = Numbers(CITY, store.last_numbers()).draw(tag, now_us())
+            store.do(given)
         return number
 
     given = {give(node.dsn, "case.registered.v0") for _ in range(2)}

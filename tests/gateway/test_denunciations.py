@@ -14,7 +14,8 @@ from domain.divisions import Division
 from domain.events import Actor, SealedItem, decode, encode
 from domain.ids import maker_of
 from domain.managing import ManagedAbove
-from gateway.casework.denunciations import Denunciation, ItemUnknown, Leaf
+from gateway.casework.denunciations import Denunciation, ItemUnknown
+from gateway.casework.store import Leaf
 from gateway.enrolling import enrol_child
 from gateway.hosting import config, founding
 from gateway.hosting.outside_witness import WitnessConfig, found_witness

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from domain.context import Envelope
@@ -9,6 +10,7 @@ from domain.events import Actor, EventId, HeadsNoted, StreamId, decode
 from gateway import accounts
 from gateway.casework.head_notes import EVERY_S, HeadNotes
 from gateway.casework.journal import Journal
+from gateway.casework.store_postgres import PostgresCasework
 from gateway.hosting.clock import HeldClock
 from gateway.hosting.ids import Ids
 from gateway.hosting.postgres_server import PostgresServer
@@ -49,7 +51,8 @@ class Noting:
         accounts.prepare(node.dsn)
         reader = self.readers[node.division]
         journal = Journal(HeldClock(node.clock), node.writer.append, CommandSecret(bytes(32)))
-        return HeadNotes(reader, journal, envelope, node.clock.elapsed_s)
+        store = PostgresCasework(lambda: psycopg.connect(node.dsn, autocommit=True))
+        return HeadNotes(reader, store, journal, envelope, node.clock.elapsed_s)
 
     def minutes_pass(self, count: int) -> None:
         for _ in range(count):

@@ -277,10 +277,10 @@ def test_what_the_node_does_by_itself_waits_for_its_clock_and_nothing_of_it_is_l
         _, leg = handed_to_roads(node)
         machine.us += 5 * YEAR_US
         with pytest.raises(ClockInDoubt):
-            node.steward._step()
+            node.steward.step()
         assert (openings(node, leg), put_off(node), node.links.faults()) == (0, 0, [])
         machine.us -= 5 * YEAR_US
-        node.steward._step()
+        node.steward.step()
         assert openings(node, leg) == 1
 
 

@@ -173,13 +173,13 @@ def test_of_all_that_a_newer_version_wrote_one_position_is_kept_and_what_is_new_
     with opened(folder) as node:
         legs = [handed_to_roads(node)[1] for _ in range(4)]
         rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
-        node.steward._step()
+        node.steward.step()
         first = newer_from(node)
         assert first is not None
         assert put_off(node) == 0
         handed_to_roads(node)
         rename(node, b"leg.handed_over.v0", b"leg.handed_over.v9")
-        node.steward._step()
+        node.steward.step()
         assert newer_from(node) == first
     with opened(folder) as node:
         rows = node.reader.fetch("select pos from ledger where topic = 'leg.handed_over.v0' order by pos")
@@ -192,11 +192,11 @@ def test_of_all_that_a_newer_version_wrote_one_position_is_kept_and_what_is_new_
             )
         _, new = handed_to_roads(node)
         monkeypatch.setattr(node.steward, "_try_again", lambda: True)
-        node.steward._step()
+        node.steward.step()
         assert openings(node, new) == 1
         assert [openings(node, leg) for leg in legs] == [0, 0, 0, 0], "they wait for what is new"
         monkeypatch.undo()
-        node.steward._step()
+        node.steward.step()
         assert [openings(node, leg) for leg in legs] == [1, 1, 0, 1]
         assert newer_from(node) == still[2]
 
@@ -213,10 +213,10 @@ def test_a_steward_that_is_told_to_stop_leaves_the_rest_of_its_page_to_the_next_
             return do_truly(*given)
 
         monkeypatch.setattr(node.desk, "do", stopped_meanwhile)
-        node.steward._step()
+        node.steward.step()
         assert [openings(node, leg) for leg in legs] == [1, 0]
     with opened(folder) as node:
-        node.steward._step()
+        node.steward.step()
         assert [openings(node, leg) for leg in legs] == [1, 1]
 
 
@@ -229,13 +229,13 @@ def test_what_failed_is_tried_again_every_hour_without_a_restart(folder: Path, m
 
         with monkeypatch.context() as broken:
             broken.setattr(node.desk, "do", spoilt)
-            node.steward._step()
+            node.steward.step()
         assert put_off(node) == 1
-        node.steward._step()
+        node.steward.step()
         assert openings(node, leg) == 0
 
         SharedClock(folder.parent / "clock").advance_to(node.clock.now_us() + HOUR_US)
-        node.steward._step()
+        node.steward.step()
 
         assert openings(node, leg) == 1
         assert put_off(node) == 0
@@ -255,7 +255,7 @@ def test_a_stream_that_somebody_else_wrote_to_first_is_tried_again_and_is_no_fau
             return do_truly(*given)
 
         monkeypatch.setattr(node.desk, "do", late)
-        node.steward._step()
+        node.steward.step()
 
         assert openings(node, leg) == 1
         assert unattended(node) == []
@@ -275,11 +275,11 @@ def test_a_fault_of_a_case_is_over_once_the_case_can_be_attended_to(
 
         with monkeypatch.context() as broken:
             broken.setattr(node.steward._erasing, "_file", spoilt)
-            node.steward._step()
+            node.steward.step()
         assert unattended(node) == [f"case {case}"]
 
         SharedClock(folder.parent / "clock").advance_to(node.clock.now_us() + HOUR_US)
-        node.steward._step()
+        node.steward.step()
 
         assert unattended(node) == []
         assert put_off(node) == 0

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sync.exchange.store import NotStorable
 from sync.ledger.append import Append, Appended, Fenced, Learned
-from sync.ledger.batch import ABSENT, Batch, KnownCommand
+from sync.ledger.batch import ABSENT, Batch, KnownCommand, known_command
 from sync.ledger.core import WriterCore
 from sync.ledger.database import Job, Task
 from sync.ledger.rows import OWN, Head, Row
@@ -67,9 +67,8 @@ class MemoryLedger:
             places = enumerate(zip(*batch.event_columns(), strict=True), batch.head.own_size)
             rows = [Learned(OWN_LOG, seq, *event) for seq, event in places]
             self._insert(batch.head, batch.recorded_us, OWN, rows)
-            for command_id, digest, result, pos, seq, count in zip(*batch.command_columns(), strict=True):
-                answer = Appended(range(pos, pos + count), range(seq, seq + count), result)
-                self._keep_command(command_id, KnownCommand(digest, answer))
+            for command_id, *kept in zip(*batch.command_columns(), strict=True):
+                self._keep_command(command_id, known_command(*kept))
             for act in batch.beside:
                 carry_out(act, self.tables)
             self._move(batch.ending())
@@ -158,6 +157,7 @@ class Answer(Task, Generic[T]):
     """A task that is simply done: what came of it, at once."""
 
     __slots__ = ("_outcome",)
+    _outcome: Any
 
     def settle(self, outcome: object) -> None:
         if not self.settled:
@@ -166,7 +166,7 @@ class Answer(Task, Generic[T]):
     def result(self, _: float | None = None) -> T:
         if isinstance(self._outcome, BaseException):
             raise self._outcome
-        return self._outcome  # type: ignore[no-any-return]
+        return self._outcome
 
 
 class MemoryWriter:
@@ -211,7 +211,7 @@ class MemoryWriter:
 
 
 class MemoryReader:
-    """See sync.ledger.reader.Reader."""
+    """See sync.ledger.reading.LedgerReader."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -225,8 +225,27 @@ class MemoryReader:
     def head(self) -> Head:
         return self._tables.head[_HEAD][0]
 
-    def wait_beyond(self, _: int, __: float) -> int:
+    def wait_beyond(self, pos: int, timeout_s: float) -> int:
         return self.head().pos
+
+    def of_topic(self, topic: str, after_pos: int = 0) -> list[Row]:
+        return [row for row in self._tables.ledger.of_topic(topic) if row.pos > after_pos]
+
+    def command(self, command_id: UUID) -> KnownCommand | None:
+        return self._tables.commands.get(command_id)
+
+    def filed(self, leaf: bytes) -> UUID | None:
+        rows = self._tables.ledger.of_topic("case.registered.v0")
+        return next((row.case_id for row in rows if row.leaf == leaf and row.via == OWN), None)
+
+    def origin(self, log_id: int) -> str:
+        return list(self._tables.logs)[log_id - 1]
+
+    def held(self, division: str) -> tuple[str, int] | None:
+        trees = (self._tables.trees.get(log_id) for log_id in self._tables.logs.values())
+        of = [tree for tree in trees if tree is not None and tree.origin.split("/")[-2] == division]
+        newest = max(of, key=lambda tree: int(tree.origin.split("/")[-1]), default=None)
+        return (newest.origin, newest.size) if newest else None
 
 
 def _task(append: Append) -> Answer[Appended]:

@@ -14,6 +14,7 @@ from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, 
 from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned as LearnedCertificate
 from sync.exchange.outbox import RELAYED, REWOUND
+from sync.exchange.waiting_parts import WaitingFrame, WaitingItems
 from sync.exchange.wire import Enclosure, Held, Item, encode
 from tests.sync.memory_tables import Standing
 from tests.sync.memory_trees import NO_END, MemoryTrees, first_of
@@ -149,6 +150,24 @@ class MemoryLinks(MemoryTrees):
 
     def parked_records(self, log: str) -> list[bytes]:
         return [frame.record for (of, _), frame in sorted(self.tables.parked.items(), key=first_of) if of == log]
+
+    def waiting_frames(self) -> list[WaitingFrame]:
+        return [WaitingFrame(log, first, frame.record) for (log, first), frame in self.tables.parked.items()]
+
+    def replace_frame(self, frame: WaitingFrame) -> None:
+        key = (frame.log, frame.first)
+        self.tables.parked[key] = msgspec.structs.replace(self.tables.parked[key], record=frame.record)
+
+    def waiting_items(self, mentioned: bytes) -> list[WaitingItems]:
+        return [
+            WaitingItems(child, seq, items)
+            for (child, seq), (items, _) in self.tables.down.items()
+            if mentioned in items and seq > self.tables.children[child].down_acked
+        ]
+
+    def replace_items(self, items: WaitingItems) -> None:
+        _, at_us = self.tables.down[items.child, items.seq]
+        self.tables.down[items.child, items.seq] = (items.items, at_us)
 
     def fault(self, faults: Sequence[Fault], now_us: int) -> None:
         given: dict[tuple[str, str], tuple[Fault, int]] = {}

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from domain.divisions import Division
+from domain.events import CaseId, EventId
+from gateway.casework.store import Leaf, Letter
 from sync.exchange.dispatch import Enclosed
 from sync.exchange.downlink import ChildState
 from sync.exchange.inbox_store import Parked
@@ -51,7 +53,7 @@ class Table(dict[K, V]):
         self._undo.append(partial(self._put, key, self[key]))
         self._drop(key)
 
-    def setdefault(self, key: K, default: V) -> V:  # type: ignore[override]
+    def setdefault(self, key: K, default: V) -> V:
         if key not in self:
             self[key] = default
         return self[key]
@@ -193,6 +195,7 @@ class Tables:
         self._undo = undo
         self._unflushed: Undo = []
         self._is_open = False
+        self.commits = 0
         # Of the writer. head: at most one, and the mark of whose it is.
         self.ledger = Ledger(undo)
         self.head: Table[str, tuple[Head, object]] = Table(undo)
@@ -220,6 +223,11 @@ class Tables:
         # Of the casework.
         self.numbers: Table[tuple[str, int], int] = Table(undo)
         self.steward: Table[str, int] = Table(undo)
+        self.put_off: Table[int, bool] = Table(undo)
+        self.watches: Table[EventId, tuple[CaseId, int]] = Table(undo)
+        self.requests: Table[str, tuple[bytes | None, str | None]] = Table(undo)
+        self.erased: Table[UUID, bool] = Table(undo)
+        self.letters: Table[Leaf, Letter] = Table(undo)
 
     @contextmanager
     def committing(self, at: At = nothing_happens, *, lazily: bool = False) -> Iterator[None]:
@@ -245,6 +253,7 @@ class Tables:
             else:
                 self._unflushed.clear()
             self._undo.clear()
+            self.commits += 1
             at("committed")
 
     def lose_unflushed(self) -> bool:

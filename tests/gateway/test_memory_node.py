@@ -1,0 +1,117 @@
+"""Whole nodes in memory: the very writer, exchange, desk, steward and custody, wherever the power or the line fails."""
+
+import os
+import subprocess
+import sys
+from uuid import UUID
+
+from domain.events import ErasureConfirmed, EventId, KeyDestroyed, decode
+from gateway.casework.readings import Opened
+from tests.gateway.memory_node import MemoryNode
+from tests.gateway.story_in_memory import NAME, PowerCut, Story
+from tests.sync.hierarchy import TOWNSHIP, VILLAGE
+from tests.sync.memory_ledger import ConnectionLost
+from tests.sync.seeded_hpke import seeded_hpke
+
+SEED = 7
+
+
+def told(strikes_at: int | None = None, blow: type[BaseException] = PowerCut) -> Story:
+    with seeded_hpke(SEED):
+        return Story(SEED, strikes_at, blow).tell()
+
+
+def written(story: Story) -> dict[str, list[str]]:
+    """What each node has written, in order, by type."""
+    return {node.here: [row.topic for row in node.log(node.origin)] for node in story.nodes}
+
+
+def assert_all_is_well(story: Story, whole: Story) -> None:
+    """Everything was done once, stands above as it was written, is understood the same everywhere, and is erased."""
+    assert written(story) == written(whole)
+    for node in story.nodes:
+        above = node
+        while above.parent is not None:
+            above = above.parent
+            assert [row.body for row in above.log(node.origin)] == [row.body for row in node.log(node.origin)]
+        assert node.faults() == {}
+        assert node.tables.beside == {}
+        file = node.casework.desk.file(story.case)
+        assert file is not None
+        assert file.is_ended
+        (erasure,) = file.erasures.values()
+        assert erasure.destroyed_by == {VILLAGE, TOWNSHIP}
+
+
+def test_a_case_goes_from_its_registration_to_its_erasure_on_whole_nodes_in_memory() -> None:
+    story = told()
+
+    assert_all_is_well(story, story)
+    kinds = written(story)
+    assert kinds[VILLAGE][2:] == [
+        "case.registered.v0",
+        "leg.opened.v0",
+        "key.granted.v0",
+        "leg.handed_over.v0",
+        "key.granted.v0",
+        "objection.ruled.v0",
+        "key.destroyed.v0",
+    ]
+    assert kinds[TOWNSHIP][3:] == [
+        "leg.opened.v0",
+        "leg.objected.v0",
+        "directive.answered.v0",
+        "leg.accepted.v0",
+        "opinion.issued.v0",
+        "paper.served.v0",
+        "leg.closed.v0",
+        "erasure.ordered.v0",
+        "erasure.confirmed.v0",
+        "key.destroyed.v0",
+    ]
+    events = [decode(row.body) for row in story.city.tables.ledger.rows]
+    (confirmed,) = [event for event in events if isinstance(event, ErasureConfirmed)]
+    signed = [event.custodian for event in events if isinstance(event, KeyDestroyed)]
+    assert sorted(signed) == sorted(confirmed.custodians) == sorted([TOWNSHIP, VILLAGE])
+
+
+def test_before_its_erasure_a_custodian_reads_the_text_and_after_it_nobody_does() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED).tell_until_closed()
+        clerk = story.township.actor("handler")
+        first = EventId(story.case)  # which is the registration's id
+
+        def read(node: MemoryNode, key: int) -> Opened:
+            return node.casework.readings.texts(story.case, [first], clerk, "handle", UUID(int=key))
+
+        assert read(story.township, 1).texts[first]["petitioner.name"] == NAME
+        assert read(story.city, 2).withheld == {first: "no_key"}
+        story.erase()
+        assert read(story.township, 3).withheld == {first: "erased"}
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_process_too() -> None:
+    again = subprocess.run(
+        [sys.executable, "-m", "tests.gateway.story_in_memory", str(SEED)],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=120,
+    )
+    assert again.stdout.strip() == told().digest()
+    with seeded_hpke(SEED + 1):
+        assert Story(SEED + 1).tell().digest() != told().digest()
+
+
+def test_wherever_a_node_loses_power_around_a_commit_all_is_done_once() -> None:
+    whole = told()
+    assert len(whole.points) > 200
+    for point in range(len(whole.points)):
+        assert_all_is_well(told(point), whole)
+
+
+def test_wherever_a_connection_to_the_database_is_lost_around_a_commit_all_is_done_once() -> None:
+    whole = told()
+    for point in range(0, len(whole.points), 5):
+        assert_all_is_well(told(point, ConnectionLost), whole)
