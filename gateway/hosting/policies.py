@@ -13,7 +13,7 @@ import msgspec
 from domain.errors import DomainError
 from gateway.hosting.config import ConfigInvalid, NodeConfig
 from sync.proofs.note import KeyInvalid, Signer, Verifier, parse_vkey
-from sync.proofs.policy import Group, Policy, PolicyInvalid, Witness, demands, format_policy, parse_policy
+from sync.proofs.policy import Group, LogBefore, Policy, PolicyInvalid, Witness, demands, format_policy, parse_policy
 from sync.proofs.signed_policy import check_later, read_signed, sign_policy
 from sync.trust.certificates import CertificateRefused, Directory
 from sync.trust.keys import replace_private
@@ -64,10 +64,18 @@ def draft(config: NodeConfig, directory: Directory) -> Policy:
             quorum="secured" if further and config.policy.needed != "none" else up.name,
             intake=parse_vkey(own.certificate.keys.intake),
             simulated_clock=config.clock.kind == "shared",
+            logs_before=_logs_before(own.certificate.origin, directory),
+            intakes_before=tuple(directory.intakes(own.certificate.origin)[:-1]),
         )
         return parse_policy(format_policy(policy), accept_simulated_clock=True)
     except (KeyInvalid, PolicyInvalid) as error:
         raise ConfigInvalid(f"[policy] 有误，请改正 / [policy] is wrong, correct it: {error}") from error
+
+
+def _logs_before(origin: str, directory: Directory) -> tuple[LogBefore, ...]:
+    """The log keys that others followed, or that were taken back, each with the size up to which it is good."""
+    *before, _ = directory.log_keys(origin)
+    return tuple(LogBefore(key, upto) for key, upto in before if upto is not None)
 
 
 def _require_names(names: Sequence[str]) -> None:
@@ -89,7 +97,7 @@ def acknowledger(config: NodeConfig, directory: Directory) -> Witness:
         known = directory.division(parent)
         if known is None:
             raise LookupError(f"the certificate of {parent} is not here")
-        return Witness(str(parent), known.witness)
+        return Witness(str(parent), known.witness, before=tuple(directory.witnesses(parent)[:-1]))
     if config.witness is None:
         raise ConfigInvalid("根节点须在 [witness] 中指定外部见证 / the root needs an outside [witness]")
     return Witness("outside", parse_vkey(config.witness.key), config.witness.url)
@@ -101,10 +109,11 @@ def published(folder: Path, config: NodeConfig, directory: Directory) -> Publish
     text = _read(folder / POLICY)
     if text is None:
         return Published(format_policy(proposed), proposed, is_outdated=False)
-    signed = read_signed(text, _publishers(config, directory), accept_simulated_clock=True)
+    signed = read_signed(text, _publishers(config, directory, ever=True), accept_simulated_clock=True)
     try:
+        read_signed(text, _publishers(config, directory), accept_simulated_clock=True)
         _check_fits(signed.policy, proposed, acknowledger(config, directory).verifier)
-    except PolicyNotOurs:
+    except (PolicyNotOurs, PolicyInvalid):
         return Published(format_policy(proposed), proposed, is_outdated=True)
     return Published(text, signed.policy, is_outdated=False)
 
@@ -150,6 +159,8 @@ def _check_certified(policy: Policy, directory: Directory, now_us: int) -> None:
     known = None if division is None else directory.division(division)
     if known is None or (policy.intake is not None and policy.intake.vkey != known.certificate.keys.intake):
         raise PolicyNotOurs("受理承诺密钥未获登记", "its key for promises is not the certified one")
+    if not set(policy.logs_before) <= set(_logs_before(policy.log.name, directory)):
+        raise PolicyNotOurs("先前的日志密钥未获登记", "a log key before this one is not certified so")
     parent = None if known.certificate.parent is None else directory.division(known.certificate.parent)
     if parent is not None and not demands(policy, parent.witness):
         raise PolicyNotOurs("未要求直接上级会签", "it can do without the cosignature of the direct superior")
@@ -168,14 +179,16 @@ def _check_fits(signed: Policy, proposed: Policy, up: Verifier) -> None:
         raise PolicyNotOurs(f"{named} 不在 [policy] 中", f"nobody asks {named}, which it demands: see [policy]")
 
 
-def _publishers(config: NodeConfig, directory: Directory) -> list[Verifier]:
-    """The log keys of the superior and of the root; the root's own at the root."""
+def _publishers(config: NodeConfig, directory: Directory, *, ever: bool = False) -> list[Verifier]:
+    """The log keys of the superior and of the root; the root's own at the root. ever: also those taken back."""
     parents = directory.topology.parents
     root = here = config.node.division
     while root in parents:
         root = parents[root]
     codes = {config.node.parent or here, root}
-    return [known.log for code in sorted(codes) if (known := directory.division(code)) is not None]
+    origins = [known.certificate.origin for code in sorted(codes) if (known := directory.division(code)) is not None]
+    gone = frozenset[str]() if ever else frozenset(key for code in codes for key in directory.given_up_keys(code))
+    return [key for origin in origins for key, _ in directory.log_keys(origin) if key.vkey not in gone]
 
 
 def _issued(folder: Path) -> dict[str, str]:

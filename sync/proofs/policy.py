@@ -1,8 +1,10 @@
 """Whom a verifier trusts for one log: C2SP tlog-policy text, and the check that log and quorum have signed.
 
-Two comment lines, which other tools ignore, say what that format has no word for:
+Comment lines, which other tools ignore, say what that format has no word for:
 `# huiyin:intake <vkey>` names the key that signs receipt promises; `# huiyin:clock simulated` says that the
 times in this log are those of a demonstration, and only a caller who says so accepts such a policy.
+Keys that others followed stay good for receipts of their time: `# huiyin:log-before <vkey> <size>` signs heads up to
+that size, `# huiyin:witness-before <name> <vkey>` counts as that witness, `# huiyin:intake-before <vkey>` promised.
 """
 
 import re
@@ -42,11 +44,15 @@ class QuorumMissing(NoteInvalid):
 
 
 class Witness(msgspec.Struct, frozen=True):
-    """A witness. name: its name within the policy; url: where it is reached, if the policy says."""
+    """A witness. name: its name within the policy; url: where it is reached, if the policy says.
+
+    before: keys of it that others followed.
+    """
 
     name: str
     verifier: Verifier
     url: str | None = None
+    before: tuple[Verifier, ...] = ()
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -57,10 +63,18 @@ class Group(msgspec.Struct, frozen=True):
     members: tuple[str, ...]
 
 
+class LogBefore(msgspec.Struct, frozen=True):
+    """A log key that another followed: it signs heads up to size `upto`."""
+
+    verifier: Verifier
+    upto: int
+
+
 class Policy(msgspec.Struct, frozen=True):
     """Trust in one log. quorum: name of the witness or group that must have cosigned.
 
     intake: the key that signs receipt promises, if the policy names one. simulated_clock: only for demonstrations.
+    logs_before, intakes_before: keys that others followed.
     """
 
     log: Verifier
@@ -70,6 +84,13 @@ class Policy(msgspec.Struct, frozen=True):
     log_url: str | None = None
     intake: Verifier | None = None
     simulated_clock: bool = False
+    logs_before: tuple[LogBefore, ...] = ()
+    intakes_before: tuple[Verifier, ...] = ()
+
+    @property
+    def intakes(self) -> list[Verifier]:
+        """Every key that may have signed a promise."""
+        return [] if self.intake is None else [self.intake, *self.intakes_before]
 
 
 def parse_policy(text: str, *, accept_simulated_clock: bool = False) -> Policy:
@@ -94,6 +115,9 @@ def format_policy(policy: Policy) -> str:
     lines += [_words("quorum", policy.quorum)]
     if policy.intake is not None:
         lines.append(f"# huiyin:intake {policy.intake.vkey}")
+    lines += [f"# huiyin:log-before {it.verifier.vkey} {it.upto}" for it in policy.logs_before]
+    lines += [f"# huiyin:witness-before {it.name} {key.vkey}" for it in policy.witnesses for key in it.before]
+    lines += [f"# huiyin:intake-before {key.vkey}" for key in policy.intakes_before]
     if policy.simulated_clock:
         lines.append("# huiyin:clock simulated")
     return "".join(f"{line}\n" for line in lines)
@@ -105,21 +129,22 @@ def check_checkpoint(policy: Policy, note: Note) -> tuple[Checkpoint, tuple[Sign
     Raises: NoteInvalid if the text, the origin or any known line is wrong or the log's line is missing;
     QuorumMissing if the log signed but too few witnesses did.
     """
-    signed = verify(note, [policy.log, *(witness.verifier for witness in policy.witnesses)])
     checkpoint = parse_checkpoint(note.text)
+    logs = [policy.log, *(it.verifier for it in policy.logs_before if checkpoint.size <= it.upto)]
+    signed = verify(note, [*logs, *(key for it in policy.witnesses for key in (it.verifier, *it.before))])
     if checkpoint.origin != policy.log.name:
         raise NoteInvalid("不是此策略所指的日志", "it is not the log of this policy")
     keys = {it.verifier for it in signed}
-    if policy.log not in keys:
+    if not keys.intersection(logs):
         raise NoteInvalid("缺少日志自身的签名", "the log itself has not signed it")
     if not has_quorum(policy, keys):
         raise QuorumMissing("见证联署不足", "too few witnesses have cosigned it")
-    return checkpoint, tuple(it for it in signed if it.verifier != policy.log)
+    return checkpoint, tuple(it for it in signed if it.verifier not in logs)
 
 
 def has_quorum(policy: Policy, keys: Collection[Verifier]) -> bool:
     """Whether cosignatures by these keys satisfy the quorum."""
-    met = {witness.name: witness.verifier in keys for witness in policy.witnesses}
+    met = {it.name: any(key in keys for key in (it.verifier, *it.before)) for it in policy.witnesses}
     for group in policy.groups:  # members stand before their groups, so one pass is enough
         met[group.name] = sum(met[member] for member in group.members) >= group.threshold
     return met[policy.quorum]
@@ -149,6 +174,8 @@ class _Reading:
         self.quorum: str | None = None
         self.intake: Verifier | None = None
         self.simulated_clock = False
+        self.logs_before: list[LogBefore] = []
+        self.intakes_before: list[Verifier] = []
         self._defined: set[str] = set()
         self._grouped: set[str] = set()
         self._public_keys: set[bytes] = set()
@@ -165,7 +192,7 @@ class _Reading:
                 self.log, self.log_url = self._key(vkey, ED25519), url[0] if url else None
             case ["witness", name, vkey, *url] if len(url) <= 1:
                 self._define(name)
-                self.witnesses.append(Witness(name, self._key(vkey, COSIGNATURE_V1), *url))
+                self.witnesses.append(Witness(name, self._key(vkey, COSIGNATURE_V1), url[0] if url else None))
             case ["group", name, threshold, *members]:
                 self.groups.append(self._group(name, threshold, members))
                 self._define(name)
@@ -178,6 +205,16 @@ class _Reading:
         match _split(comment):
             case ["huiyin:intake", vkey] if self.intake is None:
                 self.intake = self._key(vkey, ED25519)
+            case ["huiyin:log-before", vkey, size] if re.fullmatch("0|[1-9][0-9]{0,18}", size, re.ASCII):
+                self.logs_before.append(LogBefore(self._key(vkey, ED25519), int(size)))
+            case ["huiyin:witness-before", name, vkey] if name in {it.name for it in self.witnesses}:
+                before = self._key(vkey, COSIGNATURE_V1)
+                self.witnesses = [
+                    msgspec.structs.replace(it, before=(*it.before, before)) if it.name == name else it
+                    for it in self.witnesses
+                ]
+            case ["huiyin:intake-before", vkey]:
+                self.intakes_before.append(self._key(vkey, ED25519))
             case ["huiyin:clock", "simulated"]:
                 self.simulated_clock = True
             case [word, *_] if word.startswith("huiyin:"):
@@ -202,6 +239,8 @@ class _Reading:
             quorum=self.quorum,
             intake=self.intake,
             simulated_clock=self.simulated_clock,
+            logs_before=tuple(self.logs_before),
+            intakes_before=tuple(self.intakes_before),
         )
 
     def _key(self, vkey: str, kind: int) -> Verifier:

@@ -162,7 +162,7 @@ def _check_promise(body: bytes, leaf: bytes, policy: Policy) -> Promised:
     if policy.intake is None:
         raise PolicyInvalid("没有受理承诺密钥", "it names no key for receipt promises (# huiyin:intake)")
     note = parse_note(body)
-    verify(note, [policy.intake])
+    verify(note, policy.intakes)
     lines = note.text.split("\n")
     if len(lines) != 6 or lines[0] != _PROMISE or lines[1] != policy.log.name:
         raise ReceiptInvalid("承诺格式或日志名不符", "the promise is malformed or for another log")

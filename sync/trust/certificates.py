@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.divisions import Division, Topology, is_below
-from sync.proofs.note import Note, Verifier, decode64, verify
+from sync.proofs.note import Note, Verifier, decode64, parse_vkey, verify
 from sync.sealed.sealing import Recipient
 from sync.trust.statements import (
     MAX_SKEW_US,
@@ -256,7 +256,8 @@ class Directory:
         """The witness keys of a division that were not taken back, the one in force last."""
         revoked = self._revoked.get(code, ())
         upto = revoked[-1].revocation.serial if revoked else 0
-        return [known.witness for known in self._by_division.get(code, ()) if known.certificate.serial > upto]
+        entries = self._by_division.get(code, ())
+        return list(dict.fromkeys(known.witness for known in entries if known.certificate.serial > upto))
 
     def restarts_at(self, origin: str) -> int | None:
         """The size from which on a log goes on under keys that followed those taken back; null for no such log."""
@@ -265,6 +266,12 @@ class Directory:
         if not ends or ends[-1].origin != origin or self.revocation(code or "") is not None:
             return None
         return ends[-1].size
+
+    def intakes(self, origin: str) -> list[Verifier]:
+        """The keys that promised receipts of this log and were not taken back, the one in force last, each once."""
+        gone = self.given_up_keys(self.division_of(origin) or Division(""))
+        keys = [known.certificate.keys.intake for known in self._by_origin.get(origin, ())]
+        return [parse_vkey(key) for key in dict.fromkeys(keys) if key not in gone]
 
     def log_keys(self, origin: str) -> list[tuple[Verifier, int | None]]:
         """Every log key of this log with the size up to which it signs, null for the one in force."""

@@ -87,7 +87,35 @@ def test_a_simulated_clock_is_for_those_who_ask_for_it() -> None:
         assert parse_policy(format_policy(policy), accept_simulated_clock=True) == policy
 
 
+LOG_BEFORE = Ed25519Signer(LOG.verifier.name, ED25519, b"before the log".ljust(32))
+TOWN_BEFORE = Ed25519Signer(TOWN.verifier.name, COSIGNATURE_V1, b"before the town".ljust(32))
+INTAKE_BEFORE = Ed25519Signer(INTAKE.verifier.name, ED25519, b"before the intake".ljust(32))
+BEFORE = (
+    f"# huiyin:log-before {LOG_BEFORE.verifier.vkey} 12\n# huiyin:witness-before town {TOWN_BEFORE.verifier.vkey}\n"
+    f"# huiyin:intake-before {INTAKE_BEFORE.verifier.vkey}\n"
+)
+
+
+def test_keys_that_others_followed_stay_good_for_what_is_of_their_time() -> None:
+    policy = parse_policy(TEXT + BEFORE)
+    assert parse_policy(format_policy(policy)) == policy
+    assert policy.intakes == [INTAKE.verifier, INTAKE_BEFORE.verifier]
+    for size, log, is_good in ((12, LOG_BEFORE, True), (13, LOG_BEFORE, False), (13, LOG, True)):
+        old = sign_note(Checkpoint(LOG.verifier.name, size, b"r" * 32).text(), log)
+        note = old.with_lines([cosign(old.text, witness, 1) for witness in (TOWN_BEFORE, AUDIT)])
+        if is_good:
+            assert check_checkpoint(policy, note)[0].size == size
+        else:
+            with pytest.raises(NoteInvalid, match="log itself"):
+                check_checkpoint(policy, note)
+        with pytest.raises(NoteInvalid):
+            check_checkpoint(parse_policy(TEXT), note)
+
+
 REFUSED = {
+    "a key before in another role": TEXT + f"# huiyin:log-before {INTAKE.verifier.vkey} 5\n",
+    "a key before without its end": TEXT + f"# huiyin:log-before {LOG_BEFORE.verifier.vkey}\n",
+    "a key before nobody": TEXT + f"# huiyin:witness-before city {TOWN_BEFORE.verifier.vkey}\n",
     "empty": "",
     "no quorum": TEXT.replace("quorum both\n", ""),
     "two quorums": TEXT + "quorum town\n",
