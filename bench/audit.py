@@ -47,8 +47,9 @@ from sync.proofs.merkle import Frontier, leaf_hash
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, cosign, encode64, sign_note
 from sync.proofs.policy import Policy, Witness, format_policy
 from sync.sealed.sealing import recipient_key_id
-from sync.trust.certificates import Directory, Keys, Request, fingerprint, make_request, make_root, read_request
+from sync.trust.certificates import Directory
 from sync.trust.granting import enrol
+from sync.trust.statements import Keys, Request, fingerprint, make_request, make_root, read_request
 
 COUNTY: Final = Division("410221000000")
 VILLAGES: Final = 20

@@ -4,7 +4,7 @@ manifest             a signed note: `huiyin-bundle/v0`, one line of JSON (`Manif
 files.jsonl          every other file with its size and SHA-256 (`FileLine`), in the order of `walk`
 certificates.jsonl   the certificates, each a JSON string
 logs.jsonl           the logs (`LogLine`); a log is named by its number in this list everywhere else
-logs/<folder>/       checkpoint, tile/…: C2SP tlog-tiles; policy: C2SP tlog-policy
+logs/<folder>/       checkpoint, tile/…: C2SP tlog-tiles; policy: C2SP tlog-policy, signed once it was
 logs/<folder>/checkpoints.jsonl   every signed head with its cosignatures, each a JSON string, by size
 above.jsonl          single leaves that came from above, each with its proof (`AboveLine`), in the order learned
 order.jsonl          what the node learned in which order (`Run` as an array)
@@ -65,7 +65,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: _Text
     origin: _Text
     root: _Hex
-    made_us: _Count
+    made_us: bounds.InstantUs
     pos: _Count
     left_out: _Count
     below: bool

@@ -15,7 +15,9 @@ from gateway.auditing.writing import BundleWriter, LogWriter
 from gateway.hosting import config, founding, policies
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
-from sync.proofs.policy import Group, Policy, Witness, format_policy
+from sync.proofs.note import NoteInvalid, parse_note
+from sync.proofs.policy import Group, Policy, Witness, check_checkpoint, format_policy
+from sync.proofs.signed_policy import parse_either
 from sync.trust.certificates import Directory
 from sync.trust.keys import load_keys
 
@@ -166,25 +168,27 @@ class _Export:
         for log in self._logs:
             name = _free_name(log, taken) if log.size else None
             line = LogLine(log.origin, name, log.size, log.frozen)
-            writer = self._writer.log(line, self._policy(log) if name else "")
+            policy = self._policy(log) if name else ""
+            writer = self._writer.log(line, policy)
             if writer is not None:
-                self._heads(log, writer)
+                self._write_log(log, policy, writer)
 
-    def _heads(self, log: HeldLog, writer: LogWriter) -> None:
-        newest, cosigned = None, None
+    def _write_log(self, log: HeldLog, policy: str, writer: LogWriter) -> None:
+        read = parse_either(policy, accept_simulated_clock=True) if policy else None
+        newest, secured = None, None
         for _, note, lines in self._at.heads(log.id, log.size):
             newest = note + "".join(line for _, line in lines)
-            cosigned = newest if lines else cosigned
+            secured = newest if lines and _is_secured(read, newest) else secured
             writer.checkpoint(newest)
         for body, leaf in self._at.leaves(log.id, log.size):
             writer.add(bytes(body), bytes(leaf))
             self._progress("leaves", 1, self._total)
-        writer.finish(cosigned or newest)
+        writer.finish(secured or newest)
 
     def _policy(self, log: HeldLog) -> str:
         """What the node publishes of its own log; of a log below, that one of those above its author has cosigned."""
         if log.origin == self._settings.origin:
-            return format_policy(policies.published(self._folder, self._settings, self._directory).policy)
+            return policies.published(self._folder, self._settings, self._directory).text
         authors = self._directory.past_authors(log.origin)
         above = self._directory.witnesses_above(division_in(log.origin)).values()
         witnesses = tuple(Witness(code, keys[-1]) for code, keys in above)
@@ -215,6 +219,14 @@ class _Export:
         self._writer.with_openings()
         for line in texts.openings(self._at, self._numbers.get):
             self._writer.opening(line)
+
+
+def _is_secured(policy: Policy | None, head: str) -> bool:
+    """Whether the whole quorum signed it: the newest such head is what the folder shows as the log's checkpoint."""
+    try:
+        return policy is not None and bool(check_checkpoint(policy, parse_note(head.encode())))
+    except NoteInvalid:
+        return False
 
 
 def _free_name(log: HeldLog, taken: set[str]) -> str:

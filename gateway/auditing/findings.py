@@ -132,6 +132,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "the policy asks for less than the certificates do: no superior would have to cosign",
             *_KEEP,
         ),
+        "policy_outdated": Meaning(
+            "tampered",
+            "证据包出示的策略早于审计人所知的签名策略",
+            "the policy in the bundle is older than the signed one that the auditor knows",
+            *_KEEP,
+        ),
         "policy_key": Meaning(
             "tampered",
             "信任策略中的日志密钥没有证书",
@@ -162,6 +168,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "tampered",
             "检查点没有日志自身的签名",
             "a checkpoint lacks the signature of its log",
+            *_KEEP,
+        ),
+        "head_by_old_key": Meaning(
+            "tampered",
+            "检查点由已收回或已更换的密钥签署，且超出其有效范围",
+            "a checkpoint is signed by a key that was taken back, or followed by another, before this size",
             *_KEEP,
         ),
         "head_missing": Meaning(

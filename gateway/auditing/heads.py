@@ -10,19 +10,21 @@ from gateway.auditing.trusting import Head, Trust
 from sync.proofs.merkle import HASH_BYTES, MAX_SIZE
 from sync.proofs.note import MAX_NOTE_BYTES, Note, NoteInvalid, Verifier, parse_checkpoint, parse_note, verify
 from sync.proofs.tiles import CHECKPOINT
-from sync.trust.certificates import MAX_SKEW_US
+from sync.trust.statements import MAX_SKEW_US, CertificateRefused
 
 US: Final = 1_000_000
 
 
 class Heads:
-    """Sizes, roots and cosigning times of a log's heads, ascending by size."""
+    """Sizes, roots and cosigning times of a log's heads, ascending by size. cosigned_size, secured_size: the largest
+    that a superior, and that the whole quorum of the policy, has cosigned."""
 
     def __init__(self) -> None:
         self.sizes = array("q")
         self.times_s = array("q")
         self._roots = bytearray()
         self.cosigned_size = 0
+        self.secured_size = 0
         self.witnesses: set[str] = set()
 
     def add(self, head: Head) -> None:
@@ -33,6 +35,8 @@ class Heads:
         if head.cosigned_s is not None:
             self.cosigned_size = head.checkpoint.size
             self.witnesses.update(head.witnesses)
+        if head.is_secured:
+            self.secured_size = head.checkpoint.size
 
     def root(self, number: int) -> bytes:
         """The root that was signed."""
@@ -116,6 +120,10 @@ def _head(data: bytes, log: LogLine, number: int, trust: Trust, findings: Findin
 def _signed(note: Note, log: LogLine, trust: Trust, findings: Findings) -> Head | None:
     try:
         return trust.head(log.origin, note)
+    except CertificateRefused as error:
+        code = "head_by_old_key" if error.reason in ("key_revoked", "key_retired") else "log_uncertified"
+        findings.add(code, log.origin, detail=str(error))
+        return None
     except NoteInvalid as error:
         names = {key.name for key in trust.authors(log.origin)}
         is_unsigned = not any(line.name in names for line in note.signatures)
@@ -135,7 +143,7 @@ def _check_extent(heads: Heads, log: LogLine, findings: Findings) -> None:
 
 
 def _check_newest(bundle: Bundle, log: LogLine, heads: Heads, trust: Trust, findings: Findings) -> None:
-    """The `checkpoint` beside the tiles is the newest cosigned one, and meets the policy in full."""
+    """The `checkpoint` beside the tiles is the newest one that meets the policy in full."""
     path = f"{folder_of(log)}/{CHECKPOINT}"
     try:
         note = parse_note(bundle.read(path, MAX_NOTE_BYTES))
@@ -148,5 +156,5 @@ def _check_newest(bundle: Bundle, log: LogLine, heads: Heads, trust: Trust, find
     size, root = head.checkpoint.size, head.checkpoint.root
     if size not in heads.sizes or heads.root(heads.sizes.index(size)) != root:
         findings.add("head_missing", log.origin, size, f"{path} is not among the kept ones")
-    elif heads.cosigned_size and (size < heads.cosigned_size or not trust.meets_policy(log.origin, note)):
+    elif heads.cosigned_size and (not head.is_secured or size < heads.secured_size):
         findings.add("newest_not_cosigned", log.origin, size, path)

@@ -11,6 +11,7 @@ from sync.exchange.leaf import Leaf, read_leaf
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from sync.proofs.note import NoteInvalid, parse_note
 from sync.proofs.tiles import TileInvalid
+from sync.trust.statements import CertificateRefused
 
 FROM_ABOVE = 2
 
@@ -103,6 +104,6 @@ class Order:
         try:
             head = self._trust.head(log.origin, parse_note(line.checkpoint.encode())).checkpoint
             verify_inclusion(seq, head.size, leaf_hash(line.leaf), line.path, head.root)
-        except (NoteInvalid, ProofInvalid) as error:
+        except (NoteInvalid, ProofInvalid, CertificateRefused) as error:
             self._found.add("enclosure_unproven", log.origin, seq, str(error))
         return line.leaf

@@ -8,8 +8,8 @@ from domain.divisions import Division
 from gateway.auditing.bundle import POLICY, Bundle, FileUnreadable, LogLine, Manifest, folder_of
 from gateway.auditing.findings import Findings
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, Verifier, parse_checkpoint, verify
-from sync.proofs.policy import MAX_POLICY_CHARS, Policy, PolicyInvalid, check_checkpoint
-from sync.proofs.signed_policy import parse_either
+from sync.proofs.policy import MAX_POLICY_CHARS, Policy, PolicyInvalid, has_quorum
+from sync.proofs.signed_policy import is_signed, parse_either, read_signed
 from sync.trust.certificates import CertificateRefused, Directory
 
 MAX_POLICY_BYTES: Final = 4 * MAX_POLICY_CHARS
@@ -47,11 +47,15 @@ def pins_from(root: str | None, policies: Iterable[str]) -> Pins:
 
 class Head(NamedTuple):
     """A signed head. cosigned_s: when the first superior, at the root the outside quorum, cosigned it (POSIX seconds),
-    or null where none did. witnesses: the names of all whose cosignature was verified."""
+    or null where none did. witnesses: the names of all whose cosignature was verified. is_secured: the log and the
+    whole quorum of its policy signed it; a policy as it stands now judges the newest heads, older ones may bear keys
+    that were rotated since.
+    """
 
     checkpoint: Checkpoint
     cosigned_s: int | None
     witnesses: tuple[str, ...]
+    is_secured: bool
 
 
 class Trust:
@@ -67,6 +71,11 @@ class Trust:
         """Every key that the log was certified with."""
         return self.directory.past_authors(origin)
 
+    def speakers(self, manifest: Manifest) -> list[Verifier]:
+        """The log keys that may sign for the node of a bundle: those of its log that were not taken back."""
+        given_up = self.directory.given_up_keys(Division(manifest.division))
+        return [key for key in self.authors(manifest.origin) if key.vkey not in given_up]
+
     def superiors(self, code: Division) -> frozenset[Verifier]:
         """The witness keys of everybody above a division; none for the root."""
         known = self._superiors.get(code)
@@ -77,33 +86,22 @@ class Trust:
 
     def head(self, log: str, note: Note) -> Head:
         """The head in a checkpoint of this log that its author signed. Raises NoteInvalid: malformed, of another log,
-        without the author's line, or with a false line of anybody whose word counts."""
+        without the author's line, or with a false line of anybody whose word counts; CertificateRefused for a log that
+        nobody has certified, and for a key that was followed by another or taken back before that size.
+        """
         checkpoint = parse_checkpoint(note.text)
         if checkpoint.origin != log:
             raise NoteInvalid("是另一日志的检查点", "it is the checkpoint of another log")
-        authors, policy = self.authors(log), self._policies.get(log)
+        policy = self._policies.get(log)
         above = self.superiors(self.directory.division_of(log) or Division(""))
         named = {witness.verifier for witness in policy.witnesses} if policy else set()
-        signed = verify(note, dict.fromkeys([*authors, *above, *named]))
-        if not any(one.verifier in authors for one in signed):
-            raise NoteInvalid("缺少日志自身的签名", "the log itself has not signed it")
+        signed = verify(note, dict.fromkeys([*self.authors(log), *above, *named]))
+        self.directory.check_head(note, log, checkpoint.size)
+        keys = {one.verifier for one in signed}
+        is_secured = policy is not None and policy.log in keys and has_quorum(policy, keys)
         cosigned = [one for one in signed if one.time_s is not None]
-        needed = [one for one in cosigned if one.verifier in above or not above]
-        is_cosigned = bool(needed) and (bool(above) or self.meets_policy(log, note))
-        first = min((one.time_s or 0 for one in needed), default=0) if is_cosigned else None
-        return Head(checkpoint, first, tuple(one.verifier.name for one in cosigned))
-
-    def meets_policy(self, log: str, note: Note) -> bool:
-        """Whether the log and the whole quorum of its policy signed this head; as a policy stands now it judges the
-        newest head, older ones may bear keys that were rotated since."""
-        policy = self._policies.get(log)
-        if policy is None:
-            return False
-        try:
-            check_checkpoint(policy, note)
-        except NoteInvalid:
-            return False
-        return True
+        times = [one.time_s or 0 for one in cosigned if one.verifier in above or (not above and is_secured)]
+        return Head(checkpoint, min(times, default=None), tuple(one.verifier.name for one in cosigned), is_secured)
 
     def is_valid_at(self, origin: str, moment_us: int) -> bool:
         """Whether a certificate of the log was valid then."""
@@ -121,7 +119,10 @@ def build_trust(
     pins: Pins,
     findings: Findings,
 ) -> Trust:
-    """What follows from the pinned root, or, where none is pinned, from the root that the bundle names itself."""
+    """What follows from the pinned root, or, where none is pinned, from the root that the bundle names itself.
+
+    Raises PolicyInvalid where a policy that the auditor gave is not signed by whom it says.
+    """
     if pins.root is None:
         findings.add("root_not_pinned", detail=manifest.root)
     elif pins.root != manifest.root:
@@ -130,31 +131,56 @@ def build_trust(
     for error in refused.values():
         findings.add("certificate_refused", detail=f"{error.reason}: {error}")
     trust = Trust(directory, {})
-    pinned = _pinned(pins.policies)
+    pinned = {policy.log.name: (text, policy) for text, policy in ((it, _read(it)) for it in pins.policies)}
     policies: dict[str, Policy] = {}
     for log in logs:
         if log.folder is not None:
-            found = pinned.get(log.origin) or _of_bundle(bundle, log, findings)
-            if found is not None and _is_sound(found, log, trust, findings, is_pinned=log.origin in pinned):
-                policies[log.origin] = found
+            text, found = pinned.get(log.origin, ("", None))
+            if found is not None and is_signed(text):
+                read_signed(text, _publishers(trust, log.origin), accept_simulated_clock=True)
+            told = _of_bundle(bundle, log, trust, text, findings, is_pinned=found is not None)
+            chosen = found or told
+            if chosen is not None and _is_sound(chosen, log, trust, findings, is_pinned=found is not None):
+                policies[log.origin] = chosen
     return Trust(directory, policies)
 
 
-def _pinned(texts: Iterable[str]) -> dict[str, Policy]:
-    """Raises PolicyInvalid: what the auditor gives must be right."""
-    read = [parse_either(text, accept_simulated_clock=True) for text in texts]
-    return {policy.log.name: policy for policy in read}
+def _read(text: str) -> Policy:
+    return parse_either(text, accept_simulated_clock=True)
 
 
-def _of_bundle(bundle: Bundle, log: LogLine, findings: Findings) -> Policy | None:
+def _publishers(trust: Trust, origin: str) -> list[Verifier]:
+    """The log keys of everybody above the log's author; at the root, the root's own."""
+    path = [trust.directory.division_of(origin)]
+    parents = trust.directory.topology.parents
+    while path[-1] is not None and (superior := parents.get(path[-1])) is not None:
+        path.append(superior)
+    codes = path[1:] or path
+    known = [trust.directory.division(code) for code in codes if code is not None]
+    return [key for one in known if one is not None for key in trust.authors(one.certificate.origin)]
+
+
+def _of_bundle(
+    bundle: Bundle, log: LogLine, trust: Trust, pinned: str, findings: Findings, *, is_pinned: bool
+) -> Policy | None:
+    """The bundle's own policy of a log; what is wrong with it is found only where no better one is known."""
+    path = f"{folder_of(log)}/{POLICY}"
     try:
-        text = bundle.read(f"{folder_of(log)}/{POLICY}", MAX_POLICY_BYTES).decode()
-        policy = parse_either(text, accept_simulated_clock=True)
+        text = bundle.read(path, MAX_POLICY_BYTES).decode()
+        signed = None
+        if is_signed(text):
+            signed = read_signed(text, _publishers(trust, log.origin), accept_simulated_clock=True)
+        policy = _read(text)
     except (FileUnreadable, UnicodeDecodeError, PolicyInvalid) as error:
-        findings.add("policy_unreadable", log.origin, detail=str(error))
+        if not is_pinned:
+            findings.add("policy_unreadable", log.origin, detail=str(error))
         return None
     if policy.simulated_clock:
         findings.add("clock_simulated", log.origin)
+    if signed is not None and is_signed(pinned):
+        known = read_signed(pinned, None, accept_simulated_clock=True)
+        if signed.policy.log.name == known.policy.log.name and signed.serial < known.serial:
+            findings.add("policy_outdated", log.origin, detail=f"number {signed.serial}, {known.serial} is known")
     return policy
 
 
@@ -168,14 +194,6 @@ def _is_sound(policy: Policy, log: LogLine, trust: Trust, findings: Findings, *,
         if not is_pinned:
             keys = ", ".join(witness.verifier.vkey for witness in policy.witnesses)
             findings.add("witness_not_pinned", log.origin, detail=keys)
-    elif _is_met_without(policy, superiors):
+    elif has_quorum(policy, {witness.verifier for witness in policy.witnesses} - superiors):
         findings.add("policy_weak", log.origin)
     return True
-
-
-def _is_met_without(policy: Policy, superiors: frozenset[Verifier]) -> bool:
-    """Whether the quorum is reached by those who are no superiors."""
-    met = {witness.name: witness.verifier not in superiors for witness in policy.witnesses}
-    for group in policy.groups:
-        met[group.name] = sum(met[member] for member in group.members) >= group.threshold
-    return met[policy.quorum]

@@ -91,7 +91,7 @@ def _verify(bundle: Bundle, pins: Pins, progress: Progress, room: Path | None) -
     logs = _distinct(_list(bundle, LOGS, LogLine, found), found)
     certificates = _list(bundle, CERTIFICATES, str, found)
     trust = build_trust(certificates, manifest, bundle, logs, pins, found)
-    check_manifest(note, trust.authors(manifest.origin), found)
+    check_manifest(note, trust.speakers(manifest), found)
     with Spill(room) as spill:
         audit = _Audit(bundle, manifest, logs, trust, spill, found, progress)
         told = audit.run()

@@ -33,9 +33,12 @@ from domain.ids import new_id
 from gateway.auditing.bundle import FaultLine, OpeningLine, Run
 from sync.exchange.faults import fork_below
 from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
-from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64, parse_note
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, Signer, encode64, parse_note
+from sync.proofs.policy import PolicyInvalid, parse_policy
+from sync.proofs.signed_policy import sign_policy
 from sync.proofs.tree import SignedHead, Tree
 from sync.sealed.commitment import Opening
+from sync.trust.statements import Revocation, make_revocation
 from tests.auditing.conftest import Made
 from tests.auditing.forging import LogParts, Parts, audited, found, head_of
 from tests.gateway.conftest import COUNTY, VILLAGE
@@ -376,6 +379,37 @@ def test_a_head_cosigned_when_its_authors_certificate_had_run_out_is_found(forge
     assert forger.find() == {("expired", VILLAGE, index + 1)}
 
 
+def taken_back(forger: Forger, size: int) -> str:
+    """What the county says of the village's keys: stolen, and good up to this size of its log."""
+    log = forger.village
+    frontier, _ = Frontier().extend([leaf_hash(leaf) for leaf in log.leaves[:size]])
+    revocation = Revocation(
+        division=VILLAGE, serial=2, origin=log.line.origin, size=size, root=encode64(frontier.root()), ground="stolen",
+        successor=None, standing=(), at_us=forger.last(log).recorded_us,
+    )  # fmt: skip
+    return make_revocation(revocation, forger.made.keys.county)
+
+
+def test_what_a_stolen_key_signed_beyond_the_last_good_size_is_found(forger: Forger) -> None:
+    size = forger.village.sizes()[0]
+    forger.parts.certificates.append(taken_back(forger, size))
+    findings = forger.find()
+    assert ("head_by_old_key", VILLAGE, None) in findings
+    assert ("head_missing", VILLAGE, size) in findings
+
+
+def test_what_a_stolen_key_signed_up_to_the_last_good_size_stays_good(forger: Forger) -> None:
+    forger.parts.certificates.append(taken_back(forger, len(forger.village.leaves)))
+    assert forger.find() == set()
+
+
+def test_a_bundle_signed_by_a_key_that_was_taken_back_is_found(made: Made, tmp_path: Path) -> None:
+    forger = Forger(made, tmp_path, made.village)
+    forger.parts.certificates.append(taken_back(forger, len(forger.village.leaves)))
+    folder = forger.parts.write(tmp_path / "b", made.keys.log(forger.village.line.origin))
+    assert ("manifest_unsigned", "", None) in found(audited(folder, made.root))
+
+
 def bare(head: str | None) -> str:
     """A head without any witness's line."""
     note = parse_note((head or "").encode())
@@ -453,6 +487,32 @@ def test_a_policy_of_the_auditors_with_another_outside_witness_is_not_met(forger
     key = forger.county.policy.split("\n")[0]
     findings = forger.find("", f"{key}\nwitness office {STRANGER}\nquorum office\n")
     assert ("quorum_missing", COUNTY, 0) in findings
+
+
+def signed_policy(forger: Forger, serial: int, signer: Signer | None = None) -> str:
+    """The county's policy as its root, itself, has signed it."""
+    policy = parse_policy(forger.county.policy)
+    return sign_policy(policy, serial, signer or forger.made.keys.county)
+
+
+def test_65_a_policy_that_its_publisher_signed_is_taken_and_an_older_one_is_found(forger: Forger) -> None:
+    first, second = signed_policy(forger, 1), signed_policy(forger, 2)
+    forger.county.policy = first
+    assert forger.find() == set()
+    assert forger.find("", first) == set()
+    assert forger.find("", second) == {("policy_outdated", COUNTY, None)}
+    forger.county.policy = second
+    assert forger.find("", first) == set()
+
+
+def test_65_a_policy_that_somebody_else_signed_is_found(forger: Forger) -> None:
+    thief = Ed25519Signer(forger.made.keys.county.verifier.name, ED25519, bytes(32))
+    told, false = signed_policy(forger, 3), signed_policy(forger, 3, thief)
+    with pytest.raises(PolicyInvalid):
+        forger.find("", false)
+    forger.county.policy = false
+    assert ("policy_unreadable", COUNTY, None) in forger.find()
+    assert forger.find("", told) == set()
 
 
 def test_a_demonstrations_clock_is_a_notice(forger: Forger) -> None:
