@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from domain.divisions import Division
 from domain.errors import DomainError
 from gateway.auditing.bundle import AboveLine, FaultLine, LogLine, Manifest, OpeningLine, division_in
 from gateway.auditing.rows import HeldLog, Snapshot, path_in, snapshot
@@ -15,8 +16,8 @@ from gateway.auditing.writing import BundleWriter, LogWriter
 from gateway.hosting import config, founding, policies
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
-from sync.proofs.note import NoteInvalid, parse_note
-from sync.proofs.policy import Group, Policy, Witness, check_checkpoint, format_policy
+from sync.proofs.note import NoteInvalid, Verifier, parse_note
+from sync.proofs.policy import Group, LogBefore, Policy, Witness, check_checkpoint, format_policy
 from sync.proofs.signed_policy import parse_either
 from sync.trust.certificates import Directory
 from sync.trust.keys import load_keys
@@ -189,14 +190,20 @@ class _Export:
         """What the node publishes of its own log; of a log below, that one of those above its author has cosigned."""
         if log.origin == self._settings.origin:
             return policies.published(self._folder, self._settings, self._directory).text
-        authors = self._directory.past_authors(log.origin)
-        above = self._directory.witnesses_above(division_in(log.origin)).values()
-        witnesses = tuple(Witness(code, keys[-1]) for code, keys in above)
+        authors = self._directory.log_keys(log.origin) if log.origin in self._directory.origins() else []
+        above: dict[Division, list[Verifier]] = {}
+        for code, keys in self._directory.witnesses_above(division_in(log.origin)).values():
+            above.setdefault(code, []).extend(keys)
+        witnesses = tuple(Witness(code, keys[-1], before=tuple(keys[:-1])) for code, keys in above.items())
         if not authors or not witnesses:
             return ""
         group = Group(ANY_SUPERIOR, 1, tuple(witness.name for witness in witnesses))
         is_simulated = self._settings.clock.kind == "shared"
-        return format_policy(Policy(authors[-1], witnesses, (group,), ANY_SUPERIOR, simulated_clock=is_simulated))
+        before = tuple(LogBefore(key, upto) for key, upto in authors[:-1] if upto is not None)
+        log_key, _ = authors[-1]
+        return format_policy(
+            Policy(log_key, witnesses, (group,), ANY_SUPERIOR, simulated_clock=is_simulated, logs_before=before)
+        )
 
     def order(self) -> None:
         """What the node learned, in order, with the single leaves themselves."""

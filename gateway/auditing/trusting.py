@@ -94,11 +94,10 @@ class Trust:
             raise NoteInvalid("是另一日志的检查点", "it is the checkpoint of another log")
         policy = self._policies.get(log)
         above = self.superiors(self.directory.division_of(log) or Division(""))
-        named = {witness.verifier for witness in policy.witnesses} if policy else set()
-        signed = verify(note, dict.fromkeys([*self.authors(log), *above, *named]))
+        signed = verify(note, dict.fromkeys([*self.authors(log), *above, *(_named(policy) if policy else ())]))
         self.directory.check_head(note, log, checkpoint.size)
         keys = {one.verifier for one in signed}
-        is_secured = policy is not None and policy.log in keys and has_quorum(policy, keys)
+        is_secured = policy is not None and has_quorum(policy, keys)
         cosigned = [one for one in signed if one.time_s is not None]
         times = [one.time_s or 0 for one in cosigned if one.verifier in above or (not above and is_secured)]
         return Head(checkpoint, min(times, default=None), tuple(one.verifier.name for one in cosigned), is_secured)
@@ -143,6 +142,11 @@ def build_trust(
             if chosen is not None and _is_sound(chosen, log, trust, findings, is_pinned=found is not None):
                 policies[log.origin] = chosen
     return Trust(directory, policies)
+
+
+def _named(policy: Policy) -> set[Verifier]:
+    """Every witness key that the policy knows, also those that others followed."""
+    return {key for witness in policy.witnesses for key in (witness.verifier, *witness.before)}
 
 
 def _read(text: str) -> Policy:
@@ -194,6 +198,6 @@ def _is_sound(policy: Policy, log: LogLine, trust: Trust, findings: Findings, *,
         if not is_pinned:
             keys = ", ".join(witness.verifier.vkey for witness in policy.witnesses)
             findings.add("witness_not_pinned", log.origin, detail=keys)
-    elif has_quorum(policy, {witness.verifier for witness in policy.witnesses} - superiors):
+    elif has_quorum(policy, _named(policy) - superiors):
         findings.add("policy_weak", log.origin)
     return True

@@ -26,6 +26,7 @@ from gateway.accounts import Account
 from gateway.auditing.exporting import export_bundle
 from gateway.auditing.reading_texts import NodeTexts
 from gateway.casework.head_notes import EVERY_S, HeadNotes
+from gateway.casework.store_postgres import PostgresCasework
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
 from sync.sealed.commitment import Opening
@@ -113,7 +114,8 @@ def live(town: Town) -> list[Opening]:
     registered(county)
     wait_until(lambda: is_quiet(town) and is_destroyed(county, gone.id) and is_destroyed(village, gone.id))
     clock = itertools.count(0.0, EVERY_S + 1)
-    HeadNotes(county.reader, county.journal, county._own_envelope, lambda: next(clock)).look()
+    store = PostgresCasework(county.pool.connection)
+    HeadNotes(county.reader, store, county.journal, county.casework.own_envelope, lambda: next(clock)).look()
     wait_until(lambda: is_quiet(town))
     return lost
 
