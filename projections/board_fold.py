@@ -57,7 +57,7 @@ class Board:
     """See Projection."""
 
     name = "board"
-    edition = 2
+    edition = 3
     tables = (DISPUTE,)
     other_tables = (HEARD, ORIGIN)
 

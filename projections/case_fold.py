@@ -30,7 +30,7 @@ class Cases:
     """See Projection."""
 
     name = "cases"
-    edition = 3
+    edition = 4
     tables = (CASE_FILE, CLAIM, CUSTODY)
     other_tables = (NODE, UNIT)
 

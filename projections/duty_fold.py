@@ -76,7 +76,7 @@ class Duties:
     """See Projection."""
 
     name = "duties"
-    edition = 3
+    edition = 4
     tables = (DUTY, BEGUN)
     other_tables = (NOTICE,)
     topics = topics_of((*WITH_CLOCK, events.HolidaysNoticed))
@@ -197,7 +197,7 @@ def _replace(
 def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines: _Deadlines) -> None:
     """Every running clock that the notice moves gets a version that counts from the notice on.
 
-    A parked case is left alone: its retry folds the notice after the events that came before it.
+    A case that was parked before is left alone: its retry folds the notice after the events that came before it.
     """
     duties = store.rows(DUTY)
     if store.only is None:
@@ -205,7 +205,7 @@ def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines:
         store.load(store.views.cases_with_clocks(since=date(event.year - 1, 12, 1)))
     else:
         store.load([store.only])  # it may stand in a batch without any event of the case
-    left_alone = store.views.waiting(Duties.name)
+    left_alone = {key for key, first_pos in store.views.waiting(Duties.name).items() if first_pos < pos}
     for row in duties.every():
         if row.case_id in left_alone or row.set_pos >= pos:
             continue

@@ -40,13 +40,23 @@ class Follower:
         self._topics = frozenset[str]().union(*(projection.topics for projection in projections))
         prepare(views, projections)
         self.pos = min(positions(views, projections).values())
+        self._left_out = self._skipped()
 
     def step(self) -> int:
         """Fold one batch; returns how many events it held, 0 when the ledger has nothing new. Raises LedgerGap."""
         rows = batch_after(self._read_after, self.pos) or self._put_back()
         if rows:
-            self.pos = self._fold(rows)
+            self._go_to(self._fold(rows))
         return len(rows)
+
+    def _go_to(self, pos: int) -> None:
+        """What an operator leaves out lies behind whoever follows: it is met again only where views begin anew."""
+        if pos < self.pos:
+            self._left_out = self._skipped()
+        self.pos = pos
+
+    def _skipped(self) -> dict[str, frozenset[int]]:
+        return {projection.name: self._views.skipped(projection.name) for projection in self._projections}
 
     def _fold(self, rows: Sequence[LedgerRow]) -> int:
         """Returns the position reached, which is not that of `rows` where somebody else moved meanwhile."""
@@ -58,7 +68,8 @@ class Follower:
             if min(reached.values()) != first - 1:
                 return min(reached.values())
             for projection in self._projections:
-                due = [fact for fact in batch if fact.pos > reached[projection.name]]
+                left_out = self._left_out[projection.name]
+                due = [fact for fact in batch if fact.pos > reached[projection.name] and fact.pos not in left_out]
                 late = [decision for decision in decisions if decision.pos > reached[projection.name]]
                 fold_as_learned(self._views, self._read_after, projection, due, late)
                 if projection.name == Authority.name:
@@ -71,7 +82,7 @@ class Follower:
         reached = min(positions(self._views, self._projections).values())
         if reached >= self.pos:
             return ()
-        self.pos = reached
+        self._go_to(reached)
         return batch_after(self._read_after, reached)
 
 

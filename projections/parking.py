@@ -28,7 +28,7 @@ class Gate:
         """keys: all that will come to this gate, if that is known."""
         self._views = views
         self._projection = projection
-        self._waiting = views.waiting(projection, None if keys is None else list(keys))
+        self._waiting = set(views.waiting(projection, None if keys is None else list(keys)))
 
     def flowing(self, batch: Sequence[Fact]) -> list[Fact]:
         """The events that may be folded; the others are parked."""

@@ -37,7 +37,10 @@ def fold_as_learned(
         end = bisect_left(facts, decision.pos, key=_position)
         if begin < end:
             fold_or_park(views, projection, facts[begin:end], only)
-        _judge_anew(views, read_after, projection, decision)
+        if only is None and views.waiting(projection.name, [decision.case_id]):
+            _catch_up(views, read_after, projection, decision)
+        else:
+            _judge_anew(views, read_after, projection, decision)
         begin = bisect_right(facts, decision.pos, key=_position)
     if begin < len(facts):
         fold_or_park(views, projection, facts[begin:], only)
@@ -62,6 +65,15 @@ def fold_case(
     told = decisions[-1].told if decisions else ()
     facts = _facts(views, read_after, projection, case_id, told, upto_pos)
     fold_as_learned(views, read_after, projection, facts, decisions, only=case_id)
+
+
+def _catch_up(views: Views, read_after: ReadAfter, projection: Projection, decision: LateDecision) -> None:
+    """A case that waited may go on with this decision: then from its first event, as if it had never waited."""
+    case_id = decision.case_id
+    decisions = [
+        LateDecision(pos=pos, case_id=case_id, told=decision.told) for pos, _ in views.decided(1, decision.pos, case_id)
+    ]
+    fold_case(views, read_after, projection, case_id, decisions, decision.pos)
 
 
 def _judge_anew(views: Views, read_after: ReadAfter, projection: Projection, decision: LateDecision) -> None:

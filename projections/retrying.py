@@ -7,7 +7,7 @@ import msgspec
 
 from projections.authority import Authority, decided_late, facts_for
 from projections.catalogue import PROJECTIONS
-from projections.following import positions
+from projections.following import make_anew, positions
 from projections.parking import fold_or_park
 from projections.projection import Projection, ReadAfter
 from projections.refold import fold_case
@@ -28,7 +28,8 @@ def retry(live: Views, read_after: ReadAfter, projection: Projection, key: UUID)
 
     Events that concern every case (a holiday notice) and came in the meantime are folded for this case again. What
     waited in other views until it is judged here is tried there, too; where the judgement changes what they had folded,
-    they fold the case anew. Raises NotParked.
+    they fold the case anew. Where what waited concerns every case itself, the view is made anew, to be filled again by
+    whoever follows. Raises NotParked.
     """
     with live.transaction():
         if not _retry(live, read_after, projection, key):
@@ -72,8 +73,10 @@ def _retry(live: Views, read_after: ReadAfter, projection: Projection, key: UUID
             if other.name != Authority.name:
                 _retry(live, read_after, other, key)
         return bool(freed)
-    was_parked = key in live.waiting(projection.name, [key])
+    was_parked, shared = key in live.waiting(projection.name, [key]), projection.shared_after(live, 0)
     fold_case(live, read_after, projection, key, decided_late(live, 1, pos, key), pos)
+    if projection.shared_after(live, 0) != shared:
+        make_anew(live, projection)
     return was_parked
 
 

@@ -126,8 +126,8 @@ class Views(Protocol):
     def cases_with_clocks(self, since: date) -> list[UUID]:
         """Cases in which a clock runs that ends on `since` or later, or whose end a notice still to come may move."""
 
-    def waiting(self, projection: str, keys: Sequence[UUID] | None = None) -> set[UUID]:
-        """The keys that events are parked under, of these, or of all."""
+    def waiting(self, projection: str, keys: Sequence[UUID] | None = None) -> dict[UUID, int]:
+        """The keys that events are parked under, of these, or of all, each with the first position parked."""
 
     def park(self, projection: str, waiting: Waiting) -> None:
         """One event, not parked yet."""

@@ -157,11 +157,12 @@ class PostgresViews:
         )
         return [case_id for (case_id,) in rows]
 
-    def waiting(self, projection: str, keys: Sequence[UUID] | None = None) -> set[UUID]:
+    def waiting(self, projection: str, keys: Sequence[UUID] | None = None) -> dict[UUID, int]:
         """In binary: this is asked before every batch."""
-        query = f"select distinct key from {self._schema}.parked where projection = %s and (%s or key = any(%s))"
+        query = f"""select key, min(pos) from {self._schema}.parked
+            where projection = %s and (%s or key = any(%s)) group by key"""
         with self.conn.cursor(binary=True) as cursor:
-            return {key for (key,) in cursor.execute(query, (projection, keys is None, list(keys or ())))}
+            return dict(cursor.execute(query, (projection, keys is None, list(keys or ()))))
 
     def park(self, projection: str, waiting: Waiting) -> None:
         """One row."""

@@ -275,11 +275,11 @@ class MemoryViews:
         running = (row for row in self._table(DUTY.name).by_key.values() if row[gone_pos] == FOREVER)
         return sorted({row[0] for row in running if row[provisional] or row[due_on] >= since})
 
-    def waiting(self, projection: str, keys: Sequence[UUID] | None = None) -> set[UUID]:
+    def waiting(self, projection: str, keys: Sequence[UUID] | None = None) -> dict[UUID, int]:
         if not self._table("parked").by_key:
-            return set()
-        found = {waiting.key for waiting in self._parked(projection)}
-        return found if keys is None else found & set(keys)
+            return {}
+        found = {waiting.key: waiting.pos for waiting in self._parked(projection)[::-1]}
+        return found if keys is None else {key: pos for key, pos in found.items() if key in keys}
 
     def park(self, projection: str, waiting: Waiting) -> None:
         parked = self._table("parked").by_key

@@ -300,14 +300,14 @@ def test_what_waits_is_found_by_key_and_freed_in_order(views: Views) -> None:
     for pos, key in ((9, ONE), (3, TWO), (4, ONE), (7, TWO)):
         views.park("cases", waiting(pos, key))
     views.park("duties", waiting(1, THREE))
-    assert views.waiting("cases") == {ONE, TWO}
-    assert views.waiting("cases", [ONE, THREE]) == {ONE}
-    assert views.waiting("cases", []) == set()
+    assert views.waiting("cases") == {ONE: 4, TWO: 3}
+    assert views.waiting("cases", [ONE, THREE]) == {ONE: 4}
+    assert views.waiting("cases", []) == {}
     assert views.unpark("cases", ONE) == [4, 9]
     assert views.unpark("cases", ONE) == []
     assert views.unpark_first("cases", TWO) == waiting(3, TWO)
     assert views.unpark_first("cases", THREE) is None
-    assert views.waiting("cases") == {TWO}
+    assert views.waiting("cases") == {TWO: 7}
 
 
 def test_parked_keys_are_listed_by_how_long_they_wait_with_the_reason_of_the_first(views: Views) -> None:
@@ -371,9 +371,9 @@ def test_what_is_beside_is_apart_until_it_is_dropped(views: Views) -> None:
         beside.move(["cases"], 9)
     assert state(views) == before
     assert shown(beside.needed(CLAIM, [ONE])) == shown([claim(ONE, 1)])
-    assert (beside.waiting("cases"), beside.positions(["cases"])) == ({TWO}, {"cases": 9})
+    assert (beside.waiting("cases"), beside.positions(["cases"])) == ({TWO: 3}, {"cases": 9})
     beside = build_beside(views)
-    assert (beside.waiting("cases"), beside.positions(["cases"])) == (set(), {"cases": 0})
+    assert (beside.waiting("cases"), beside.positions(["cases"])) == ({}, {"cases": 0})
     assert beside.believed(CLAIM, ONE) == []
     with views.transaction():
         beside.drop()
