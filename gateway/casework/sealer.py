@@ -89,9 +89,9 @@ class Sealer:
         wrapped = [seal.wrapped] if seal and seal.wrapped else []
         readers = _new_readers(events) - {self._here}
         if seal is not None and seal.wrapped is not None:
-            wrapped += [self._wrapped_for(reader, seal.key) for reader in readers | self._who_reads_along(file)]
+            wrapped += [self._wrapped_for(reader, seal.key) for reader in sorted(readers | self._who_reads_along(file))]
         if file is not None:
-            wrapped += [one for reader in readers for one in self._known_keys(file, reader)]
+            wrapped += [one for reader in sorted(readers) for one in self._known_keys(file, reader)]
         cause = Cause(id=events[0].id, log=None, seq=None)
         return [self._granted(one, case, cause, actor, now_us) for one in wrapped]
 

@@ -385,6 +385,28 @@ def test_a_frame_waits_until_the_log_that_it_wants_has_the_size_that_it_wants(st
         assert tx.parked_load(CHILD) == (1, 6)
 
 
+def test_what_waits_can_be_replaced_by_what_is_left_of_it(store: Store) -> None:
+    def items(*seqs: int) -> bytes:
+        return encode([AskRange(ORIGIN, seq) for seq in seqs])
+
+    with store.transaction() as tx:
+        tx.park(Parked(ORIGIN, 4, CHILD, "gap", "wanted", 3, b"record"), NOW_US)
+        for seq in (5, 6, 5):
+            tx.enqueue(CHILD, [AskRange(ORIGIN, seq), AskRange(ORIGIN, 7)], NOW_US)
+        tx.acknowledged(CHILD, 1, 1)
+    with store.transaction() as tx:
+        (frame,) = tx.waiting_frames()
+        assert frame == (ORIGIN, 4, b"record")
+        tx.replace_frame(frame._replace(record=b"less"))
+        (waiting,) = tx.waiting_items(items(6, 7)[1:])
+        assert (waiting.child, waiting.seq, waiting.items) == (CHILD, 2, items(6, 7))
+        assert [one.seq for one in tx.waiting_items(b"")] == [2, 3]
+        tx.replace_items(waiting._replace(items=items(7)))
+    with store.transaction() as tx:
+        assert tx.parked_records(ORIGIN) == [b"less"]
+        assert [row.items for row in tx.down_rows(CHILD, 1, 9)] == [items(7), items(5, 7)]
+
+
 def test_a_fault_stands_until_it_is_healed_and_again_when_it_comes_back(store: Store) -> None:
     with store.transaction() as tx:
         tx.fault([Fault("gap", ORIGIN, CHILD, "first"), Fault("fork", ORIGIN, CHILD, "proven")], NOW_US)
