@@ -136,12 +136,17 @@ class Story:
     def settle(self) -> None:
         """Let every node work until nothing moves, and time pass until all are at rest."""
         for _ in range(60):
-            while any(self._step(node) for node in self.nodes):
-                pass
+            self.work()
             if all(node.is_at_rest() for node in self.nodes):
                 return
             self.clock.pass_s(7)
         raise AssertionError({node.here: node.faults() for node in self.nodes})
+
+    def work(self) -> None:
+        """Let every node work until nothing moves."""
+        is_moving = True
+        while is_moving:
+            is_moving = any([self._step(node) for node in self.nodes])  # noqa: C419 - each of them works
 
     def _step(self, node: MemoryNode) -> bool:
         try:

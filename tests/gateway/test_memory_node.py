@@ -5,12 +5,16 @@ import subprocess
 import sys
 from uuid import UUID
 
+import pytest
+
 from domain.events import ErasureConfirmed, EventId, KeyDestroyed, decode
+from gateway.backup.probation import AwaitingSuperior, SuperiorKnowsMore
 from gateway.casework.readings import Opened
+from sync.ledger.append import Append, Fenced
 from tests.gateway.memory_node import MemoryNode
-from tests.gateway.story_in_memory import NAME, PowerCut, Story
+from tests.gateway.story_in_memory import NAME, REGISTRATION, PowerCut, Story
 from tests.sync.hierarchy import TOWNSHIP, VILLAGE
-from tests.sync.memory_ledger import ConnectionLost
+from tests.sync.memory_ledger import ConnectionLost, MemoryLedger, MemoryWriter
 from tests.sync.seeded_hpke import seeded_hpke
 
 SEED = 7
@@ -102,6 +106,43 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process_too() -> None:
     assert again.stdout.strip() == told().digest()
     with seeded_hpke(SEED + 1):
         assert Story(SEED + 1).tell().digest() != told().digest()
+
+
+def test_a_node_from_a_backup_asks_its_parent_and_writes_only_where_that_holds_no_more() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        village = story.village
+        early = village.tables.copied()
+        story.tell_until_closed()
+        late = village.tables.copied()
+
+        village.restore(early)
+        with pytest.raises(AwaitingSuperior):
+            story.do(village, "clerk", lambda _: REGISTRATION)
+        story.work()
+        with pytest.raises(SuperiorKnowsMore):
+            story.do(village, "clerk", lambda _: REGISTRATION)
+        assert "behind" in village.faults()
+
+        village.restore(late)
+        story.settle()
+        again = story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+        assert again.case is not None
+        assert story.city.casework.desk.file(again.case) is not None
+        assert village.faults() == {}
+
+
+def test_a_second_process_on_the_tables_of_a_node_fences_the_first() -> None:
+    story = Story(SEED)
+    second = MemoryWriter(MemoryLedger(story.village.tables), story.clock.now_us)
+    with pytest.raises(Fenced):
+        story.do(story.village, "clerk", lambda _: REGISTRATION)
+    assert len(second.append(Append([])).result().positions) == 0
+    assert written(story)[VILLAGE] == ["node.opened.v0", "unit.opened.v0"]
+    story.village.crash()
+    story.village.start()
+    assert story.do(story.village, "clerk", lambda _: REGISTRATION).case is not None
 
 
 def test_wherever_a_node_loses_power_around_a_commit_all_is_done_once() -> None:
