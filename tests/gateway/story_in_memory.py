@@ -55,8 +55,18 @@ class PowerCut(BaseException):
 class Story:
     """City, township and village, and at most one thing that goes wrong in one of them."""
 
-    def __init__(self, seed: int = 0, strikes_at: int | None = None, blow: type[BaseException] = PowerCut) -> None:
-        """strikes_at: at which point, counted from 0 over all nodes. blow: what happens there."""
+    def __init__(
+        self,
+        seed: int = 0,
+        strikes_at: int | None = None,
+        blow: type[BaseException] = PowerCut,
+        *,
+        has_city: bool = True,
+    ) -> None:
+        """strikes_at: at which point, counted from 0 over all nodes. blow: what happens there.
+
+        has_city: without it the township is the root.
+        """
         self.clock = Clock()
         self.points: list[Point] = []
         self._strikes_at = strikes_at
@@ -64,9 +74,10 @@ class Story:
         self._is_on = False
         channel = MemoryChannel()
         self.city = MemoryNode(CITY, channel, self.clock, None, self._at, seed)
-        self.township = MemoryNode(TOWNSHIP, channel, self.clock, self.city, self._at, seed)
+        superior = self.city if has_city else None
+        self.township = MemoryNode(TOWNSHIP, channel, self.clock, superior, self._at, seed)
         self.village = MemoryNode(VILLAGE, channel, self.clock, self.township, self._at, seed)
-        self.nodes = [self.city, self.township, self.village]
+        self.nodes = [*([self.city] if has_city else []), self.township, self.village]
         for node in self.nodes:
             node.begin()
         self.case: CaseId | None = None
