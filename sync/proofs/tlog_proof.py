@@ -6,6 +6,8 @@ from sync.proofs.merkle import HASH_BYTES
 from sync.proofs.note import NoteInvalid, decode64, encode64, parse_decimal
 
 MAX_PATH = 63
+MAX_PROOF_BYTES = 256 * 1024
+"""A leaf of 65,535 bytes in base64, 63 hashes, and the longest note still fit."""
 
 _HEADER = "c2sp.org/tlog-proof@v1"
 
@@ -29,7 +31,9 @@ class TlogProof(msgspec.Struct, frozen=True):
 
 
 def parse_tlog_proof(data: bytes) -> TlogProof:
-    """Read a proof that carries its leaf in `extra`. Raises: NoteInvalid."""
+    """Read a proof that carries its leaf in `extra`; at most MAX_PROOF_BYTES. Raises: NoteInvalid."""
+    if len(data) > MAX_PROOF_BYTES:
+        raise NoteInvalid("证明过长", f"a proof has at most {MAX_PROOF_BYTES} bytes")
     head, blank, checkpoint = data.partition(b"\n\n")
     try:
         lines = head.decode("ascii").split("\n")

@@ -243,3 +243,41 @@ def test_two_roots_for_one_size_are_a_fork() -> None:
     verify_consistency(5, 5, tree_hash(0, 5), tree_hash(0, 5), [])
     with pytest.raises(ProofInvalid, match="two roots"):
         verify_consistency(5, 5, tree_hash(0, 5), LEAVES[0], [])
+
+
+def test_a_tree_has_no_negative_size_and_none_beyond_63_bits(stored: MemoryHashes) -> None:
+    for size in (-1, 2**63):
+        with pytest.raises(ValueError, match="no tree has"):
+            Prover(stored, size)
+    assert Prover(stored, 0).root() == EMPTY_ROOT
+
+
+def test_a_prover_remembers_so_many_tiles_and_no_more() -> None:
+    reads = 0
+
+    class Endless:
+        def leaf_hashes(self, start: int, end: int) -> list[bytes]:
+            nonlocal reads
+            reads += 1
+            return [b"%032d" % number for number in range(start, end)]
+
+        def tile_hashes(self, level: int, start: int, end: int) -> list[bytes]:
+            return self.leaf_hashes(start, end)
+
+    prover = Prover(Endless(), 2**40)
+    paths = [prover.inclusion(tile << 8) for tile in range(600)]
+    assert len(prover._tiles) == 512
+    before = reads
+    assert prover.inclusion(599 << 8) == paths[599]
+    assert reads == before, "the latest are remembered"
+    assert prover.inclusion(0) == paths[0]
+    assert reads > before, "the first have made room, and are read again"
+
+
+def test_a_proof_from_a_ragged_old_tree_is_not_empty() -> None:
+    for old in (3, 5, 6, 7):
+        with pytest.raises(ProofInvalid, match="is empty"):
+            verify_consistency(old, 8, tree_hash(0, old), tree_hash(0, 8), [])
+    for old in (1, 2, 4):
+        with pytest.raises(ProofInvalid, match="does not continue"):
+            verify_consistency(old, 8, tree_hash(0, old), tree_hash(0, 8), [])

@@ -251,3 +251,9 @@ def test_the_smallest_and_the_largest_checkpoint_are_read(head: Checkpoint) -> N
 def test_a_blank_line_between_signatures_moves_the_first_into_the_text() -> None:
     with pytest.raises(NoteInvalid):
         parse_checkpoint(parse_note(GOOD.replace(WITNESS_LINE, "\n" + WITNESS_LINE).encode()).text)
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 64])
+def test_a_seed_has_thirty_two_bytes(length: int) -> None:
+    with pytest.raises(KeyInvalid, match="32 bytes"):
+        Ed25519Signer(ORIGIN, ED25519, bytes(length))

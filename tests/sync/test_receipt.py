@@ -276,3 +276,23 @@ def test_what_is_no_receipt_is_named(data: bytes) -> None:
     for candidate in (data, seal(data)):
         with pytest.raises(ReceiptInvalid, match="receipt invalid"):
             verified(candidate)
+
+
+@pytest.mark.parametrize(
+    "moment", ["2023-11-14T22:13:20.1234567Z", "2023-11-14T22:13:20Z", "2023-11-14 22:13:20.123456Z", "0", ""]
+)
+def test_a_promise_of_a_time_that_is_malformed_is_refused(moment: str) -> None:
+    with pytest.raises(ReceiptInvalid, match="a time is malformed"):
+        verified(_promise_at(moment))
+
+
+@pytest.mark.parametrize("moment", ["2023-02-29T00:00:00.000000Z", "2023-11-14T24:00:00.000001Z"])
+def test_a_promise_of_a_time_that_there_is_not_is_refused(moment: str) -> None:
+    with pytest.raises(ReceiptInvalid, match="no such time"):
+        verified(_promise_at(moment))
+
+
+def _promise_at(moment: str) -> bytes:
+    lines = promise(INTAKE, ORIGIN, LEAF, FILED_US, DUE_US).text.split("\n")
+    note = sign_note("\n".join([*lines[:3], moment, *lines[4:]]), INTAKE)
+    return promise_receipt(note, LEAF, [])
