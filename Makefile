@@ -39,6 +39,15 @@ check: setup ## lint, types, import contracts, docs
 	@$(RUN)lint-imports --no-cache
 	@$(RUN)pytest -q tests/test_house.py
 
+cover: setup ## that the tests of verifier and witness take each of their branches
+	@$(RUN)coverage run -m pytest -q -p no:cacheprovider $(PROVING)
+	@$(RUN)coverage report
+
+mutants: setup ## change verifier and witness in every small way, and see which change no test finds (an hour)
+	@$(UV) sync --frozen --quiet --inexact --group mutants
+	@$(RUN)mutmut run $(ARGS)
+	@$(RUN)mutmut results
+
 bench: setup ## our speed beside the machine's limit and a peer, in one run
 	@$(RUN)python -m bench $(ARGS)
 

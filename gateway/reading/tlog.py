@@ -53,10 +53,15 @@ class LogFiles:
         ]
 
     def checkpoint(self, origin: str) -> bytes:
-        """The newest head that somebody has cosigned, with all its lines; before there is one, the newest. NotFound."""
+        """The newest head that the policy of the own log asks for, or of a replica, that somebody has cosigned.
+
+        With all its lines; before there is one, the newest. NotFound.
+        """
+        links = self._node.links
+        secured_size = links.secured_size() if origin == self._node.config.origin else 0
         with self._trees() as trees:
             log_id = _tree(trees, origin).log_id
-            head = trees.newest_cosigned(log_id)
+            head = trees.head_at(log_id, secured_size) or trees.newest_cosigned(log_id)
             note = trees.newest_note(log_id) if head is None else head.note
             if note is None:
                 raise NotFound
