@@ -9,7 +9,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench audit clean
+.PHONY: help setup demo test crash check bench audit clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ demo: setup ## start a living four-tier city; Ctrl-C stops it, again continues i
 
 test: setup ## every test, in WORKERS=2 processes side by side
 	@$(RUN)pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+crash: setup ## real processes and databases killed at every durable write
+	@HUIYIN_TEST_EVERY=1 $(RUN)pytest -q tests/crash/test_commands_killed.py
+	@$(RUN)python -m tests.crash
 
 check: setup ## lint, types, import contracts, docs
 	@$(RUN)ruff check .

@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 
 from domain.divisions import Division
-from gateway.hosting.config import ChannelEnd, NodeConfig, load, write
+from gateway.hosting.config import FILE_NAME, NodeConfig, load, write
 from sync.trust.certificates import RENEWAL_US, CertificateRefused, Enrolment
 from sync.trust.enrolment import read_enrolment, verify_enrolment
 from sync.trust.escrow import new_escrow, write_share
 from sync.trust.keys import (
+    KeyFileExists,
     NodeKeys,
     SigningKeys,
     add_signing_keys,
@@ -96,11 +97,27 @@ class RotatedLately(Exception):
 
 
 def found(folder: Path, config: NodeConfig) -> str:
-    """Make the folder of a new node with fresh keys; returns its request. Raises FolderTaken, KeyFileRefused."""
-    if (folder / "node.toml").exists():
+    """Make the folder of a new node with fresh keys; returns its request. Raises FolderTaken, KeyFileRefused.
+
+    One that broke off is taken up by the same command: `node.toml` comes last, and without it there is no node.
+    """
+    return _finish(folder, config, _keys_of_new(folder, config))
+
+
+def _keys_of_new(folder: Path, config: NodeConfig) -> NodeKeys:
+    """Fresh keys, or those of a founding of this very node that broke off here."""
+    if (folder / FILE_NAME).exists():
         raise FolderTaken(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = generate_keys(folder / KEYS, config.origin)
+    if not (folder / KEYS).is_dir() or not any((folder / KEYS).iterdir()):
+        return generate_keys(folder / KEYS, config.origin)
+    keys = load_keys(folder / KEYS)
+    if keys.log.verifier.name != config.origin:
+        raise KeyFileExists(folder / KEYS)
+    return keys
+
+
+def _finish(folder: Path, config: NodeConfig, keys: NodeKeys) -> str:
     text = make_request(request_of(config, keys), keys.log)
     replace_private(folder / REQUEST, text.encode())
     write(folder, config)
@@ -204,10 +221,10 @@ def found_root(folder: Path, config: NodeConfig, now_us: int) -> str:
 
     Returns the vkey of its log, which its outside witness has to know.
     """
-    found(folder, config)
-    keys = load_keys(folder / KEYS)
+    keys = _keys_of_new(folder, config)
     text = make_root(request_of(config, keys), keys.log, now_us, now_us + VALIDITY_US, found_escrow(folder))
-    install(folder, Enrolment(fingerprint(text), [text]))
+    _install(folder, config, keys, Enrolment(fingerprint(text), [text]))
+    _finish(folder, config, keys)
     return keys.log.verifier.vkey
 
 
@@ -229,48 +246,6 @@ def request_of(config: NodeConfig, keys: NodeKeys) -> Request:
     )
 
 
-class ChannelNeeded(Exception):
-    """The node stands below another superior from now on. Say where its channel is."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "本节点改隶另一上级，请用 --channel-up 写明其通道 / the node stands below another superior from now on; "
-            "name the channel to it with --channel-up"
-        )
-
-
-def install_elsewhere(folder: Path, file: Path, channel_up: str) -> None:
-    """The same where somebody above has placed this node below another superior, reached by this channel.
-
-    Raises ChannelNeeded, BundleInvalid, CertificateRefused, ConfigInvalid, KeyFileRefused.
-    """
-    config, given = load(folder), _read_bundle(file)
-    own = _latest(given, config.node.division)
-    if own is None or given.root_fingerprint != enrolment(folder).root_fingerprint:
-        raise BundleInvalid(file)
-    if not channel_up:
-        raise ChannelNeeded
-    verify_enrolment(given, request_of(config, keys_of(folder)), own.parent)
-    replace_private(folder / ENROLMENT, msgspec.json.encode(given))
-    moved = msgspec.structs.replace(config.node, parent=own.parent)
-    channels = msgspec.structs.replace(config.channel, up=ChannelEnd(dsn=channel_up))
-    write(folder, msgspec.structs.replace(config, node=moved, channel=channels))
-
-
-def _read_bundle(file: Path) -> Enrolment:
-    try:
-        return read_enrolment(file.read_bytes())
-    except CertificateRefused as error:
-        raise BundleInvalid(file) from error
-
-
-def is_elsewhere(folder: Path, file: Path) -> bool:
-    """Whether what was handed back says that this node stands below another superior than it is configured for."""
-    config = load(folder)
-    own = _latest(_read_bundle(file), config.node.division)
-    return own is not None and own.serial > 1 and own.parent != config.node.parent
-
-
 def install(folder: Path, given: Enrolment) -> None:
     """Put what the superior handed back into its place, if it certifies this very node and leads to its root.
 
@@ -279,6 +254,10 @@ def install(folder: Path, given: Enrolment) -> None:
     config = load(folder)
     own = _latest(given, config.node.division)
     keys = load_keys(folder / KEYS, certified=own.keys.log if own else None)
+    _install(folder, config, keys, given)
+
+
+def _install(folder: Path, config: NodeConfig, keys: NodeKeys, given: Enrolment) -> None:
     verify_enrolment(given, request_of(config, keys), config.node.parent)
     (folder / "trust").mkdir(mode=0o700, exist_ok=True)
     replace_private(folder / ENROLMENT, msgspec.json.encode(given))
@@ -305,8 +284,13 @@ def enrolment(folder: Path) -> Enrolment:
 
 
 def found_escrow(folder: Path) -> bytes:
-    """A new escrow key as two shares, for two persons to carry away; returns the public half, raw."""
+    """A new escrow key as two shares, for two persons to carry away; returns the public half, raw.
+
+    Shares of a founding that broke off open nothing, and are replaced.
+    """
     shares = new_escrow(os.urandom)
     for share in shares:
-        write_share(folder / f"escrow-share-{share.holder}.json", share)
+        path = folder / f"escrow-share-{share.holder}.json"
+        path.unlink(missing_ok=True)
+        write_share(path, share)
     return shares[0].key

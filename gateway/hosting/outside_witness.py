@@ -20,9 +20,9 @@ from fastapi import FastAPI, Request, Response
 from domain.errors import DomainError
 from gateway.hosting.clock import Clock, SharedClock, SystemClock
 from gateway.hosting.config import ClockChoice, ConfigInvalid, Strict
-from sync.proofs.note import COSIGNATURE_V1, Ed25519Signer, Verifier, parse_skey, parse_vkey
+from sync.proofs.note import COSIGNATURE_V1, Ed25519Signer, Signer, Verifier, parse_skey, parse_vkey
 from sync.proofs.witness import MAX_REQUEST_BYTES, Witnessed, add_checkpoint
-from sync.trust.keys import flush_folder, read_private, replace_private, write_private
+from sync.trust.keys import KeyFileExists, flush_folder, read_private, replace_private, write_private
 
 _KEY = "witness.skey"
 _CONFIG = "witness.toml"
@@ -40,12 +40,24 @@ class WitnessConfig(Strict, frozen=True, kw_only=True):
 
 
 def found_witness(folder: Path, config: WitnessConfig) -> str:
-    """Make the folder of a witness with a fresh key; returns its vkey. Raises KeyFileExists."""
-    signer = Ed25519Signer(config.name, COSIGNATURE_V1, os.urandom(32))
+    """Make the folder of a witness with a fresh key; returns its vkey. Raises KeyFileRefused.
+
+    One that broke off is taken up by the same command: the configuration comes last.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_private(folder / _KEY, f"{signer.skey}\n".encode())
+    key = folder / _KEY
+    if not key.exists() or (folder / _CONFIG).exists():
+        signer = Ed25519Signer(config.name, COSIGNATURE_V1, os.urandom(32))
+        write_private(key, f"{signer.skey}\n".encode())
+    vkey = _signer(key).verifier
+    if vkey.name != config.name:
+        raise KeyFileExists(key)
     write_config(folder, config)
-    return signer.verifier.vkey
+    return vkey.vkey
+
+
+def _signer(path: Path) -> Signer:
+    return parse_skey(read_private(path).decode().strip())
 
 
 def write_config(folder: Path, config: WitnessConfig) -> None:
@@ -157,7 +169,7 @@ class FileStore:
 def build_witness(folder: Path, clock: Clock | None = None) -> FastAPI:
     """The application: `POST /add-checkpoint` of C2SP tlog-witness. clock: where it is not the configured one."""
     config = load_config(folder)
-    signer = parse_skey(read_private(folder / _KEY).decode().strip())
+    signer = _signer(folder / _KEY)
     store = FileStore(folder)
     time_from = clock or (SharedClock(Path(config.clock.path)) if config.clock.kind == "shared" else SystemClock())
     trusted: dict[str, list[Verifier]] = {}

@@ -13,7 +13,6 @@ from domain.events import (
     ChildEnrolled,
     KeyGranted,
     KeysRevoked,
-    NodeMoved,
     NotCanonical,
     OrderIssued,
     SealedItem,
@@ -31,7 +30,7 @@ UNREADABLE: Final = "?"
 MAX_WRAPPED_BYTES: Final = 256
 """A data key wrapped by HPKE has 80 bytes; another suite may take some more."""
 
-CERTIFYING: Final = frozenset(str(shape.__struct_config__.tag) for shape in (ChildEnrolled, KeysRevoked, NodeMoved))
+CERTIFYING: Final = frozenset(str(shape.__struct_config__.tag) for shape in (ChildEnrolled, KeysRevoked))
 """The tags of the events that carry a certificate or a revocation."""
 
 _NIL = UUID(int=0)
@@ -101,8 +100,7 @@ def _overreach(event: AnyEvent, log: str, directory: Directory) -> str | None:
     tree = directory.topology
     for code in map(Division, concerned):
         # One that is not known here was enrolled in the very records that are being read: those above decide.
-        known = code in tree.parents or code in tree.parents.values()
-        if known and not directory.stood_below(code, author, event.recorded_us):
+        if (code in tree.parents or code in tree.parents.values()) and not tree.is_below(code, author):
             return f"{author} is no superior of {code}"
     return None
 
@@ -156,7 +154,7 @@ def known(body: bytes) -> AnyEvent | None:
 def certificate_in(event: AnyEvent | None) -> str | None:
     """The certificate or the revocation that an event carries."""
     match event:
-        case ChildEnrolled() | NodeMoved():
+        case ChildEnrolled():
             return event.certificate
         case KeysRevoked():
             return event.revocation
