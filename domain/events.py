@@ -486,6 +486,16 @@ class KeysRevoked(Event, tag="node.key_revoked.v0", frozen=True, kw_only=True):
     revocation: bounds.StatementText
 
 
+class NodeMoved(Event, tag="node.moved.v0", frozen=True, kw_only=True):
+    """A node stands below another superior from here on, as somebody above both places says. certificate: its next one,
+    signed, which names the new superior."""
+
+    division: bounds.Code
+    name: bounds.Line
+    parent: bounds.Code
+    certificate: bounds.CertificateText
+
+
 class UnitOpened(Event, tag="unit.opened.v0", frozen=True, kw_only=True):
     """An office of this node and its name."""
 
@@ -527,7 +537,7 @@ AnyEvent = (
     | OpinionIssued | Replied | Served | Reported | Closed | OrderIssued | OrderReplied | OrderJudged
     | DirectiveAnswered | KeyGranted | SealedRead | SealedItem | ErasureOrdered | ErasureConfirmed | KeyDestroyed
     | NodeOpened | ChildEnrolled | UnitOpened | HeadsNoted | HolidaysNoticed
-    | KeysRotated | KeysRevoked
+    | KeysRotated | KeysRevoked | NodeMoved
 )
 # fmt: on
 

@@ -140,6 +140,7 @@ def node_enrol(
         "bundle.json"
     ),
     bundle: Annotated[Path | None, typer.Option(help="上级给的登记结果 / what the superior gave back")] = None,
+    channel_up: Annotated[str, typer.Option(help="改隶后的上行通道 / channel to another superior")] = "",
 ) -> None:
     """上级：签发下级证书；下级：装入登记结果 / sign a child's request, or install what the superior gave back."""
     from gateway import enrolling
@@ -148,7 +149,10 @@ def node_enrol(
     if (request is None) == (bundle is None):
         raise typer.BadParameter("--request 与 --bundle 二者必居其一 / give either --request or --bundle")
     if bundle is not None:
-        founding.install_from(folder, bundle)
+        if founding.is_elsewhere(folder, bundle):
+            founding.install_elsewhere(folder, bundle, channel_up)
+        else:
+            founding.install_from(folder, bundle)
         typer.echo(f"{folder}：已登记 / enrolled")
     elif request is not None:
         granted = enrolling.enrol_child(folder, request.read_text("utf-8", "replace"))
@@ -210,6 +214,40 @@ def node_revoke(
     said = read_statement(take_back(folder, TakeBack(valid_division(division), "stolen", size=size)))
     if isinstance(said, Revocation):
         typer.echo(f"{said.division}：{said.origin} 至第 {said.size} 条可信 / good up to size {said.size}")
+
+
+@node.command("move")
+def node_move(
+    folder: Folder,
+    division: Annotated[str, typer.Option(help="改隶的节点 / the node that is placed elsewhere")],
+    parent: Annotated[str, typer.Option(help="新的上级 / its new superior")],
+    out: Annotated[Path, typer.Option(help="登记结果写入 / where to write what it installs")] = Path("bundle.json"),
+) -> None:
+    """共同上级：变更下级的隶属关系 / place a node below another superior, both below this one."""
+    from gateway.casework.orders import Move
+    from gateway.enrolling import move
+
+    granted = move(folder, Move(valid_division(division), valid_division(parent)))
+    out.write_bytes(msgspec.json.encode(granted))
+    typer.echo(f"{out}：请交该节点装入（--channel-up） / have that node install it, with --channel-up")
+
+
+@node.command("abolish")
+def node_abolish(
+    folder: Folder,
+    division: Annotated[str, typer.Option(help="撤销的节点 / the node that is no more")],
+    successor: Annotated[str, typer.Option(help="承接的节点 / who goes on with what is open")],
+    merged: Annotated[bool, typer.Option("--merged", help="并入承接节点 / it was merged into the successor")] = False,
+) -> None:
+    """上级：撤销或合并一个已无下级的节点 / a node without any below it is no more; its legs are then taken over."""
+    from gateway.casework.orders import TakeBack
+    from gateway.enrolling import take_back
+    from sync.trust.statements import Revocation, read_statement
+
+    code, heir = valid_division(division), valid_division(successor)
+    said = read_statement(take_back(folder, TakeBack(code, "merged" if merged else "abolished", heir)))
+    if isinstance(said, Revocation):
+        typer.echo(f"{said.division}：{said.origin} 至第 {said.size} 条有效 / stands up to size {said.size}")
 
 
 @node.command("run")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.casework.orders import TakeBack
+from gateway.casework.orders import Move, TakeBack
 from gateway.hosting.databases import database_of
 from gateway.node import FolderInUse, Node
 from sync.ledger.connections import connect
@@ -54,6 +54,22 @@ def take_back(folder: Path, order: TakeBack) -> str:
     try:
         node.open()
         return node.take_back(order)
+    finally:
+        node.stop()
+
+
+def move(folder: Path, order: Move) -> Enrolment:
+    """Place a node elsewhere below the node in `folder`; what to carry to it. A running node does it itself.
+
+    Raises CertificateRefused, NotEnrolled, EnrolmentUnanswered.
+    """
+    try:
+        node = Node(folder)
+    except FolderInUse:
+        return read_enrolment(_ask_running(folder, msgspec.json.encode(order).decode()))
+    try:
+        node.open()
+        return node.move(order)
     finally:
         node.stop()
 

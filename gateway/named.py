@@ -7,7 +7,14 @@ from gateway.demo.messages import InputInvalid
 from gateway.demo.player import DemoFailed
 from gateway.enrolling import EnrolmentUnanswered, RequestRefused
 from gateway.hosting.config import ConfigInvalid
-from gateway.hosting.founding import BundleInvalid, FolderTaken, NotEnrolled, RootNotRenewed, RotatedLately
+from gateway.hosting.founding import (
+    BundleInvalid,
+    ChannelNeeded,
+    FolderTaken,
+    NotEnrolled,
+    RootNotRenewed,
+    RotatedLately,
+)
 from gateway.hosting.postgres_server import PostgresServerError
 from gateway.known_policies import KnownPoliciesUnreadable
 from gateway.node import FolderInUse
@@ -25,6 +32,7 @@ from sync.trust.keys import KeyFileRefused
 NAMED: tuple[type[Exception], ...] = (
     BundleInvalid,
     CertificateRefused,
+    ChannelNeeded,
     ConfigInvalid,
     DemoFailed,
     DomainError,

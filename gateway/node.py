@@ -22,6 +22,7 @@ from domain.events import (
     ChildEnrolled,
     KeysRevoked,
     KeysRotated,
+    NodeMoved,
     NodeOpened,
     Unit,
     UnitOpened,
@@ -36,7 +37,7 @@ from gateway.backup.probation import Probation
 from gateway.backup.restored import mark_of, take_mark_away
 from gateway.casework.casework import Casework, Given
 from gateway.casework.journal import Journal
-from gateway.casework.orders import TakeBack, carry_out
+from gateway.casework.orders import Move, TakeBack, carry_out
 from gateway.casework.store_postgres import PostgresCasework
 from gateway.hosting import config, founding, logs
 from gateway.hosting.clock import HeldClock, SharedClock
@@ -228,7 +229,7 @@ class Node:
             self.links.directory,
             self.links.proof,
             self.links,
-            lambda asked: carry_out(asked, self.admit, self.take_back),
+            lambda asked: carry_out(asked, self.admit, self.take_back, self.move),
             time.monotonic,
             os.urandom,
             SystemRandom().random,
@@ -363,6 +364,28 @@ class Node:
 
         with self._admitting:
             return self.links.take_back(order.division, order.ground, order.successor, order.size, record)
+
+    def move(self, order: Move) -> Enrolment:
+        """Place a node elsewhere below this one, which becomes an event of this node; what it has to install.
+
+        Raises CertificateRefused, ClockInDoubt, and while the node is on probation, as `append`.
+        """
+        self.probation.require_over()
+
+        def record(text: str) -> str:
+            said = read_certificate(text)
+            command_id = self.journal.of_node(f"move/{said.division}/{said.serial}")
+            with self.journal.turn() as turn:
+                envelope = self._own_envelope(turn.now_us)
+                event = NodeMoved(
+                    **envelope, division=said.division, name=said.name, parent=order.parent, certificate=text
+                )
+                new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
+                future = turn.append(Append([new], command_id, b"", text.encode(), [CertificateKept(text)]))
+            return future.result(_WAIT_S).result.decode()
+
+        with self._admitting:
+            return self.links.move(order.division, order.parent, founding.VALIDITY_US, record)
 
     def record_rotation(self, keys: SigningKeys) -> int:
         """Log, once, that these keys follow those in force; the size of the log from which on they sign it alone."""

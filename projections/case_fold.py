@@ -246,6 +246,10 @@ def _child_enrolled(views: Views, pos: int, event: events.ChildEnrolled) -> None
     views.merge(NODE, [NodeRow(event.division, event.name, event.node, pos)])
 
 
+def _node_moved(views: Views, pos: int, event: events.NodeMoved) -> None:
+    views.merge(NODE, [NodeRow(event.division, event.name, event.parent, pos)])
+
+
 def _unit_opened(views: Views, pos: int, event: events.UnitOpened) -> None:
     views.merge(UNIT, [UnitRow(event.unit, event.name, node_of(event.unit), pos)])
 
@@ -253,5 +257,6 @@ def _unit_opened(views: Views, pos: int, event: events.UnitOpened) -> None:
 _NAMES: Mapping[type[Any], Callable[[Views, int, Any], None]] = {
     events.NodeOpened: _node_opened,
     events.ChildEnrolled: _child_enrolled,
+    events.NodeMoved: _node_moved,
     events.UnitOpened: _unit_opened,
 }

@@ -43,6 +43,7 @@ _OF_THE_NODE = frozenset(
         events.ChildEnrolled,
         events.KeysRotated,
         events.KeysRevoked,
+        events.NodeMoved,
         events.UnitOpened,
         events.HeadsNoted,
         events.HolidaysNoticed,

@@ -229,7 +229,7 @@ class Denunciations:
         self._record(lambda id_: self._sealed(onward.to, id_, payload), payload, act, to=onward.to)
 
     def _sealed(self, to: Division, item: UUID, payload: bytes, sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES) -> bytes:
-        return seal_item(self._recipient(to).key, self._escrow, item, payload, sizes_bytes)
+        return seal_item(self._recipient(to).key, self._escrow, item, payload, sizes_bytes, self._random)
 
     def _record(
         self,

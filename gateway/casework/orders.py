@@ -1,4 +1,4 @@
-"""What the operator asks of a running node from its folder: to sign a subordinate's request, or to take keys back."""
+"""What an operator asks of a node from its folder: to sign a request, to take keys back, to place a node elsewhere."""
 
 from collections.abc import Callable
 
@@ -18,8 +18,21 @@ class TakeBack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tak
     size: int | None = None
 
 
-def carry_out(asked: str, admit: Callable[[str], Enrolment], take_back: Callable[[TakeBack], str]) -> bytes:
-    """Do what is asked: an order as JSON, or else a request for a certificate. Raises what either does."""
-    if asked.startswith("{"):
-        return take_back(msgspec.json.decode(asked, type=TakeBack)).encode()
-    return msgspec.json.encode(admit(asked))
+class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="move"):
+    """Place `division` below `parent`; both stand below the node that is asked."""
+
+    division: Division
+    parent: Division
+
+
+def carry_out(
+    asked: str,
+    admit: Callable[[str], Enrolment],
+    take_back: Callable[[TakeBack], str],
+    move: Callable[[Move], Enrolment],
+) -> bytes:
+    """Do what is asked: an order as JSON, or else a request for a certificate. Raises what each does."""
+    if not asked.startswith("{"):
+        return msgspec.json.encode(admit(asked))
+    order = msgspec.json.decode(asked, type=TakeBack | Move)
+    return msgspec.json.encode(move(order)) if isinstance(order, Move) else take_back(order).encode()

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from domain.divisions import Division
-from gateway.hosting.config import FILE_NAME, NodeConfig, load, write
+from gateway.hosting.config import FILE_NAME, ChannelEnd, NodeConfig, load, write
 from sync.trust.certificates import RENEWAL_US, CertificateRefused, Enrolment
 from sync.trust.enrolment import read_enrolment, verify_enrolment
 from sync.trust.escrow import new_escrow, write_share
@@ -244,6 +244,48 @@ def request_of(config: NodeConfig, keys: NodeKeys) -> Request:
             recipient=base64.b64encode(keys.recipient.public).decode(),
         ),
     )
+
+
+class ChannelNeeded(Exception):
+    """The node stands below another superior from now on. Say where its channel is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "本节点改隶另一上级，请用 --channel-up 写明其通道 / the node stands below another superior from now on; "
+            "name the channel to it with --channel-up"
+        )
+
+
+def install_elsewhere(folder: Path, file: Path, channel_up: str) -> None:
+    """The same where somebody above has placed this node below another superior, reached by this channel.
+
+    Raises ChannelNeeded, BundleInvalid, CertificateRefused, ConfigInvalid, KeyFileRefused.
+    """
+    config, given = load(folder), _read_bundle(file)
+    own = _latest(given, config.node.division)
+    if own is None or given.root_fingerprint != enrolment(folder).root_fingerprint:
+        raise BundleInvalid(file)
+    if not channel_up:
+        raise ChannelNeeded
+    verify_enrolment(given, request_of(config, keys_of(folder)), own.parent)
+    replace_private(folder / ENROLMENT, msgspec.json.encode(given))
+    moved = msgspec.structs.replace(config.node, parent=own.parent)
+    channels = msgspec.structs.replace(config.channel, up=ChannelEnd(dsn=channel_up))
+    write(folder, msgspec.structs.replace(config, node=moved, channel=channels))
+
+
+def _read_bundle(file: Path) -> Enrolment:
+    try:
+        return read_enrolment(file.read_bytes())
+    except CertificateRefused as error:
+        raise BundleInvalid(file) from error
+
+
+def is_elsewhere(folder: Path, file: Path) -> bool:
+    """Whether what was handed back says that this node stands below another superior than it is configured for."""
+    config = load(folder)
+    own = _latest(_read_bundle(file), config.node.division)
+    return own is not None and own.serial > 1 and own.parent != config.node.parent
 
 
 def install(folder: Path, given: Enrolment) -> None:

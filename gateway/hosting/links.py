@@ -23,7 +23,7 @@ from sync.exchange.exchange import Exchange, Recording, Standing, Trust
 from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
-from sync.exchange.starting import believed, found, signing_station, take_up_again
+from sync.exchange.starting import believed, found, settle_below, signing_station, take_up_again
 from sync.exchange.station import Station
 from sync.exchange.status import (
     ChildStatus,
@@ -70,6 +70,7 @@ class Links:
         with self._store.transaction() as tx:
             own = found(tx, config.origin, enrolment.certificates, enrolment.root_fingerprint)
             directory = believed(tx, own, clock.now_us())
+            settle_below(tx, config.node.division, config.node.parent)
             self._is_alone = clock.now_us() > directory.since_us(config.node.division) + OVERLAP_US
             alone = Station(config.node.division, config.origin, keys.log, keys.witness)
             following = keys.following.log if keys.following else None
@@ -163,6 +164,10 @@ class Links:
         """Enrol a direct subordinate from now on for `validity_us`; see `Exchange.admit`. Raises ClockInDoubt."""
         now_us = self._clock.sure_us()
         return self.exchange.admit(request, now_us, now_us + validity_us, record)
+
+    def move(self, division: Division, parent: Division, validity_us: int, record: Recording) -> Enrolment:
+        """Place a division elsewhere, for `validity_us` from now on; see `Exchange.move`. Raises ClockInDoubt."""
+        return self.exchange.move(division, parent, self._clock.sure_us() + validity_us, record)
 
     def take_back(
         self, division: Division, ground: Ground, successor: Division | None, size: int | None, record: Recording

@@ -97,7 +97,8 @@ def acknowledger(config: NodeConfig, directory: Directory) -> Witness:
         known = directory.division(parent)
         if known is None:
             raise LookupError(f"the certificate of {parent} is not here")
-        return Witness(str(parent), known.witness, before=tuple(directory.witnesses(parent)[:-1]))
+        former = [key for one in directory.former_parents(config.node.division) for key in directory.witnesses(one)]
+        return Witness(str(parent), known.witness, before=(*directory.witnesses(parent)[:-1], *former))
     if config.witness is None:
         raise ConfigInvalid("根节点须在 [witness] 中指定外部见证 / the root needs an outside [witness]")
     return Witness("outside", parse_vkey(config.witness.key), config.witness.url)

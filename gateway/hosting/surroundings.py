@@ -66,15 +66,17 @@ class Surroundings:
             self._calendar = None
 
     def recipient(self, division: Division) -> Recipient:
-        """Whom to wrap a key for. Raises RecipientUnknown where the division has no certificate here."""
+        """Whom to wrap a key for. Raises RecipientUnknown where the division has no certificate in force here: what is
+        sealed to keys that were taken back, whoever copied them reads."""
         known = self.directory().division(division)
-        if known is None:
+        if known is None or self.directory().revocation(division) is not None:
             raise RecipientUnknown(division)
         return Recipient(division, base64.b64decode(known.certificate.keys.recipient))
 
     def is_known(self, division: Division) -> bool:
-        """Whether the division has a certificate here."""
-        return self.directory().division(division) is not None
+        """Whether the division has a certificate in force here."""
+        directory = self.directory()
+        return directory.division(division) is not None and directory.revocation(division) is None
 
     def held(self, division: Division) -> tuple[str, int]:
         """A lower node's log and the size of it that this node has cosigned."""
@@ -110,7 +112,7 @@ class Surroundings:
         """
         node = node_of(unit)
         if unit == f"{node}.{OFFICE}":
-            return node == self._here or self.is_known(node)
+            return node == self._here or self.directory().division(node) is not None
         with self._of_opened:
             if unit not in self._opened:
                 rows = self._reader.of_topic("unit.opened.v0", self._opened_pos)

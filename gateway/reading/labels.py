@@ -40,6 +40,7 @@ EVENTS: Final = {
     "node.enrolled.v0": N_("下级节点登记"),
     "node.key_rotated.v0": N_("更换签名密钥"),
     "node.key_revoked.v0": N_("收回下级密钥"),
+    "node.moved.v0": N_("隶属关系变更"),
     "unit.opened.v0": N_("设立单位"),
     "node.heads.v0": N_("记录所知进度"),
     "calendar.noticed.v0": N_("放假通知"),

@@ -160,6 +160,8 @@ class _Batch:
             if not isinstance(letter, Letter):
                 self._fault("wire_invalid", "down", "a frame came from above", evidence_of(record))
                 return
+            if letter.sender in self.directory.former_parents(self._station.here):
+                return  # left in the lane; whatever counts of it comes from where this node stands now
             checked = open_letter(letter, self._parent, self._station.here, self.directory, self._moment.now_us)
             down = decode_down(checked.body)
         except WireInvalid as error:

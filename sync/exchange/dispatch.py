@@ -96,6 +96,27 @@ class Dispatch:
         self._cases: OrderedDict[UUID, CaseFile] = OrderedDict()
         self._folded: Counter[UUID] = Counter()  # events, by case held
 
+    def step_again(
+        self, store: DispatchStore, directory: Directory, moved: Division, progress: str, upto_pos: int, now_us: int
+    ) -> bool:
+        """Take the next page of what was dispatched before `moved` stood where it stands now, for it alone; whether
+        there was any. Its former superior may not have handed it all that came by that way.
+
+        progress: under which name this is followed, on a Dispatch of its own. What is there already changes nothing.
+        """
+        done = store.claim(progress)
+        rows = [row for row in store.read(done, _PAGE) if row.pos <= upto_pos]
+        if not rows:
+            return False
+        line = directory.topology.path_up(moved)
+        if self._station.here not in line:
+            return False
+        between = frozenset(line[1 : line.index(self._station.here)])
+        page = _PageAgain(store, self._station, directory, moved, between)
+        self._take(page, rows, store, done, directory, now_us)
+        store.move(progress, rows[-1].pos)
+        return True
+
     def forget(self) -> None:
         """After a transaction that did not commit: what was folded in it is not to be relied on."""
         self._cases.clear()
@@ -107,7 +128,19 @@ class Dispatch:
         rows = [row for row in store.read(done, _PAGE) if row.pos <= sealed]
         if not rows:
             return False
-        page = _Page(store, self._station, directory)
+        self._take(_Page(store, self._station, directory), rows, store, done, directory, now_us)
+        store.move(DISPATCHED, rows[-1].pos)
+        return True
+
+    def _take(
+        self,
+        page: "_Page",
+        rows: Sequence[Row],
+        store: DispatchStore,
+        done: int,
+        directory: Directory,
+        now_us: int,
+    ) -> None:
         self._load({row.case_id for row in rows if row.case_id is not None}, store, done, page)
         for row in rows:
             if row.case_id is not None:
@@ -119,8 +152,6 @@ class Dispatch:
                 store.enqueue(child, letter, now_us)
         if page.faults:
             store.fault(page.faults, now_us)
-        store.move(DISPATCHED, rows[-1].pos)
-        return True
 
     def _load(self, cases: set[UUID], store: DispatchStore, upto_pos: int, page: "_Page") -> None:
         """Fold what the ledger holds of these cases up to a position, as far as it is not held here."""
@@ -306,6 +337,39 @@ class _Page:
     def _is_within(self, code: Division | None, top: Division) -> bool:
         """Whether a division is `top` or stands below it."""
         return code is not None and (code == top or top in self.directory.topology.path_up(code))
+
+
+class _PageAgain(_Page):
+    """What one page sends to a division that was placed elsewhere, and to those between that did not know its cases."""
+
+    def __init__(
+        self, store: DispatchStore, station: Station, directory: Directory, moved: Division, between: Set[Division]
+    ) -> None:
+        super().__init__(store, station, directory)
+        self._moved = moved
+        self._between = between
+
+    def not_served_below(self, row: Row, wanted: Iterable[Division]) -> list[Division]:
+        """Of those wanted, and those it was for when it came, the ones that stand there now and did not write it."""
+        author = self._author(row.log_id)
+        asked = self._concerned({*wanted, *self.named(row)})
+        return sorted(code for code in asked if not self._is_within(author, self._moved))
+
+    def send_own_side(self, rows: Iterable[Row], receivers: Iterable[Division]) -> None:
+        """To them alone."""
+        super().send_own_side(rows, self._concerned(receivers))
+
+    def send_custody(self, rows: Iterable[Row], subject: str, newcomers: Iterable[Division]) -> None:
+        """To them alone."""
+        super().send_custody(rows, subject, self._concerned(newcomers))
+
+    def send_onward(self, rows: Sequence[Row]) -> None:
+        """To them alone."""
+        organs = self.store.onward([row.stream for row in rows]) if rows else {}
+        super().send_onward([row for row in rows if self._concerned([organs.get(row.stream, self._here)])])
+
+    def _concerned(self, codes: Iterable[Division]) -> frozenset[Division]:
+        return frozenset(code for code in codes if code in self._between or self._is_within(code, self._moved))
 
 
 def _is_of_key(row: Row, subject: str) -> bool:

@@ -9,7 +9,7 @@ from domain.keys import LAST_COPY_US
 from sync.exchange.arrivals import look_again, receive_down
 from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
 from sync.exchange.checkpoints import seal
-from sync.exchange.dispatch import Dispatch
+from sync.exchange.dispatch import DISPATCHED, Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
 from sync.exchange.inbox import Received, receive
 from sync.exchange.introducing import introduce
@@ -22,7 +22,7 @@ from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, Up
 from sync.proofs.merkle import EMPTY_ROOT
 from sync.proofs.tree import OWN_LOG, Proof, frontier_at, proof_for
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment
-from sync.trust.granting import enrol, revoke
+from sync.trust.granting import enrol, move, revoke
 from sync.trust.statements import Ground
 
 FETCH_BYTES: Final = 4 << 20
@@ -106,6 +106,8 @@ class Exchange:
         self._known_origins: frozenset[str] = frozenset()
         self._asked_held_s: float | None = None
         self._has_looked_again = False
+        self._moved: set[str] = set()
+        self._again: dict[str, Dispatch] = {}
         self._asked_held_at = 0
 
     @property
@@ -249,6 +251,7 @@ class Exchange:
         """Decide what of the ledger and of the directory goes down, and to whom."""
         with self._store.transaction() as tx:
             told = introduce(tx, self.station, self.trust.directory, self._now_us())
+        told |= self._dispatch_again()
         try:
             with self._store.transaction() as tx:
                 moved = self._dispatch.step(tx, self.trust.directory, self._now_us())
@@ -256,6 +259,44 @@ class Exchange:
             self._dispatch.forget()
             raise
         return told or moved
+
+    def _dispatch_again(self) -> bool:
+        """Hand a division that this node has placed elsewhere what its former superior may not have handed it."""
+        directory = self.trust.directory
+        for moved, serial in directory.moves_by(self.station.here):
+            name = f"exchange.moved.{moved}.{serial}"
+            if name in self._moved:
+                continue
+            if self._dispatch_page_again(name, moved, directory):
+                return True
+            self._moved.add(name)
+            self._again.pop(name, None)
+        return False
+
+    def _dispatch_page_again(self, name: str, moved: Division, directory: Directory) -> bool:
+        anew = self._again.setdefault(name, Dispatch(self.station))
+        try:
+            with self._store.transaction() as tx:
+                upto_pos = tx.claim(f"{name}.upto")
+                if not upto_pos:
+                    upto_pos = tx.position(DISPATCHED)
+                    tx.move(f"{name}.upto", upto_pos)
+                return anew.step_again(tx, directory, moved, name, upto_pos, self._now_us())
+        except BaseException:
+            self._again.pop(name)
+            raise
+
+    def move(self, division: Division, parent: Division, valid_to_us: int, record: Recording) -> Enrolment:
+        """Place a division below another superior from now on, both below this node; what to carry to it.
+
+        record: as for `admit`, of a `node.moved.v0`. Raises CertificateRefused.
+        """
+        directory = self.trust.directory
+        text = move(division, parent, self.station.signer, directory, self._now_us(), valid_to_us)
+        if directory.adding(text) is not directory:
+            text = record(text)
+            self.trust.publish(directory.adding(text))
+        return enrolment(self.trust.directory, text)
 
     def pump_down(self) -> bool:
         """Publish what the children have not acknowledged."""
@@ -291,6 +332,7 @@ class Exchange:
             state.division
             for state in tx.children()
             if state.division not in children
+            or _is_no_more(directory, state.division)
             or (known := directory.division(state.division)) is None
             or known.certificate.valid_to_us < since_us
         ]
@@ -432,6 +474,8 @@ class Exchange:
             return before.text
         if known is None:
             raise CertificateRefused("unknown_division", f"没有{division}的证书", f"nobody has certified {division}")
+        if ground != "stolen" and division in directory.topology.parents.values():
+            raise CertificateRefused("children", "其下级须先划归他处", "those below it must be placed elsewhere first")
         origin = known.certificate.origin
         with self._store.transaction() as tx:
             good, root = _last_good(tx, origin, size)
@@ -455,6 +499,12 @@ class Exchange:
 
     def _moment(self) -> Moment:
         return Moment(self._now_us(), self._elapsed_s())
+
+
+def _is_no_more(directory: Directory, code: Division) -> bool:
+    """Whether a division was abolished or merged."""
+    ended = directory.revocation(code)
+    return ended is not None and ended.revocation.ground != "stolen"
 
 
 def _last_good(tx: Transaction, origin: str, size: int | None) -> tuple[int, bytes]:

@@ -13,6 +13,7 @@ from domain.events import (
     ChildEnrolled,
     KeyGranted,
     KeysRevoked,
+    NodeMoved,
     NotCanonical,
     OrderIssued,
     SealedItem,
@@ -30,7 +31,7 @@ UNREADABLE: Final = "?"
 MAX_WRAPPED_BYTES: Final = 256
 """A data key wrapped by HPKE has 80 bytes; another suite may take some more."""
 
-CERTIFYING: Final = frozenset(str(shape.__struct_config__.tag) for shape in (ChildEnrolled, KeysRevoked))
+CERTIFYING: Final = frozenset(str(shape.__struct_config__.tag) for shape in (ChildEnrolled, KeysRevoked, NodeMoved))
 """The tags of the events that carry a certificate or a revocation."""
 
 _NIL = UUID(int=0)
@@ -100,7 +101,8 @@ def _overreach(event: AnyEvent, log: str, directory: Directory) -> str | None:
     tree = directory.topology
     for code in map(Division, concerned):
         # One that is not known here was enrolled in the very records that are being read: those above decide.
-        if (code in tree.parents or code in tree.parents.values()) and not tree.is_below(code, author):
+        known = code in tree.parents or code in tree.parents.values()
+        if known and not directory.stood_below(code, author, event.recorded_us):
             return f"{author} is no superior of {code}"
     return None
 
@@ -154,7 +156,7 @@ def known(body: bytes) -> AnyEvent | None:
 def certificate_in(event: AnyEvent | None) -> str | None:
     """The certificate or the revocation that an event carries."""
     match event:
-        case ChildEnrolled():
+        case ChildEnrolled() | NodeMoved():
             return event.certificate
         case KeysRevoked():
             return event.revocation

@@ -150,5 +150,6 @@ def is_signed(letter: Letter, key: Verifier) -> bool:
 
 
 def _stands_below(directory: Directory, origin: str, child: Division) -> bool:
+    """Now, or before its author was placed elsewhere: who still has some of it to send on may."""
     author = directory.division_of(origin)
-    return author is not None and child in directory.topology.path_up(author)
+    return author is not None and (child == author or directory.stood_below(author, child))

@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from domain.divisions import Division
+from sync.exchange.channel import down_lane
 from sync.exchange.checkpoints import sign_again
 from sync.exchange.faults import OWN_KEYS_REVOKED, Fault
 from sync.exchange.station import Station
@@ -13,6 +15,9 @@ from sync.proofs.note import Signer
 from sync.proofs.tree import OWN_LOG
 from sync.trust.certificates import CertificateRefused, Directory
 from sync.trust.statements import Certificate, read_statement
+
+PARENT: Final = "exchange.parent"
+"""The superior that this database has last served, as a number; 0 for none."""
 
 SET_ASIDE: Final = "certificate_set_aside"
 """The kind of the fault that names a division with a stored certificate that is not believed."""
@@ -61,6 +66,20 @@ def take_up_again(tx: Transaction, directory: Directory, station: Station) -> No
     size = directory.restarts_at(station.origin)
     if size is not None and sign_again(tx, size, [station.signer, *station.beside]):
         tx.lift_refusals()
+
+
+def settle_below(tx: Transaction, here: Division, parent: Division | None) -> None:
+    """Where this node stands below another superior than before, it reads from that one from the beginning, and offers
+    it all that it holds: the new superior holds nothing of it yet."""
+    now = int(parent or 0)
+    before = tx.claim(PARENT)
+    if before == now:
+        return
+    if before:
+        tx.arrived(down_lane(here), 0, 0)
+        for tree in tx.all_trees():
+            tx.send_again(tree.log_id, 0)
+    tx.move(PARENT, now)
 
 
 def believed(tx: Transaction, directory: Directory, now_us: int) -> Directory:

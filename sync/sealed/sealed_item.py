@@ -11,6 +11,7 @@ first superior of both, whose node finds there whom to send it down to, under wh
 as an item of its own, under an id of its own: whoever sees both cannot tell that they belong together.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.divisions import Division
 from domain.errors import DomainError
-from sync.sealed.sealing import HPKE, SealBroken
+from sync.sealed.sealing import DATA_KEY_BYTES, HPKE, RECIPIENT_KEY_BYTES, Random, SealBroken
 
 ITEM_SIZES_BYTES = (64 * 1024, 512 * 1024)
 """What every item weighs when sealed. The forms' own limits fit the first; the second is for pasted documents."""
@@ -98,18 +99,20 @@ def seal_item(
     item: UUID,
     payload: bytes,
     sizes_bytes: Sequence[int] = ITEM_SIZES_BYTES,
+    random: Random = os.urandom,
 ) -> bytes:
     """`payload` for the holders of `organ_key` and `escrow_key` (32 raw bytes each), bound to `item`.
 
     escrow_key: null where the tree has no escrow; nobody can tell. sizes_bytes: ascending, one and the same tuple in
-    all places; the item weighs the next of them. Raises ItemTooLong, OrganKeyInvalid.
+    all places; the item weighs the next of them. random: another one in tests only. Raises ItemTooLong,
+    OrganKeyInvalid.
     """
     size = next((size for size in sizes_bytes if len(payload) + OVERHEAD_BYTES <= size), None)
     if size is None:
         raise ItemTooLong(sizes_bytes[-1] - OVERHEAD_BYTES)
-    data_key = AESGCM.generate_key(256)
+    data_key = random(DATA_KEY_BYTES)
     try:
-        wraps = _wrap(data_key, organ_key, item) + _wrap(data_key, escrow_key or _nobody(), item)
+        wraps = _wrap(data_key, organ_key, item) + _wrap(data_key, escrow_key or _nobody(random), item)
     except ValueError:
         raise OrganKeyInvalid from None
     padded = len(payload).to_bytes(4) + payload.ljust(size - OVERHEAD_BYTES, b"\0")
@@ -137,8 +140,8 @@ def _wrap(data_key: bytes, recipient: bytes, item: UUID) -> bytes:
     return HPKE.encrypt(data_key, X25519PublicKey.from_public_bytes(recipient), _DOMAIN + item.bytes)
 
 
-def _nobody() -> bytes:
-    return X25519PrivateKey.generate().public_key().public_bytes_raw()
+def _nobody(random: Random) -> bytes:
+    return X25519PrivateKey.from_private_bytes(random(RECIPIENT_KEY_BYTES)).public_key().public_bytes_raw()
 
 
 def _decrypted(data_key: bytes, body: bytes, bound: bytes) -> bytes:

@@ -6,6 +6,7 @@ about others holds as far as the revocation says so, and falls otherwise, whoeve
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -176,6 +177,34 @@ class Directory:
         """From when on (UTC microseconds) the log key in force of a division was certified; 0 for an unknown one."""
         entries = self._by_division.get(code, ())
         return min((one.certificate.valid_from_us for one in entries if one.log == entries[-1].log), default=0)
+
+    def stood_below(self, code: Division, superior: Division, at_us: int | None = None) -> bool:
+        """Whether `superior` stood above a division at a moment (UTC microseconds), as this node knows; null for ever.
+
+        Who stands above it now stood there since it was certified; who did before, until the next certificate.
+        """
+        entries = self._by_division.get(code, ())
+        for at, known in enumerate(entries):
+            parent = known.certificate.parent
+            ends_us = next((one.certificate.valid_from_us for one in entries[at + 1 :]), None)
+            is_over = at_us is not None and ends_us is not None and at_us > ends_us + MAX_SKEW_US
+            if parent is not None and not is_over and superior in self._line(parent):
+                return True
+        return False
+
+    def moves_by(self, issuer: Division) -> list[tuple[Division, int]]:
+        """The divisions that `issuer` has placed below another superior than before, with the certificate's serial."""
+        return [
+            (code, after.certificate.serial)
+            for code, entries in self._by_division.items()
+            for before, after in pairwise(entries)
+            if after.issuer == issuer and before.certificate.parent != after.certificate.parent
+        ]
+
+    def former_parents(self, code: Division) -> list[Division]:
+        """Below whom a division stood before it was placed elsewhere, each once."""
+        parents = [known.certificate.parent for known in self._by_division.get(code, ())]
+        return [one for one in dict.fromkeys(parents[:-1]) if one is not None and one != parents[-1]]
 
     def next_serial(self, code: Division) -> int:
         """The number of the next statement about a division."""

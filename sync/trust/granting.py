@@ -115,6 +115,36 @@ def _require_all_new(request: Request, directory: Directory) -> None:
         )
 
 
+def move(
+    division: Division, parent: Division, signer: Signer, directory: Directory, valid_from_us: int, valid_to_us: int
+) -> str:
+    """The certificate with which a division stands below another superior, its keys what they were.
+
+    signer: of somebody who stands above both places. The caller records it in a `node.moved.v0` and tells the node.
+    Raises CertificateRefused.
+    """
+    known = directory.division(division)
+    if known is None or directory.revocation(division) is not None:
+        raise CertificateRefused(
+            "unknown_division", f"{division}没有有效证书", f"{division} has no certificate in force"
+        )
+    older = known.certificate
+    if older.parent == parent:
+        return known.text
+    wish = Request(
+        division=division,
+        parent=parent,
+        name=older.name,
+        tier=older.tier,
+        origin=older.origin,
+        keys=older.keys,
+        since_size=older.since_size,
+    )
+    text = make_certificate(wish, parent, directory.next_serial(division), valid_from_us, valid_to_us, signer)
+    directory.adding(text)
+    return text
+
+
 def revoke(
     division: Division,
     origin: str,

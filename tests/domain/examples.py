@@ -40,6 +40,7 @@ from domain.events import (
     LegId,
     LegOpened,
     MaterialAdded,
+    NodeMoved,
     NodeOpened,
     Objected,
     ObjectionLapsed,
@@ -187,6 +188,7 @@ def examples() -> Iterator[AnyEvent]:
     yield of_the_node(HolidaysNoticed, year=2026, off=(date(2026, 1, 1),), working=(date(2026, 1, 4),), **notice)
     yield of_the_node(KeysRotated, log="log+key", witness="witness+key", intake="intake+key")
     yield of_the_node(KeysRevoked, division=VILLAGE, revocation="{}")
+    yield of_the_node(NodeMoved, division=VILLAGE, name="刘庄村", parent=TOWN, certificate="{}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from datetime import date
+from uuid import UUID
 
 from domain.case import CaseFile
 from domain.commands import (
@@ -24,8 +25,9 @@ from domain.commands import (
     RuleObjection,
     Serve,
 )
-from domain.events import CaseId, ClaimId, OpinionIssued, Role
+from domain.events import CaseId, ClaimId, LegId, OpinionIssued, Role
 from domain.ids import new_id
+from gateway.casework.denunciations import Denunciation
 from gateway.casework.desk import Recorded
 from sync.ledger.append import LedgerUnavailable
 from tests.gateway.memory_node import MemoryNode
@@ -100,22 +102,21 @@ class Story:
         registered = self.do(village, "clerk", lambda _: REGISTRATION)
         assert registered.case is not None
         self.case = registered.case
-        self.do(village, "clerk", self._hands_over)
-        self.settle()
-        self.do(township, "handler", lambda file: Object(case=file.case, leg=_leg(file), reason="不属本单位"))
+        self.hand_over()
+        self.do(township, "handler", lambda file: Object(case=file.case, leg=leg_of(file), reason="不属本单位"))
         self.settle()
         self.do(village, "leader", self._rules)
         self.settle()
-        self.do(township, "handler", lambda file: Accept(case=file.case, leg=_leg(file)))
+        self.do(township, "handler", lambda file: Accept(case=file.case, leg=leg_of(file)))
         opinion = self.do(township, "handler", self._answers)
         (paper,) = [event.id for event in opinion.events if isinstance(event, OpinionIssued)]
         day = date(2026, 1, 1)
         self.do(
             township,
             "handler",
-            lambda file: Serve(case=file.case, leg=_leg(file), paper=paper, method="in_person", served_on=day),
+            lambda file: Serve(case=file.case, leg=leg_of(file), paper=paper, method="in_person", served_on=day),
         )
-        self.do(township, "leader", lambda file: Close(case=file.case, leg=_leg(file), ending="opinion"))
+        self.do(township, "leader", lambda file: Close(case=file.case, leg=leg_of(file), ending="opinion"))
         self.settle()
         return self
 
@@ -125,6 +126,18 @@ class Story:
         self.do(self.township, "supervisor", self._confirms_erasure, person=2)
         self.settle()
         self._is_on = False
+        return self
+
+    def hand_over(self) -> None:
+        """From the village to the township."""
+        self.do(self.village, "clerk", self._hands_over)
+        self.settle()
+
+    def denounce(self) -> "Story":
+        """Somebody in the village writes a letter about an official of the township."""
+        form = Denunciation(accused_unit=self.township.office, text="收受礼金")
+        self.village.casework.denunciations.file(form, UUID(int=9))
+        self.settle()
         return self
 
     def do(self, node: MemoryNode, role: Role, command: Callable[[CaseFile], AnyCommand], person: int = 1) -> Recorded:
@@ -180,7 +193,7 @@ class Story:
 
     def _hands_over(self, file: CaseFile) -> AnyCommand:
         to = self.township.office
-        return HandOver(case=file.case, leg=_leg(file), to=to, mode="transfer", report_by=None, reason="属其职责")
+        return HandOver(case=file.case, leg=leg_of(file), to=to, mode="transfer", report_by=None, reason="属其职责")
 
     def _rules(self, file: CaseFile) -> AnyCommand:
         (objection,) = file.objections
@@ -191,7 +204,7 @@ class Story:
             AnswerClaim(claim=claim.id, outcome="explain", law="条例第32条", text="已列入计划")
             for claim in file.unanswered_claims
         )
-        return IssueOpinion(case=file.case, leg=_leg(file), facts="查明渠道淤塞", answers=answers)
+        return IssueOpinion(case=file.case, leg=leg_of(file), facts="查明渠道淤塞", answers=answers)
 
     def _orders_erasure(self, file: CaseFile) -> AnyCommand:
         (subject,) = file.keys
@@ -202,7 +215,8 @@ class Story:
         return ConfirmErasure(case=file.case, erasure=erasure)
 
 
-def _leg(file: CaseFile):  # type: ignore[no-untyped-def]
+def leg_of(file: CaseFile) -> LegId:
+    """The present leg, or the last one."""
     leg = file.present_leg or list(file.legs.values())[-1]
     return leg.id
 
@@ -210,4 +224,4 @@ def _leg(file: CaseFile):  # type: ignore[no-untyped-def]
 if __name__ == "__main__":
     number = int(sys.argv[1])
     with seeded_hpke(number):
-        print(Story(number).tell().digest())
+        print(Story(number).tell().denounce().digest())

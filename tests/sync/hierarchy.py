@@ -30,7 +30,7 @@ from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import Channel, Delivered, Extent
 from sync.exchange.channel_postgres import PostgresChannel
 from sync.exchange.exchange import Exchange, Trust
-from sync.exchange.starting import believed, found
+from sync.exchange.starting import believed, found, settle_below
 from sync.exchange.station import Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.ledger.append import Append, Appended, NewEvent
@@ -242,6 +242,7 @@ class Node:
         with self.store.transaction() as tx:
             own = found(tx, self.origin, self.certificates, self.pin)
             directory = believed(tx, own, self.clock.now_us())
+            settle_below(tx, self.division, self.parent.division if self.parent else None)
         self.exchange = Exchange(
             self.station,
             Trust(directory, nullcontext()),
