@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -85,7 +86,7 @@ class Duties:
         """Each due date is computed with the calendar as the ledger had it at the event's position."""
         store.load(fact.case_id for fact in batch)
         duties, begun = store.rows(DUTY), store.rows(BEGUN)
-        deadlines = _Deadlines(_calendar_before(store.views, batch[0].pos))
+        deadlines = _deadlines_before(store.views, batch[0].pos)
         for fact in batch:
             event = fact.event
             if isinstance(event, events.HolidaysNoticed):
@@ -219,13 +220,18 @@ def _recompute(store: Store, pos: int, event: events.HolidaysNoticed, deadlines:
             _replace(duties, row, pos, event.occurred_us, row.extra_days, deadlines)
 
 
-def _calendar_before(views: Views, pos: int) -> Calendar:
-    """The carried years and every notice that stood in the ledger before `pos`."""
+def _deadlines_before(views: Views, pos: int) -> _Deadlines:
+    """By the carried years and every notice that stood in the ledger before `pos`."""
+    return _deadlines(tuple(notice.body for notice in views.every(NOTICE) if notice.pos < pos))
+
+
+@lru_cache(maxsize=8)
+def _deadlines(notices: tuple[str, ...]) -> _Deadlines:
+    """Kept from batch to batch: notices are few, and a batch may be a single event."""
     calendar = _SEED
-    for notice in views.every(NOTICE):
-        if notice.pos < pos:
-            calendar = calendar.with_notice(_decoder.decode(notice.body))
-    return calendar
+    for body in notices:
+        calendar = calendar.with_notice(_decoder.decode(body))
+    return _Deadlines(calendar)
 
 
 def _notice(event: events.HolidaysNoticed) -> Notice:
