@@ -45,10 +45,13 @@ class Append(msgspec.Struct, frozen=True):
 
     def body_bytes(self) -> int:
         """Of all its events. Raises BodyTooLarge."""
+        total = 0
         for event in self.events:
-            if len(event.body) > BODY_LIMIT_BYTES:
-                raise BodyTooLarge(len(event.body))
-        return sum(len(event.body) for event in self.events)
+            size_bytes = len(event.body)
+            if size_bytes > BODY_LIMIT_BYTES:
+                raise BodyTooLarge(size_bytes)
+            total += size_bytes
+        return total
 
 
 class Appended(msgspec.Struct, frozen=True):
