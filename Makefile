@@ -9,7 +9,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash check bench audit clean
+.PHONY: help setup demo test crash world check cover mutants bench audit clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ mutants: setup ## change verifier and witness in every small way, and see which 
 	@$(UV) sync --frozen --quiet --inexact --group mutants
 	@$(RUN)mutmut run $(ARGS)
 	@$(RUN)mutmut results
+
+SEEDS ?= 1000
+world: setup ## SEEDS=1000 simulated cities under fire; ARGS="--seed 17" tells one, ARGS=--planted proves that it bites
+	@$(RUN)python -m tests.world --seeds $(SEEDS) $(ARGS)
 
 bench: setup ## our speed beside the machine's limit and a peer, in one run
 	@$(RUN)python -m bench $(ARGS)

@@ -335,7 +335,7 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
         case OrderIssued():
             return change(standing, orders={**standing.orders, event.order: node_of(event.unit)})
         case ErasureOrdered():
-            return change(standing, erasures=standing.erasures | {event.erasure})
+            return change(standing, erasures=(*standing.erasures, event.erasure))
         case _ if isinstance(event, Paper):
             return change(standing, papers={**standing.papers, event.id: (event.leg, event.version)})
         case _:

@@ -94,7 +94,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Who stands where in one case: a value; `domain.authority.judged` makes the next.
 
     registrar: the node that registered it; null until that is known here. orders: by order, the division of the
-    unit ordered. erasures: those ordered. papers: the leg and the version there of each paper.
+    unit ordered. erasures: those ordered, in the order told. papers: the leg and the version there of each paper.
     versions: how far each stream was learned. passed: of those, first and last version of each gap, since not every
     event of a case is sent to every node that has it.
     """
@@ -103,7 +103,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     legs: Mapping[LegId, Hold] = {}
     disputes: Mapping[EventId, Dispute] = {}
     orders: Mapping[OrderId, Division] = {}
-    erasures: frozenset[UUID] = frozenset()
+    erasures: tuple[UUID, ...] = ()
     papers: Mapping[EventId, tuple[LegId, int]] = {}
     versions: Mapping[StreamId, int] = {}
     passed: Mapping[StreamId, tuple[tuple[int, int], ...]] = {}

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from domain.commands import AnyCommand, Register, TakeOver
 from domain.context import Context, Situation
 from domain.decisions import decide
 from domain.divisions import Division
-from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, TakenOver, decode, encode, tag_of
+from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, KeyGranted, TakenOver, decode, encode, tag_of
 from domain.parts import node_of
 from domain.refusals import CaseUnknown
 from domain.steps import Step, lawful_steps
@@ -108,17 +108,41 @@ class Desk:
     def hand_on_keys(self, case: CaseId, taken: TakenOver, actor: Actor, command_id: CommandId) -> None:
         """Give who took the case over every key of it that this node holds, once; any custodian below it does so."""
         reader, tree = node_of(taken.unit), self._around.topology()
+
+        def readers(file: CaseFile) -> set[Division]:
+            leg = file.legs.get(taken.leg)
+            # Only a superior takes a matter over; who merely says so is not given the keys.
+            lower = () if leg is None else (self._here, leg.node)
+            may_read = lower and all(node in tree.parents and tree.is_below(node, reader) for node in lower)
+            return {reader} if may_read else set()
+
+        self._give_keys(case, taken.id, readers, actor, command_id)
+
+    def pass_keys_on(self, case: CaseId, granted: KeyGranted, actor: Actor, command_id: CommandId) -> None:
+        """A key came after this node had given the matter on: whoever has the matter from here is given it, too."""
+
+        def readers(file: CaseFile) -> set[Division]:
+            legs = [leg for leg in (file.present_leg, file.pending_leg) if leg is not None and leg.sender is not None]
+            return {leg.node for leg in legs if leg.sender and node_of(leg.sender) == self._here} - {self._here}
+
+        self._give_keys(case, granted.id, readers, actor, command_id)
+
+    def _give_keys(
+        self,
+        case: CaseId,
+        event: EventId,
+        readers: Callable[[CaseFile], set[Division]],
+        actor: Actor,
+        command_id: CommandId,
+    ) -> None:
         with self._turn(case):
             known = self._files.get(case)
-            leg = known.file.legs.get(taken.leg) if known else None
-            if known is None or leg is None:
+            to = sorted(readers(known.file)) if known else []
+            if known is None or not to:
                 return
-            # Only a superior takes a matter over; who merely says so is not given the keys.
-            if not all(node in tree.parents and tree.is_below(node, reader) for node in (self._here, leg.node)):
-                return
-            log, seq = self._where(known, taken.id) or (None, None)
-            cause = Cause(id=taken.id, log=log, seq=seq)
-            grants = self._sealer.hand_on(known.file, reader, cause, actor, self._journal.sure_us())
+            log, seq = self._where(known, event) or (None, None)
+            cause, now_us = Cause(id=event, log=log, seq=seq), self._journal.sure_us()
+            grants = [one for reader in to for one in self._sealer.hand_on(known.file, reader, cause, actor, now_us)]
             if not grants:
                 return
             with self._journal.turn() as turn:

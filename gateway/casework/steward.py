@@ -25,6 +25,7 @@ from domain.events import (
     EventId,
     HandedOver,
     HolidaysNoticed,
+    KeyGranted,
     Objected,
     ObjectionRuled,
     OrderIssued,
@@ -266,6 +267,8 @@ class Steward:
                 self._answer(case, event.id)
             case Objected() if event.node == self._here:
                 self._store.watch(case, event.id)
+            case KeyGranted() if event.node != self._here:
+                self._pass_on(case, event, row)
             case ErasureConfirmed():
                 self._erasing.confirmed(case)
             case _:
@@ -285,6 +288,12 @@ class Steward:
         """
         act = self._hands.journal.of_node(f"hand_on/{row.log_id}/{row.seq}")
         self._hands.desk.hand_on_keys(case, event, self._actor, act)
+
+    def _pass_on(self, case: CaseId, event: KeyGranted, row: Row) -> None:
+        """Keys that a take-over asked for may come when the matter has long been handed on."""
+        if any(grant.custodian == self._here for grant in event.grants):
+            act = self._hands.journal.of_node(f"pass_on/{row.log_id}/{row.seq}")
+            self._hands.desk.pass_keys_on(case, event, self._actor, act)
 
     def _offer_to_organ(self, event: SealedItem, row: Row) -> None:
         part = self._hands.cases.part(row.log_id, row.seq, 0)

@@ -175,8 +175,6 @@ class _Batch:
             self._gap(opened, tree)
         elif opened.head.size <= tree.size:
             self._repeated(opened, tree)
-        elif (want := self._missing_cause(opened, tree)) is not None:
-            self._park(opened, want)
         else:
             self._extend(opened, tree)
 
@@ -231,6 +229,9 @@ class _Batch:
         frontier, tiles = tree.frontier.extend(opened.hashes[skipped:])
         if frontier.root() != opened.head.root:
             self._mismatch(opened, tree)
+            return
+        if (want := self._missing_cause(opened, tree)) is not None:
+            self._park(opened, want)
             return
         filed = file_frame(opened, tree, self._sparse)
         if filed.missing and self._asked.once_more(opened.frame.log, PART_TRIES):

@@ -8,8 +8,11 @@ import psycopg
 import pytest
 
 from domain import events
+from projections.authority import STANDING
 from projections.case_fold import Cases
-from projections.projection import Fact
+from projections.catalogue import PROJECTIONS
+from projections.following import Follower
+from projections.projection import Fact, LedgerRow
 from projections.rebuild import Rebuilt, check, switch
 from projections.runner import Runner
 from projections.store import Store
@@ -17,7 +20,8 @@ from projections.tables import FOREVER
 from projections.timeline import timeline
 from projections.views_postgres import PostgresViews
 from tests.projections.conftest import ALL, DUTIES, Follow
-from tests.projections.stories import COUNTY, OFFICE, WATER, Ledger, Story, an_id
+from tests.projections.memory_views import MemoryViews
+from tests.projections.stories import COUNTY, OFFICE, WATER, Ledger, MemoryLedger, Story, an_id
 
 STRANGER = "410223000000.office"
 VIEWS = {
@@ -258,3 +262,25 @@ def test_a_holiday_notice_from_below_moves_nobodys_deadlines(
     follow()
     assert (views(conn)["duty"] != before) == counts
     assert check(PostgresViews(conn), ledger.read, DUTIES).difference is None
+
+
+def test_what_is_kept_of_a_case_is_the_same_event_by_event_and_at_once() -> None:
+    story = Story("a").registered()
+    for number in range(12):
+        erasure = an_id("erasure", number)
+        fields = {"erasure": erasure, "subject": "0" * 32, "ground": "subject_request"}
+        story.tell(events.ErasureOrdered, OFFICE, erasure, **fields)
+    ledger = MemoryLedger()
+    ledger.append(story.take())
+
+    def kept(at_once: int) -> list[str]:
+        def read(pos: int, limit: int) -> Sequence[LedgerRow]:
+            return ledger.read(pos, min(limit, at_once))
+
+        views_in_memory = MemoryViews()
+        follower = Follower(views_in_memory, read, PROJECTIONS)
+        while follower.step():
+            pass
+        return [row.body for row in views_in_memory.rows(STANDING)]
+
+    assert kept(1) == kept(5) == kept(100)

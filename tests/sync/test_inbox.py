@@ -6,6 +6,7 @@ import msgspec
 import psycopg
 import pytest
 
+from domain.events import NodeOpened
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.channel import up_lane
 from sync.exchange.faults import FAULTS_PER_CHILD, MORE_FAULTS, Fault, Fork
@@ -161,6 +162,28 @@ def test_entries_that_were_altered_on_their_way_are_asked_for_again(nodes: Hiera
     assert township.log(village.origin) == village.log(village.origin)
     assert township.query("select kind from fault") == [("mismatch",)]
     assert township.faults() == {}
+
+
+def test_a_frame_that_was_spoiled_in_a_cause_waits_for_nothing(nodes: Hierarchy) -> None:
+    village, township = nodes[VILLAGE], nodes[TOWNSHIP]
+    spoils = [True]
+
+    def spoil(_: str, record: bytes) -> list[bytes]:
+        if is_frame_of(village, record) and township.origin.encode() in record and spoils and spoils.pop():
+            return [record.replace(township.origin.encode(), township.origin.replace("a", "e").encode())]
+        return [record]
+
+    village.above = Tampering(village.channel, spoil)
+    village.crash()
+    village.start()
+    first = township.say(NodeOpened, origin=township.origin, name="x", parent=None)
+    nodes.settle()
+    village.chat(1, (township.cause(first),))
+
+    nodes.heal(lambda: township.log(village.origin) == village.log(village.origin))
+
+    assert not spoils
+    assert township.query("select count(*) from parked") == [(0,)]
 
 
 def test_what_another_key_signed_is_not_believed(nodes: Hierarchy) -> None:

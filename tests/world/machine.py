@@ -1,0 +1,191 @@
+"""One node of a world: the very program of a node in service over tables in memory, with fate at every output.
+
+Its tables and keys outlive a loss of power; what the program holds does not.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+from domain.context import Situation
+from domain.divisions import Division
+from domain.events import Actor, CaseId
+from projections.catalogue import PROJECTIONS
+from projections.following import Follower
+from sync.exchange.channel import Channel
+from sync.ledger.rows import Row
+from sync.trust.certificates import Enrolment
+from tests.gateway.memory_node import MemoryNode
+from tests.projections.memory_views import Image, MemoryViews, Struck
+from tests.sync.chance import Chance
+from tests.sync.memory_ledger import ConnectionLost
+from tests.sync.memory_tables import Point, Tables
+from tests.world.clock import Clock
+from tests.world.fate import Fate
+from tests.world.older import older_program
+
+
+class PowerCut(BaseException):
+    """The machine lost power in the middle of what it was doing. No part of the program can do anything about it."""
+
+
+class Backup(NamedTuple):
+    """All that stood on a node's disk at some time."""
+
+    tables: Tables
+    views: Image
+
+
+class Founded(NamedTuple):
+    """A node as it was once it had been enrolled."""
+
+    given: Enrolment
+    disk: Backup
+
+
+class Standing(NamedTuple):
+    """What must never be taken back: how much was committed, and the last row of it."""
+
+    size: int
+    last: Row | None
+
+
+class Machine(MemoryNode):
+    """A node. doing: what it is at, for the count of where a fault struck."""
+
+    parent: "Machine | None"
+
+    def __init__(
+        self,
+        division: Division,
+        channel: Channel,
+        clock: Clock,
+        parent: "Machine | None",
+        fate: Fate,
+        complain: Callable[[str], None],
+    ) -> None:
+        """complain: told of what a commit took back."""
+        super().__init__(division, channel, clock, parent, self._come_to)
+        self.own_clock = clock
+        self.is_on = False
+        self.is_older = False
+        self.doing = "starting"
+        self.views = MemoryViews()
+        self._fate = fate
+        self._complain = complain
+        self._committed = Standing(0, None)
+
+    def program(self) -> AbstractContextManager[None]:
+        """Whatever the node does is done in this: the program of its version."""
+        return older_program() if self.is_older else nullcontext()
+
+    # --- power ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the program from what the tables hold."""
+        self.doing, self.is_on = "starting", False
+        super().start()
+        self.follower = Follower(Struck(self.views, self._strike_views), self.reader.read, PROJECTIONS)
+        self.is_on = True
+
+    def crash(self) -> None:
+        """The program and all that it had in memory is gone."""
+        self.is_on = False
+        super().crash()
+
+    def founded(self) -> Founded:
+        """What another world may begin with."""
+        return Founded(self._given, self.backed_up())
+
+    def wake(self, founded: Founded, seed: int) -> None:
+        """Start as one that was founded, with this seed's chance from now on."""
+        self._given = founded.given
+        self.tables = founded.disk.tables.copied()
+        self.views.restore(founded.disk.views)
+        self.chance = Chance(seed << 48 | int(self.here))
+        self.start()
+
+    def backed_up(self) -> Backup:
+        """What a backup holds now."""
+        return Backup(self.tables.copied(), self.views.image())
+
+    def come_back(self, backup: Backup) -> None:
+        """Be restored: what it had committed since is gone with its disk."""
+        rows = backup.tables.ledger.rows
+        self._committed = Standing(len(rows), rows[-1] if rows else None)
+        self.views.restore(backup.views)
+        self.restore(backup.tables)
+
+    def _come_to(self, point: Point) -> None:
+        if point == "committed":
+            self._look_back()
+        if not self.is_on:
+            return
+        where = f"{self.doing}: {point}"
+        if self._fate.strikes("power_cut", where, self.state):
+            raise PowerCut
+        if self._fate.strikes("connection_lost", where, self.state):
+            raise ConnectionLost
+
+    def _strike_views(self, place: str) -> None:
+        if (
+            place in {"commit", "committed"}
+            and self.is_on
+            and self._fate.strikes("power_cut", f"views: {place}", self.state)
+        ):
+            raise PowerCut
+
+    def _look_back(self) -> None:
+        rows, before = self.tables.ledger.rows, self._committed
+        if len(rows) < before.size or (before.last is not None and rows[before.size - 1] is not before.last):
+            self._complain(f"{self.here}: a commit took back what had been committed")
+        self._committed = Standing(len(rows), rows[-1] if rows else None)
+
+    @property
+    def state(self) -> str:
+        """In what state a fault finds it."""
+        if self.is_restored:
+            return "restored"
+        if self.is_older:
+            return "a version behind"
+        if self.tables.parked:
+            return "frames wait"
+        if any(child.down_size > child.down_acked for child in self.tables.children.values()):
+            return "letters wait"
+        return "behind" if self.tables.question else "at ease"
+
+    # --- work -------------------------------------------------------------------------------------------------------
+
+    def works(self) -> list[tuple[str, Callable[[], bool]]]:
+        """What its threads do, by name."""
+        exchange = self.exchange
+        if self.probation.is_on:
+            return [
+                ("seal", exchange.pump_seal),
+                ("arrivals", exchange.pump_arrivals),
+                ("views", lambda: bool(self.follower.step())),
+            ]
+        return [
+            ("arrivals", exchange.pump_arrivals),
+            ("inbox", exchange.pump_inbox),
+            ("steward", lambda: not self.casework.steward.step()),
+            ("seal", exchange.pump_seal),
+            ("up", exchange.pump_up),
+            ("dispatch", exchange.pump_dispatch),
+            ("down", exchange.pump_down),
+            ("views", lambda: bool(self.follower.step())),
+        ]
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def cases(self) -> list[CaseId]:
+        """All that are known here."""
+        return sorted({CaseId(row.case_id) for row in self.tables.ledger.rows if row.case_id is not None})
+
+    def situation(self, actor: Actor) -> Situation:
+        """Somebody here and now."""
+        return self.casework.desk._situation(actor, self.held_clock.now_us())
+
+    def origin_of(self, row: Row) -> str:
+        """The log in which a row stands."""
+        return self.casework.around.origin(row.log_id)

@@ -1,0 +1,60 @@
+"""One world from its founding to its judgement."""
+
+import hashlib
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from tests.world.history import broken
+from tests.world.world import World, first_morning
+
+TURNS: Final = 300
+"""How long a world lives in the tests: some hundred commands."""
+
+
+class Lived(NamedTuple):
+    """What a world came to. digest: of all that was told of it; the same for the same seed and program.
+
+    events: at the city. broken: every promise that was not kept, in words.
+    """
+
+    seed: int
+    broken: list[str]
+    digest: str
+    commands: int
+    events: int
+    cpu_s: float
+    struck: Counter[tuple[str, str]]
+
+
+def lived(seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _: None) -> Lived:
+    """Let the world of this seed live, heal and rest, and judge it. tell: is given every step in words."""
+    first_morning()
+    begun_s = time.process_time()
+    told = hashlib.sha256()
+
+    def hear(line: str) -> None:
+        told.update(line.encode() + b"\n")
+        tell(line)
+
+    world = World(seed, hear, first_morning())
+    try:
+        world.live(turns)
+        world.heal()
+        complaints = [] if world.rest() else ["it never came to rest"]
+        complaints += broken(world)
+    except Exception as error:
+        hear("".join(traceback.format_exception(error)))
+        complaints = [f"the program failed: {type(error).__name__}: {error}"]
+    events = len(world.city.tables.ledger.rows)
+    return Lived(
+        seed,
+        complaints,
+        told.hexdigest()[:16],
+        len(world.acknowledged),
+        events,
+        time.process_time() - begun_s,
+        world.fate.struck,
+    )

@@ -1,0 +1,63 @@
+"""Two hundred small cities under everything that can befall them: nothing is lost, doubled, disordered or hidden."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.world.fate import KINDS
+from tests.world.history import broken
+from tests.world.planted import PLANTED, planted
+from tests.world.run import lived
+from tests.world.world import World, first_morning
+
+TURNS = 120
+SHARE = 25
+
+
+@pytest.mark.timeout(1_500)
+@pytest.mark.parametrize("first", range(1, 201, SHARE))
+def test_whatever_befalls_a_city_every_promise_is_kept_once_it_has_healed(first: int) -> None:
+    found = [lived(seed, TURNS) for seed in range(first, first + SHARE)]
+
+    assert {one.seed: one.broken for one in found if one.broken} == {}
+    struck = sum((one.struck for one in found), Counter[tuple[str, str]]())
+    assert set(KINDS) - {kind for kind, _ in struck} == set(), "what never struck was not tested"
+    assert sum(one.commands for one in found) > SHARE * 20
+
+
+def test_a_seed_is_the_same_city_in_every_process() -> None:
+    told = [_digest(seed) for seed in ("0", "1")]
+
+    assert told[0] == told[1] == lived(7, 60).digest
+
+
+def _digest(hash_seed: str) -> str:
+    """Of the same world, in a process whose sets and dicts of texts are in another order."""
+    program = "from tests.world.run import lived; print(lived(7, 60).digest)"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1]
+
+
+def test_a_city_in_which_nothing_befalls_keeps_every_promise_and_does_something() -> None:
+    world = World(1, morning=first_morning())
+    world.fate.calm = True
+    world.live(TURNS)
+    world.heal()
+
+    assert world.rest()
+    assert broken(world) == []
+    assert world.fate.struck == Counter()
+    assert len(world.city.cases()) > 5
+
+
+def test_the_list_of_planted_faults_is_long_enough_and_a_planted_one_is_found() -> None:
+    by_name = {fault.name: fault for fault in PLANTED}
+
+    assert len(by_name) >= 15
+    with planted(by_name["words in clear"]):
+        assert lived(1, TURNS).broken
+    assert lived(1, TURNS).broken == []
