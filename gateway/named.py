@@ -1,5 +1,7 @@
 """What a command tells in one line and without a traceback, wherever it comes from."""
 
+import errno
+
 import psycopg
 
 from domain.errors import DomainError
@@ -60,6 +62,9 @@ NAMED: tuple[type[Exception], ...] = (
 )
 
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 def told(error: BaseException) -> str | None:
     """What is wrong and what to do next, Chinese first; None for a fault of the program, which shows its traceback."""
     match error:
@@ -68,6 +73,8 @@ def told(error: BaseException) -> str | None:
                 "数据库中还没有节点的数据，请先启动一次节点 / "
                 "the database does not hold a node yet; start the node once"
             )
+        case psycopg.errors.DiskFull():
+            return _no_room("数据库", "the database", error)
         case psycopg.OperationalError():
             said = str(error).strip().partition("\n")[0]
             return (
@@ -76,9 +83,20 @@ def told(error: BaseException) -> str | None:
             )
         case _ if isinstance(error, NAMED):
             return str(error)
+        case OSError() if error.errno in _NO_ROOM:
+            return _no_room(error.filename or "文件", error.filename or "a file", error)
         case OSError() if error.filename is not None:
             return (
                 f"{error.filename}：无法读取或写入，请检查路径和权限（{error.strerror}） / "
                 f"{error.filename}: cannot be read or written; check the path and its rights ({error.strerror})"
             )
     return None
+
+
+def _no_room(zh: str, en: str, error: BaseException) -> str:
+    """What was being written was left out or taken away again, and the same command may be repeated."""
+    said = error.strerror if isinstance(error, OSError) else str(error).strip().partition("\n")[0]
+    return (
+        f"{zh}：磁盘空间不足，没有写入，请腾出空间后重试（{said}） / "
+        f"{en}: the disk has no room and nothing was written; make room, then give the command again ({said})"
+    )

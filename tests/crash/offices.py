@@ -226,6 +226,11 @@ class Offices:
         self._tokens.pop((name, role), None)
         self._insist(name, lambda http: http.get("/api/duties", headers=self._signed_in(http, name, role)))
 
+    def once(self, name: Name, role: str, path: str, content: dict[str, Any], key: str) -> httpx2.Response:
+        """What it is answered now, whatever that is."""
+        with httpx2.Client(base_url=self.services[name].url, timeout=60) as http:
+            return self._post(http, name, role, path, content, key)
+
     def _post(
         self, http: httpx2.Client, name: Name, role: str, path: str, content: dict[str, Any], key: str
     ) -> httpx2.Response:

@@ -130,9 +130,10 @@ def _copied(start: Path) -> Path:
     return here
 
 
-def ran(words: tuple[str, ...], folder: Path, given: str = "", killed_at: int = 0) -> Ran:
+def ran(words: tuple[str, ...], folder: Path, given: str = "", killed_at: int = 0, *, limit_bytes: int = 0) -> Ran:
+    """A command about this folder; what it says lies beside it."""
     told = tuple(word.replace("DIR", str(folder)).replace("KEY", KEY) for word in words)
-    return run(told, folder.with_suffix(".said"), given=given, killed_at=killed_at)
+    return run(told, folder.with_suffix(".said"), given=given, killed_at=killed_at, limit_bytes=limit_bytes)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

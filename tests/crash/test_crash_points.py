@@ -2,14 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
+from tests.city.living import huiyin
+from tests.crash import deeds
 from tests.crash.history import History
 from tests.crash.offices import ROOT, Offices, wait_until
 from tests.crash.points import ELSEWHERE, FIRST_START, FIRST_START_ROWS, POINTS, TABLES, Point, strike
 
 pytestmark = [pytest.mark.city, pytest.mark.timeout(900)]
+
+NO_ROOM = """
+create function no_room() returns trigger language plpgsql as $$
+begin raise exception 'could not extend file "base/5/1": No space left on device' using errcode = 'disk_full'; end $$"""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +50,38 @@ def test_what_was_acknowledged_outlives_a_kill_at_any_write_and_is_there_once(
 def test_a_first_start_killed_again_and_again_ends_in_a_whole_node(offices: Offices, history: History) -> None:
     assert offices.village.deaths >= len(FIRST_START[1::3])
     assert not list((offices.village.folder / "postgres").glob("data.unfinished"))
+    history.check()
+
+
+def test_41_a_database_whose_disk_is_full_refuses_by_name_and_goes_on_once_there_is_room(
+    offices: Offices, history: History
+) -> None:
+    deaths, command, key = offices.deaths(), deeds.registration(), str(uuid4())
+    with offices.database("village") as conn:
+        conn.execute(NO_ROOM)
+        conn.execute("create trigger no_room before insert on ledger execute function no_room()")
+        answer = offices.once("village", "clerk", "/api/commands", command, key)
+        ledger = conn.execute("select pos from head").fetchone()
+        again = offices.once("village", "clerk", "/api/commands", command, key)
+        assert conn.execute("select pos from head").fetchone() == ledger
+        conn.execute("drop function no_room cascade")
+    for refusal in (answer, again):
+        assert refusal.status_code == 503, refusal.text
+        assert {"code", "zh", "en"} <= refusal.json().keys()
+        assert "No space" not in refusal.text, "the inside is for the log"
+    assert offices.give("village", "clerk", command, key)["repeated"] is False
+    history.give("village", "clerk", deeds.registration())
+    assert offices.deaths() == deaths, "the same process goes on"
+    history.check()
+
+
+def test_42_a_second_process_is_refused_while_the_first_goes_on(offices: Offices, history: History) -> None:
+    deaths = offices.deaths()
+    refusal = huiyin("node", "run", str(offices.village.folder))
+    assert refusal.returncode == 1
+    assert "已在另一进程中运行" in refusal.stderr
+    history.give("village", "clerk", deeds.registration())
+    assert offices.deaths() == deaths
     history.check()
 
 
