@@ -80,9 +80,8 @@ def _notes(leaves: Iterable[bytes], log: str) -> Iterator[Noted]:
     for seq, body in enumerate(leaves):
         try:
             event = read(body)
-        except NotCanonical:
-            continue
-        if isinstance(event, HeadsNoted):
-            for head in event.heads:
-                if head.log == log:
-                    yield Noted(seq, event.recorded_us, head.size, decode64(head.root))
+            if isinstance(event, HeadsNoted):
+                heads = [(head.size, decode64(head.root)) for head in event.heads if head.log == log]
+                yield from (Noted(seq, event.recorded_us, size, root) for size, root in heads)
+        except (NotCanonical, NoteInvalid):
+            continue  # a leaf that is no event says nothing, nor does a root that is none

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.divisions import Division
@@ -18,6 +19,7 @@ from domain.events import (
     LegOpened,
     MaterialAdded,
     NodeMoved,
+    OrderIssued,
     Registered,
     encode,
 )
@@ -25,10 +27,12 @@ from domain.ids import new_id
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.acts import CertificateKept
 from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.leaf import read_leaf
 from sync.ledger.append import Append
 from sync.trust.certificates import CertificateRefused
 from sync.trust.granting import move
 from sync.trust.statements import read_certificate
+from tests.domain.examples import examples
 from tests.sync.hierarchy import (
     COUNTY,
     NEIGHBOUR,
@@ -211,3 +215,18 @@ def test_only_who_stands_above_both_places_moves_a_division(tree: Hierarchy) -> 
     assert moved.stood_below(VILLAGE, TOWNSHIP, tree.clock.at_us)
     assert not moved.stood_below(VILLAGE, TOWNSHIP, tree.clock.at_us + 3_600_000_000)
     assert moved.stood_below(VILLAGE, OTHER_TOWNSHIP, tree.clock.at_us + 3_600_000_000)
+
+
+def test_an_order_is_judged_by_who_stood_above_the_village_when_it_was_recorded(tree: Hierarchy) -> None:
+    township, county = tree[TOWNSHIP], tree[COUNTY]
+    directory = county.exchange.trust.directory
+    now_us = tree.clock.at_us
+    text = move(VILLAGE, OTHER_TOWNSHIP, county.signer, directory, now_us, now_us + YEARS_US)
+    moved = directory.adding(text)
+    order = next(event for event in examples() if isinstance(event, OrderIssued))
+    actor = msgspec.structs.replace(order.actor, unit=f"{TOWNSHIP}.office")
+    order = msgspec.structs.replace(order, node=TOWNSHIP, actor=actor, unit=f"{VILLAGE}.office", cause=())
+    for recorded_us, fault in ((now_us, None), (now_us + 3_600_000_000, f"{TOWNSHIP} is no superior of {VILLAGE}")):
+        body = encode(msgspec.structs.replace(order, recorded_us=recorded_us, occurred_us=recorded_us))
+        assert read_leaf(body, township.origin, moved).fault == fault
+        assert read_leaf(body, township.origin, directory).fault is None

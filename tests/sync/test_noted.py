@@ -1,11 +1,14 @@
 """What a node had accepted of another log at a moment is proven from its own log, by its own word."""
 
-from domain.events import Head, HeadsNoted
+import msgspec
+
+from domain.events import Head, HeadsNoted, encode
 from gateway.hosting.postgres_server import PostgresServer
 from sync.proofs.merkle import ProofInvalid
 from sync.proofs.note import NoteInvalid, encode64
 from sync.proofs.noted import Knew, knew, prove_noted, verify_noted
 from sync.proofs.policy import Policy, Witness
+from tests.domain.examples import examples
 from tests.sync.hierarchy import COUNTY, START_US, TOWNSHIP, VILLAGE, Hierarchy, hierarchy
 
 
@@ -59,6 +62,15 @@ def test_what_a_node_had_accepted_at_a_moment_is_shown_and_proven_from_its_own_l
         )
         other = Policy(village.signer.verifier, (Witness("county", cosigner),), (), "county")
         assert refuses(proof, other, village.origin), "another node's word for it"
+
+
+def test_leaves_that_say_nothing_of_a_log_are_passed_over() -> None:
+    (noted,) = [event for event in examples() if isinstance(event, HeadsNoted)]
+    log, spoiled = noted.heads[0].log, msgspec.structs.replace(noted.heads[0], root="?" * 44)
+    leaves = [b"no event", encode(msgspec.structs.replace(noted, heads=(spoiled,))), encode(noted)]
+    known = knew(leaves, log, noted.recorded_us)
+    assert known.at_least is not None
+    assert (known.at_least.seq, known.at_least.size) == (2, noted.heads[0].size)
 
 
 def refuses(proof: bytes, policy: Policy, log: str) -> bool:

@@ -38,7 +38,7 @@ def new_keys(node: Node) -> Keys:
 def hold(node: Node, keys: Keys, *beside: Keys) -> None:
     """The node starts anew with these keys, checkpoints signed by those beside them, too."""
     node.signer, node.cosigner, node.intake = keys
-    papers = tuple(text for text in node.certificates if "huiyin-certificate" in text) if len(node.certificates) else ()
+    papers = tuple(text for text in node.certificates if text.startswith("huiyin-certificate"))
     others = tuple(other.log for other in beside)
     node.station = Station(node.division, node.origin, keys.log, keys.witness, others, papers)
     node.crash()
@@ -50,11 +50,10 @@ def begin(node: Node, after: Keys) -> str:
     before = keys_of(node)
     hold(node, before, after)
     node.say(KeysRotated, log=after.log.verifier.vkey, witness=after.witness.verifier.vkey, intake="x")
-    since = node.size()
-    hold(node, after, before)
+    node.signer, node.cosigner, node.intake = after
     wish = read_request(node.request)
-    hold(node, before, after)
-    return make_request(msgspec.structs.replace(wish, since_size=since), after.log, before.log)
+    node.signer, node.cosigner, node.intake = before
+    return make_request(msgspec.structs.replace(wish, since_size=node.size()), after.log, before.log)
 
 
 def certify(node: Node, request: str) -> None:
