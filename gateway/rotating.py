@@ -18,8 +18,9 @@ def rotate(folder: Path) -> str | None:
 
     Raises FolderInUse, RotatedLately, NotEnrolled, KeyFileRefused, LedgerError.
     """
-    before = founding.keys_of(folder)
+    is_root = load(folder).node.parent is None
     founding.own_certificate(folder)
+    before = founding.keys_of(folder)
     if before.following is None and before.former is not None:
         raise RotatedLately
     keys = founding.begin_rotation(folder)
@@ -30,7 +31,7 @@ def rotate(folder: Path) -> str | None:
         now_us = node.clock.now_us()
     finally:
         node.stop()
-    if load(folder).node.parent is None:
+    if is_root:
         return founding.rotate_root(folder, since_size, now_us)
     founding.ask_rotation(folder, since_size)
     return None

@@ -151,6 +151,7 @@ def keys_of(folder: Path) -> NodeKeys:
 
 def own_certificate(folder: Path) -> Certificate:
     """The certificate in force as it was installed. Raises ConfigInvalid, NotEnrolled, BundleInvalid."""
+    load(folder)
     return _own_certificate(folder, enrolment(folder))
 
 
@@ -188,7 +189,11 @@ def ask_rotation(folder: Path, since_size: int) -> str:
 
 
 def ask_after_theft(folder: Path) -> str:
-    """All keys anew, and ask the superior, who took the old ones back, to certify them; returns the request."""
+    """All keys anew, and ask the superior, who took the old ones back, to certify them; returns the request.
+
+    Raises ConfigInvalid, NotEnrolled, BundleInvalid, KeyFileRefused.
+    """
+    own_certificate(folder)
     rotate_recipient(folder / KEYS)
     after = add_signing_keys(folder / KEYS, load(folder).origin)  # a thief may have those begun before, too
     text = make_request(_following(load(folder), keys_of(folder), after, 0), after.log)
