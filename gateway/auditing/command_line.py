@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 
@@ -81,6 +82,51 @@ def audit_verify(
         raise typer.Exit(UNREADABLE) from None
     _say([told_as_json(reports, between)] if as_json else in_words(reports, between))
     raise typer.Exit(exit_code(reports, between))
+
+
+@audit.command("replay")
+def audit_replay(
+    bundles: Annotated[list[Path], typer.Argument(help="证据包，可附其他层级的 / a bundle, and those of other tiers")],
+    case: Annotated[str, typer.Option(help="事项编号（UUID）/ the case's id")],
+    at: Annotated[str | None, typer.Option(help="某一时刻，如 2026-11-22T15:00 / a moment, China's time")] = None,
+) -> None:
+    """逐步回放一件事项：n 前进，p 后退 / step through a case forwards and backwards, or see it as of a moment."""
+    from gateway.auditing.bundle import BundleUnreadable, FileUnreadable
+    from gateway.auditing.replaying import read_case
+    from gateway.auditing.telling import UNREADABLE
+    from gateway.auditing.telling_replay import told_moment, told_step, walk
+
+    id_, at_us = _case_id(case), None if at is None else _moment_us(at)
+    try:
+        replay = read_case(bundles, id_)
+    except (BundleUnreadable, FileUnreadable, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNREADABLE) from None
+    if not replay.steps:
+        raise typer.BadParameter("证据包中没有该事项，请核对编号 / the bundle holds no such case; check its id")
+    if at_us is not None:
+        _say(told_moment(replay, at_us))
+    elif sys.stdin.isatty() and sys.stdout.isatty():
+        walk(replay, typer.getchar, typer.echo)
+    else:
+        _say(line for number in range(len(replay.steps)) for line in told_step(replay, number))
+
+
+def _case_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter("--case 须为事项编号（UUID）/ --case takes a case's id, a UUID") from None
+
+
+def _moment_us(text: str) -> int:
+    from gateway.reading.moments import moment_us
+    from gateway.refusals import InputInvalid
+
+    try:
+        return moment_us(text, "--at")
+    except InputInvalid as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _password() -> str:

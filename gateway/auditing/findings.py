@@ -153,8 +153,8 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         "clock_simulated": Meaning(
             "notice",
-            "演示时钟：一切时间均为模拟",
-            "a demonstration's clock: all times in this log are simulated",
+            "演示时钟：一切时间均为模拟，不核验其先后窗口",
+            "a demonstration's clock: all times in this log are simulated, and not compared with cosignatures",
             *_NOTHING,
         ),
         "log_uncertified": Meaning(

@@ -71,6 +71,11 @@ class Trust:
         """Every key that the log was certified with."""
         return self.directory.past_authors(origin)
 
+    def is_simulated(self, log: str) -> bool:
+        """Whether the log's times are those of a demonstration, as its policy says."""
+        policy = self._policies.get(log)
+        return policy is not None and policy.simulated_clock
+
     def speakers(self, manifest: Manifest) -> list[Verifier]:
         """The log keys that may sign for the node of a bundle: those of its log that were not taken back."""
         given_up = self.directory.given_up_keys(Division(manifest.division))

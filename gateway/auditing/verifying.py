@@ -132,7 +132,8 @@ class _Audit:
         if self._trust.directory.division_of(log.origin) is None:
             self._found.add("log_uncertified", log.origin)
         heads = read_heads(self._bundle, log, self._trust, self._found)
-        check = LogCheck(number, log, heads, self._trust.directory, self.tiles, self._spill, self._found)
+        directory, is_simulated = self._trust.directory, self._trust.is_simulated(log.origin)
+        check = LogCheck(number, log, heads, directory, self.tiles, self._spill, self._found, is_simulated=is_simulated)
         check.run(lambda done: self._progress("leaves", done, self._total))
         return LogTold(log.origin, log.size, heads.cosigned_size, tuple(sorted(heads.witnesses)))
 

@@ -1,6 +1,7 @@
 """Every way to change history in a bundle, by an outsider and by who has keys: each is found, by name and place."""
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,12 +19,15 @@ from domain.events import (
     ErasureOrdered,
     EventId,
     HeadsNoted,
+    HolidaysNoticed,
     KeyDestroyed,
+    LegId,
     MaterialAdded,
     Registered,
     Sealed,
     SealedRead,
     StreamId,
+    TakenOver,
     Unknown,
     decode,
     encode,
@@ -97,7 +101,8 @@ class Forger:
             after_us = at_us[place] if at_us else MINUTE_US
             time_s = (base_us + after_us) // 1_000_000
             log.heads.append(head_of(log, log.leaves, self.made.keys, None if log is self.county else time_s))
-        log.newest = log.heads[-1]
+        if log is not self.county:  # whose witness's key nobody here has
+            log.newest = log.heads[-1]
         self.parts.reorder()
         return first
 
@@ -233,6 +238,27 @@ def test_what_was_on_its_way_for_days_together_is_not_called_dated_back(forger: 
         for us in (1, 2, 3)
     ]
     forger.append(*leaves, at_us=[72 * HOUR_US, 72 * HOUR_US + MINUTE_US, 72 * HOUR_US + 2 * MINUTE_US])
+    assert forger.find() == set()
+
+
+def test_on_a_link_that_always_takes_hours_nothing_is_called_dated_back(forger: Forger) -> None:
+    late = [
+        encode(forger.event(SealedRead, after_us=n * HOUR_US, subject="4" * 32, events=(), purpose="audit"))
+        for n in range(1, 40)
+    ]
+    forger.append(*late, at_us=[(n + 3) * HOUR_US for n in range(1, 40)])
+    early = {index for code, _, index in forger.find() if code == "backdated"}
+    first = len(forger.village.leaves) - len(late)
+    assert all(index is not None and index < first + 21 for index in early), "once it is known how slow the link is"
+
+
+def test_a_demonstrations_clock_may_leap_while_things_are_on_their_way(forger: Forger) -> None:
+    known, late = (
+        encode(forger.event(SealedRead, after_us=us, subject="4" * 32, events=(), purpose="audit"))
+        for us in (MINUTE_US, 2 * MINUTE_US)
+    )
+    forger.append(known, late, at_us=[2 * HOUR_US, 4 * HOUR_US])
+    forger.village.policy += "# huiyin:clock simulated\n"
     assert forger.find() == set()
 
 
@@ -794,3 +820,43 @@ def code_of(forger: Forger, line: OpeningLine) -> str:
 def test_of_one_log_alone_texts_that_the_village_had_destroyed_are_rightly_missing(made: Made) -> None:
     assert found(audited(made.village, made.root)) == set()
     assert ("cases_not_judged", "", None) in found(audited(made.alone, made.root), grave=False)
+
+
+# --- what else foreign hands may have written ------------------------------------------------------------------------
+
+
+def test_a_holiday_notice_is_taken_in_and_one_that_contradicts_itself_changes_nothing(forger: Forger) -> None:
+    new_year = (date(2027, 1, 1),)
+    good = forger.event(HolidaysNoticed, COUNTY, year=2027, off=new_year, working=(), source="国办", edition=1)
+    bad = forger.event(HolidaysNoticed, COUNTY, 2, year=2027, off=new_year, working=new_year, source="国办", edition=2)
+    forger.append(encode(good), encode(bad), log=forger.county)
+    assert forger.find() == set()
+
+
+def test_a_cause_and_a_take_over_in_logs_that_are_not_here_are_no_reproach_unless_they_lie_below(
+    forger: Forger,
+) -> None:
+    elsewhere = Cause(id=EventId(forger.fresh()), log="test.example/410200000000/1", seq=3)
+    unplaced = Cause(id=EventId(forger.fresh()), log=None, seq=None)
+    event = forger.event(SealedRead, COUNTY, subject="4" * 32, events=(), purpose="audit", cause=(elsewhere, unplaced))
+    forger.append(encode(event), log=forger.county)
+    assert forger.find() == set()
+
+
+def test_a_take_over_names_how_much_of_the_holders_log_was_known(forger: Forger) -> None:
+    case = forger.registered()
+    id_ = forger.fresh(COUNTY)
+    taken = forger.event(
+        TakenOver, COUNTY, id=EventId(id_), stream=StreamId(id_), case=CaseId(case.id), leg=LegId(forger.fresh()),
+        leg_version=1, last_log=forger.village.line.origin, last_size=10_000, next_leg=LegId(id_),
+        unit=f"{COUNTY}.office",
+    )  # fmt: skip
+    forger.append(encode(taken), log=forger.county)
+    assert ("log_cut", VILLAGE, len(forger.village.leaves)) in forger.find()
+
+
+def test_a_division_that_is_enrolled_and_silent_is_a_notice(forger: Forger) -> None:
+    number = forger.parts.number(VILLAGE)
+    forger.parts.order = [run for run in forger.parts.order if run.log != number]
+    forger.village.line = msgspec.structs.replace(forger.village.line, folder=None, size=0)
+    assert ("silent_below", VILLAGE, None) in forger.find(grave=False)

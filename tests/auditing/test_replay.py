@@ -1,0 +1,153 @@
+"""A case replayed out of a bundle: what had happened by then, who knew of it, who answered."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.events import CaseId, HandedOver, LegOpened, Registered, Unknown, encode, read
+from gateway.__main__ import main
+from gateway.auditing.replaying import Replay, read_case
+from gateway.auditing.telling_replay import told_moment, told_step, walk
+from tests.auditing.conftest import Made
+from tests.auditing.forging import Parts
+from tests.gateway.conftest import COUNTY, VILLAGE
+
+
+def handed_up(folder: Path) -> UUID:
+    """The case that the village gave to the county."""
+    for log in Parts.of(folder).logs:
+        for leaf in log.leaves:
+            event = read(leaf)
+            if isinstance(event, HandedOver) and event.case is not None:
+                return event.case
+    raise AssertionError("nothing was handed over")
+
+
+@pytest.fixture
+def replay(made: Made) -> Replay:
+    return read_case([made.county], handed_up(made.county))
+
+
+def at(replay: Replay, shape: type, last: bool = False) -> int:
+    """When an event of this kind was recorded."""
+    times = [step.recorded_us for step in replay.steps if isinstance(step.event, shape)]
+    return times[-1 if last else 0]
+
+
+def test_a_case_is_told_from_its_registration_on(replay: Replay) -> None:
+    assert isinstance(replay.steps[0].event, Registered)
+    assert [step.seq for step in replay.steps if step.log.split("/")[1] == VILLAGE] == sorted(
+        step.seq for step in replay.steps if step.log.split("/")[1] == VILLAGE
+    )
+    assert all(step.has_effect for step in replay.steps)
+
+
+def test_who_answered_changes_when_the_receiver_opens_the_case(replay: Replay) -> None:
+    assert replay.accountable(at(replay, Registered) - 1) is None
+    assert replay.accountable(at(replay, HandedOver)) == f"{VILLAGE}.office"
+    assert replay.accountable(at(replay, LegOpened, last=True)) == f"{COUNTY}.office"
+
+
+def test_each_tier_knows_what_it_wrote_at_once_and_what_another_wrote_later(replay: Replay) -> None:
+    registered = replay.steps[0]
+    assert registered.known[VILLAGE].how == "wrote"
+    assert registered.known[COUNTY].how == "order"
+    assert registered.known[COUNTY].at_us > registered.known[VILLAGE].at_us
+    views = replay.views(registered.known[VILLAGE].at_us)
+    assert views[VILLAGE].known == 3, "the case, its first leg and its key are one act"
+    assert views[VILLAGE].accountable == f"{VILLAGE}.office"
+    assert views[COUNTY] == (0, None)
+    assert replay.views(2**62)[COUNTY].accountable == f"{COUNTY}.office"
+
+
+def test_what_came_down_to_a_tier_its_own_bundle_shows(made: Made, replay: Replay) -> None:
+    assert replay.views(2**62)[VILLAGE].accountable == f"{VILLAGE}.office", "the county's bundle alone cannot tell"
+    both = read_case([made.county, made.village], handed_up(made.county))
+    assert {view.accountable for view in both.views(2**62).values()} == {f"{COUNTY}.office"}
+
+
+def test_what_had_happened_grows_with_time(replay: Replay) -> None:
+    assert replay.happened(0) == []
+    moments = sorted(step.recorded_us for step in replay.steps)
+    assert [len(replay.happened(moment)) for moment in moments] == sorted(
+        len(replay.happened(moment)) for moment in moments
+    )
+    assert len(replay.happened(moments[-1])) == len(replay.steps)
+
+
+def test_a_noted_head_proves_that_a_third_tier_knew(made: Made, tmp_path: Path) -> None:
+    """The county's log in the village's hands would be another's word: what it noted counts as known by then."""
+    parts = Parts.of(made.county)
+    parts.manifest = msgspec.structs.replace(parts.manifest, division=VILLAGE)
+    folder = parts.write(tmp_path / "b", made.keys.county)
+    replay = read_case([folder], handed_up(made.county))
+    assert replay.steps[0].known[COUNTY].how == "note"
+
+
+def test_an_event_of_a_newer_version_is_a_step_and_one_that_is_none_is_not(made: Made, tmp_path: Path) -> None:
+    parts = Parts.of(made.county)
+    case = handed_up(made.county)
+    log = parts.log(VILLAGE)
+    last = read(log.leaves[-1])
+    assert not isinstance(last, Unknown)
+    body = encode(msgspec.structs.replace(last, case=CaseId(case)))
+    tag = body[: body.index(b",")]
+    log.leaves += [body.replace(tag, b'{"type":"newer.v9"'), body.replace(b'"law":', b'"law" :')]
+    parts.reorder()
+    replay = read_case([parts.write(tmp_path / "b", made.keys.county)], case)
+    assert replay.steps[-1].tag == "newer.v9"
+    assert "newer.v9" in next(told_step(replay, len(replay.steps) - 1))
+
+
+def test_keys_lead_forwards_and_backwards_and_never_beyond(replay: Replay) -> None:
+    keys: Iterator[str] = iter(["p", "n", "n", "p", "G", "n", "g", "x", "q"])
+    said: list[str] = []
+    walk(replay, lambda: next(keys), said.append)
+    steps = [int(line[1 : line.index("/")]) for line in said if line.startswith("[")]
+    count = len(replay.steps)
+    assert steps == [1, 1, 2, 3, 2, count, count, 1, 1]
+
+
+def test_a_moment_is_told_with_what_each_tier_knew(replay: Replay) -> None:
+    said = "\n".join(told_moment(replay, at(replay, HandedOver)))
+    assert f"accountable: {VILLAGE}.office" in said
+    assert "leg.handed_over.v0" in said
+    assert f"{COUNTY} 至少知道" in said
+
+
+def replayed(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["huiyin", "audit", "replay", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_the_command_tells_all_steps_or_one_moment(
+    made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = str(handed_up(made.county))
+    assert replayed(monkeypatch, str(made.county), "--case", case) == 0
+    assert capsys.readouterr().out.startswith("[1/")
+    assert replayed(monkeypatch, str(made.county), "--case", case, "--at", "2036-01-01T00:00") == 0
+    assert "accountable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--case", "x"], ["--case", str(UUID(int=1))], ["--case", str(UUID(int=1)), "--at", "soon"]],
+)
+def test_what_is_asked_for_wrongly_is_refused_by_name(
+    made: Made, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    assert replayed(monkeypatch, str(made.county), *words) == 2
+
+
+def test_a_folder_that_is_no_bundle_ends_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replayed(monkeypatch, str(tmp_path), "--case", str(UUID(int=1))) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
