@@ -176,15 +176,17 @@ class _Export:
 
     def _write_log(self, log: HeldLog, policy: str, writer: LogWriter) -> None:
         read = parse_either(policy, accept_simulated_clock=True) if policy else None
-        newest, secured = None, None
-        for _, note, lines in self._at.heads(log.id, log.size):
-            newest = note + "".join(line for _, line in lines)
-            secured = newest if lines and _is_secured(read, newest) else secured
-            writer.checkpoint(newest)
+        newest: tuple[str | None, int] = (None, 0)
+        secured: tuple[str, int] | None = None
+        for size, note, lines in self._at.heads(log.id, log.size):
+            text = note + "".join(line for _, line in lines)
+            newest = (text, size)
+            secured = (text, size) if lines and _is_secured(read, text) else secured
+            writer.checkpoint(text)
         for body, leaf in self._at.leaves(log.id, log.size):
             writer.add(bytes(body), bytes(leaf))
             self._progress("leaves", 1, self._total)
-        writer.finish(secured or newest)
+        writer.finish(*(secured or newest))
 
     def _policy(self, log: HeldLog) -> str:
         """What the node publishes of its own log; of a log below, that one of those above its author has cosigned."""

@@ -17,7 +17,8 @@ US: Final = 1_000_000
 
 class Heads:
     """Sizes, roots and cosigning times of a log's heads, ascending by size. cosigned_size, secured_size: the largest
-    that a superior, and that the whole quorum of the policy, has cosigned."""
+    that a superior, and that the whole quorum of the policy, has cosigned. shown_size: of the `checkpoint` beside the
+    tiles, 0 where it is not among them."""
 
     def __init__(self) -> None:
         self.sizes = array("q")
@@ -25,6 +26,7 @@ class Heads:
         self._roots = bytearray()
         self.cosigned_size = 0
         self.secured_size = 0
+        self.shown_size = 0
         self.witnesses: set[str] = set()
 
     def add(self, head: Head) -> None:
@@ -156,5 +158,7 @@ def _check_newest(bundle: Bundle, log: LogLine, heads: Heads, trust: Trust, find
     size, root = head.checkpoint.size, head.checkpoint.root
     if size not in heads.sizes or heads.root(heads.sizes.index(size)) != root:
         findings.add("head_missing", log.origin, size, f"{path} is not among the kept ones")
-    elif heads.cosigned_size and (not head.is_secured or size < heads.secured_size):
+        return
+    heads.shown_size = size
+    if heads.cosigned_size and (not head.is_secured or size < heads.secured_size):
         findings.add("newest_not_cosigned", log.origin, size, path)

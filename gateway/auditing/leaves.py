@@ -19,6 +19,7 @@ from sync.proofs.tiles import (
     TilePath,
     parse_entry_bundle,
     parse_hash_tile,
+    tile_paths,
     tile_width,
 )
 from sync.trust.certificates import Directory
@@ -63,6 +64,13 @@ class Tiles:
         """The hashes of a tile."""
         path = TilePath(level, index, tile_width(level, index, log.size))
         return parse_hash_tile(self._read(log, path, MAX_TILE_BYTES), path.width)
+
+    def is_part(self, log: LogLine, path: TilePath) -> bool:
+        """Whether a partial tile or bundle of a smaller tree holds what the log's own of that place begins with."""
+        limit_bytes = MAX_BUNDLE_BYTES if path.level is None else MAX_TILE_BYTES
+        parse = parse_entry_bundle if path.level is None else parse_hash_tile
+        whole = self.entries(log, path.index) if path.level is None else self.tile(log, path.level, path.index)
+        return parse(self._read(log, path, limit_bytes), path.width) == whole[: path.width]
 
     def hashes(self, log: LogLine) -> TileHashes:
         """All of a log's hashes."""
@@ -118,6 +126,7 @@ class LogCheck:
                 self._look(start + place, read_leaf(entry, self._log.origin, self._directory))
             progress(len(entries))
         self._compare_partial_tiles()
+        self._compare_shown()
 
     # --- hashes -------------------------------------------------------------------------------------------------
 
@@ -161,6 +170,18 @@ class LogCheck:
             if hashes:
                 total = self._log.size >> 8 * level
                 self._compare_tile(level, total // TILE_WIDTH, hashes)
+
+    def _compare_shown(self) -> None:
+        """Of a `checkpoint` before the last head: the partial tiles that its size asks for."""
+        for path in tile_paths(min(self._heads.shown_size, self._log.size)):
+            if path.width == tile_width(path.level, path.index, self._log.size):
+                continue
+            start = path.start << 8 * (path.level or 0)
+            try:
+                if not self._tiles.is_part(self._log, path):
+                    self._found.add("tile_mismatch", self._log.origin, start, str(path))
+            except (FileUnreadable, TileInvalid) as error:
+                self._found.add("file_unreadable", self._log.origin, start, str(error))
 
     def _compare_tile(self, level: int, index: int, hashes: Sequence[bytes]) -> None:
         start = index * TILE_WIDTH << 8 * level

@@ -30,9 +30,9 @@ from gateway.auditing.bundle import (
     folder_of,
 )
 from gateway.auditing.manifest import digest_of
-from sync.proofs.merkle import TILE_HEIGHT, TILE_WIDTH, Frontier
+from sync.proofs.merkle import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, Frontier
 from sync.proofs.note import Signer, sign_note
-from sync.proofs.tiles import CHECKPOINT, TilePath, entry_bundle
+from sync.proofs.tiles import CHECKPOINT, TilePath, entry_bundle, parse_entry_bundle, tile_paths, tile_width
 
 
 class BundleWriter:
@@ -145,15 +145,28 @@ class LogWriter:
         """The next larger head, with the cosignature lines kept for it."""
         self._checkpoints.write(msgspec.json.encode(note) + b"\n")
 
-    def finish(self, newest: str | None) -> None:
-        """Write the partial tiles at the right edge. newest: the newest cosigned head, else the newest."""
+    def finish(self, newest: str | None, newest_size: int = 0) -> None:
+        """Write the partial tiles at the right edge. newest: the newest cosigned head, else the newest.
+
+        newest_size: where that is not the last head, so that its own partial tiles are there, too: other people's
+        programs ask for those.
+        """
         self._flush()
         for level, hashes in enumerate(self._levels):
             if level and hashes:
                 self._write_tile(level, self._frontier.size >> TILE_HEIGHT * (level + 1), hashes)
         if newest is not None:
             (self._folder / CHECKPOINT).write_text(newest, "utf-8")
+            self._write_shown(newest_size)
         self._checkpoints.close()
+
+    def _write_shown(self, size: int) -> None:
+        for path in tile_paths(size):
+            width = tile_width(path.level, path.index, self._frontier.size)
+            if path.width != width:
+                held = (self._folder / str(TilePath(path.level, path.index, width))).read_bytes()
+                part = parse_entry_bundle(held, width)[: path.width] if path.level is None else ()
+                self._write(path, entry_bundle(part) if part else held[: path.width * HASH_BYTES])
 
     def _flush(self) -> None:
         if not self._entries:

@@ -31,7 +31,7 @@ from gateway.auditing.verifying import Report, verify_bundles
 from gateway.auditing.writing import BundleWriter
 from gateway.hosting import founding
 from sync.proofs.merkle import Frontier, leaf_hash
-from sync.proofs.note import Checkpoint, Note, NoteInvalid, Signer, cosign, parse_note, sign_note
+from sync.proofs.note import Checkpoint, Note, NoteInvalid, Signer, cosign, parse_checkpoint, parse_note, sign_note
 from sync.proofs.tiles import CHECKPOINT
 from sync.trust.keys import load_keys
 
@@ -127,7 +127,7 @@ class Parts:
                     written.checkpoint(head)
                 for leaf in log.leaves:
                     written.add(leaf, leaf_hash(leaf))
-                written.finish(log.newest)
+                written.finish(log.newest, min(_size_in(log.newest), len(log.leaves)))
         for run in self.order:
             for seq in range(run.first, run.first + run.count):
                 writer.learned(run.log, seq, run.via, run.known_us)
@@ -179,6 +179,14 @@ def _signed(log: LogParts, size: int, was: Note, keys: Keys) -> str:
         if signer is not None:
             lines.append(cosign(text, signer, line.time_s))
     return note.with_lines(lines).to_bytes().decode()
+
+
+def _size_in(note: str | None) -> int:
+    """What a head says, where it can be read; 0 where not."""
+    try:
+        return parse_checkpoint(parse_note((note or "").encode()).text).size
+    except NoteInvalid:
+        return 0
 
 
 def head_of(log: LogParts, leaves: Sequence[bytes], keys: Keys, time_s: int | None = None) -> str:
