@@ -63,13 +63,13 @@ def still_answers(address: tuple[str, int]) -> bool:
         b'{"comm\\u0061nd": "rate", "command": "rate"}',
     ],
 )
-def test_1_a_key_that_stands_twice(lone: Office, content: bytes) -> None:
+def test_01_a_key_that_stands_twice(lone: Office, content: bytes) -> None:
     with nothing_happens(lone):
         refused(send(lone, content), 400, "body_invalid")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "1.5", "9" * 5_000, "-" + "9" * 5_000])
-def test_2_a_number_that_not_everybody_reads_alike(lone: Office, number: str) -> None:
+def test_02_a_number_that_not_everybody_reads_alike(lone: Office, number: str) -> None:
     content = text_of(registration(person_count=1)).replace(b'"person_count":1', b'"person_count":' + number.encode())
     with nothing_happens(lone):
         refused(send(lone, content), 400, "body_invalid")
@@ -85,25 +85,25 @@ def test_2_a_number_that_not_everybody_reads_alike(lone: Office, number: str) ->
         ("occurred_us", -62_135_596_800_000_001, "day_implausible"),
     ],
 )
-def test_2_a_whole_number_out_of_all_measure(lone: Office, field: str, value: int, code: str) -> None:
+def test_02_a_whole_number_out_of_all_measure(lone: Office, field: str, value: int, code: str) -> None:
     with nothing_happens(lone):
         refused(send(lone, text_of(registration(**{field: value}))), 422, code, field)
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000])
-def test_3_a_body_a_hundred_thousand_levels_deep(lone: Office, content: bytes) -> None:
+def test_03_a_body_a_hundred_thousand_levels_deep(lone: Office, content: bytes) -> None:
     with nothing_happens(lone):
         refused(send(lone, content), 400, "body_invalid")
 
 
 @pytest.mark.parametrize("sign", ["\\ud800", "\\u0000", "\\u202e", "\\u2066", "e\\u0301", "\\u200b", "\\u001b[31m"])
-def test_4_text_that_is_not_what_it_shows(lone: Office, sign: str) -> None:
+def test_04_text_that_is_not_what_it_shows(lone: Office, sign: str) -> None:
     content = text_of(registration(title="@")).replace(b"@", sign.encode())
     with nothing_happens(lone):
         refused(send(lone, content), 422, "text_unsafe", "title")
 
 
-def test_4_the_twin_of_a_name_that_exists(lone: Office) -> None:
+def test_04_the_twin_of_a_name_that_exists(lone: Office) -> None:
     operator = api(lone, "operator").http
     new = {"login": "jose", "name": "Jos\u00e9", "password": PASSWORD, "role": "clerk", "unit": f"{COUNTY}.office"}
     assert operator.post("/api/admin/accounts", json=new).status_code == 201
@@ -116,13 +116,13 @@ def test_4_the_twin_of_a_name_that_exists(lone: Office) -> None:
 
 
 @pytest.mark.parametrize("path", ["cases?number=%00", "cases?matter_class=a%1Bb", "cases?limit=%00", "cases%00"])
-def test_4_control_characters_in_an_address(lone: Office, path: str) -> None:
+def test_04_control_characters_in_an_address(lone: Office, path: str) -> None:
     with nothing_happens(lone):
         refused(api(lone, "clerk").http.get(f"/api/{path}"), 422, "text_unsafe")
 
 
 @pytest.mark.parametrize("path", ["cases?number=%ff%fe", "cases?number=%ed%a0%80", "duties?number=%"])
-def test_4_an_address_that_is_no_text(lone: Office, path: str) -> None:
+def test_04_an_address_that_is_no_text(lone: Office, path: str) -> None:
     assert api(lone, "clerk").http.get(f"/api/{path}").status_code == 200
 
 
@@ -138,7 +138,7 @@ def test_4_an_address_that_is_no_text(lone: Office, path: str) -> None:
         ("utf-8", "application/jsonp", 415, "content_type_wrong"),
     ],
 )
-def test_5_bytes_in_another_alphabet(lone: Office, encoding: str, kind: str, status: int, code: str) -> None:
+def test_05_bytes_in_another_alphabet(lone: Office, encoding: str, kind: str, status: int, code: str) -> None:
     content = text_of(registration()).decode().encode(encoding)
     with nothing_happens(lone):
         refused(send(lone, content, **{"content-type": kind}), status, code)
@@ -148,13 +148,13 @@ def test_5_bytes_in_another_alphabet(lone: Office, encoding: str, kind: str, sta
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "gzip, identity"])
-def test_6_a_body_that_swells(lone: Office, coding: str) -> None:
+def test_06_a_body_that_swells(lone: Office, coding: str) -> None:
     bomb = gzip.compress(b" " * 5_000_000)
     with nothing_happens(lone):
         refused(send(lone, bomb, **{"content-encoding": coding}), 415, "content_type_wrong")
 
 
-def test_7_more_than_a_request_may_carry(lone: Office) -> None:
+def test_07_more_than_a_request_may_carry(lone: Office) -> None:
     def drops() -> Iterator[bytes]:
         yield from itertools.repeat(b" " * 65_536, BODY_LIMIT_BYTES // 65_536 + 1)
 
@@ -164,7 +164,7 @@ def test_7_more_than_a_request_may_carry(lone: Office) -> None:
         refused(unmeasured, 413, "body_too_large")
 
 
-def test_7_no_body_at_all(lone: Office) -> None:
+def test_07_no_body_at_all(lone: Office) -> None:
     with nothing_happens(lone):
         refused(send(lone, b""), 400, "body_invalid")
 
@@ -180,7 +180,7 @@ def test_7_no_body_at_all(lone: Office) -> None:
         "Transfer-Encoding: chunked, identity",
     ],
 )
-def test_7_a_body_of_two_lengths(lone: Office, address: tuple[str, int], head: str) -> None:
+def test_07_a_body_of_two_lengths(lone: Office, address: tuple[str, int], head: str) -> None:
     smuggled = b"0\r\n\r\nGET /api/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with nothing_happens(lone):
         answers = raw(address, f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}\r\n\r\n".encode() + smuggled)
@@ -189,7 +189,7 @@ def test_7_a_body_of_two_lengths(lone: Office, address: tuple[str, int], head: s
         assert b"ledger_size" not in answers
 
 
-def test_8_a_body_that_never_ends(lone: Office, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_08_a_body_that_never_ends(lone: Office, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "BODY_WAIT_S", 0.3)
     with nothing_happens(lone):
         answer = raw(address, b"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
@@ -197,7 +197,7 @@ def test_8_a_body_that_never_ends(lone: Office, address: tuple[str, int], monkey
         assert b"body_too_slow" in answer
 
 
-def test_8_connections_that_are_held_open(address: tuple[str, int]) -> None:
+def test_08_connections_that_are_held_open(address: tuple[str, int]) -> None:
     held = [socket.create_connection(address) for _ in range(200)]
     for one in held[::2]:
         one.sendall(b"GET /api/st")
@@ -208,7 +208,7 @@ def test_8_connections_that_are_held_open(address: tuple[str, int]) -> None:
             one.close()
 
 
-def test_8_a_caller_who_hangs_up_half_way(lone: Office, address: tuple[str, int]) -> None:
+def test_08_a_caller_who_hangs_up_half_way(lone: Office, address: tuple[str, int]) -> None:
     with nothing_happens(lone):
         with socket.create_connection(address) as half:
             half.sendall(b"POST /api/public/petitions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900\r\n\r\n{")
@@ -241,7 +241,7 @@ def part(name: str, more: str = "", content: str = "x") -> str:
         pytest.param('--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\xff\r\n--b--\r\n', id="no text"),
     ],
 )
-def test_9_a_form_in_parts_that_do_not_fit(lone: Office, content: str) -> None:
+def test_09_a_form_in_parts_that_do_not_fit(lone: Office, content: str) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b", "origin": BASE}
     with nothing_happens(lone):
         answer = lone.client().post("/follow", content=content.encode("latin-1"), headers=headers)
@@ -249,7 +249,7 @@ def test_9_a_form_in_parts_that_do_not_fit(lone: Office, content: str) -> None:
         assert not [word for word in INSIDE if word in answer.text]
 
 
-def test_9_a_form_without_a_boundary(lone: Office) -> None:
+def test_09_a_form_without_a_boundary(lone: Office) -> None:
     headers = {"content-type": "multipart/form-data", "origin": BASE}
     with nothing_happens(lone):
         assert lone.client().post("/follow", content=b"--b--", headers=headers).status_code == 400
