@@ -26,6 +26,7 @@ from domain.events import (
     DirectiveAnswered,
     ErasureConfirmed,
     ErasureOrdered,
+    EscrowOpened,
     EventId,
     Extended,
     HandedOver,
@@ -125,6 +126,11 @@ def _opens(standing: Standing, event: AnyEvent, id_: UUID) -> bool:
 def _anybody(_: Standing, __: AnyEvent) -> bool:
     """What moves nothing but itself, or proves itself: a wrapped key opens or does not."""
     return True
+
+
+def _in_a_stream_of_its_own(_: Standing, event: AnyEvent) -> bool:
+    """The same, once."""
+    return event.stream == event.id
 
 
 def _who_registers(standing: Standing, event: Registered) -> bool:
@@ -289,6 +295,7 @@ AUTHORITY: Final[Mapping[type[Any], _Rule]] = {
     OrderJudged: _issuer,
     DirectiveAnswered: _node_of_leg,
     KeyGranted: _anybody,
+    EscrowOpened: _in_a_stream_of_its_own,  # the request in it bears the officers' signatures, or proves nothing
     SealedRead: _anybody,
     ErasureOrdered: _who_orders_erasure,
     ErasureConfirmed: _who_ordered_erasure,

@@ -24,6 +24,7 @@ from domain.events import (
     DirectiveAnswered,
     ErasureConfirmed,
     ErasureOrdered,
+    EscrowOpened,
     EventId,
     Extended,
     HandedOver,
@@ -64,10 +65,10 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     """One case as this node knows it; a value, never changed in place. `evolve` makes it.
 
     registered: null where only a key of it is kept here, or a newer version wrote it. orders: by id; directives: by
-    event id. unknown: streams in which an event of a newer version stands. keys: by subject, who was given its key.
-    papers: what is served on the petitioner, by the event it was rendered from. settling: every paper and closing, also
-    those that a directive left without effect. begun: since when there is the case and each leg. standing: who may
-    write what, and how far each stream is known.
+    event id. escrow_orders: order and subject of each key taken out of escrow. unknown: streams in which an event of
+    a newer version stands. keys: by subject, who was given its key. papers: what is served on the petitioner, by the
+    event it was rendered from. settling: every paper and closing, also those that a directive left without effect.
+    begun: since when there is the case and each leg. standing: who may write what, and how far each stream is known.
     """
 
     case: CaseId
@@ -88,6 +89,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     rated: Rated | None = None
     keys: Mapping[str, Holders] = {}
     erasures: Mapping[UUID, Erasure] = {}
+    escrow_orders: frozenset[tuple[UUID, str]] = frozenset()
     unknown: frozenset[StreamId] = frozenset()
     begun: Beginnings = {}
 
@@ -281,6 +283,10 @@ def _fold(file: CaseFile, event: AnyEvent) -> CaseFile:  # noqa: C901  one line 
             return _order(file, event.order, judged=event)
         case DirectiveAnswered():
             return change(file, answered={event.directive: event, **file.answered})
+        case EscrowOpened():
+            is_custodian = event.node in file.custodians(event.subject)
+            opened = file.escrow_orders | {(event.order, event.subject)}
+            return change(file, escrow_orders=opened) if is_custodian else file
         case KeyGranted() | ErasureOrdered() | ErasureConfirmed() | KeyDestroyed():
             return _keys(file, event)
         case _:

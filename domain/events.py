@@ -57,6 +57,7 @@ DeclineGround = Literal[
 ]
 ReadingPurpose = Literal["handle", "serve", "supervise", "audit", "citizen", "export"]
 ErasureGround = Literal["retention_ended", "subject_request", "recorded_in_error"]
+EscrowGround = Literal["holder_gone", "holder_silent", "key_lost", "lawful_order"]
 TransferMode = Literal["transfer", "assign_with_report"]
 OpeningMode = Literal["registered", "transfer", "assign_with_report", "returned", "ruled", "taken_over"]
 
@@ -408,6 +409,20 @@ class KeyGranted(Event, tag="key.granted.v0", frozen=True, kw_only=True):
     grants: Annotated[tuple[Grant, ...], bounds.MANY]
 
 
+class EscrowOpened(Event, tag="escrow.opened.v0", frozen=True, kw_only=True):
+    """Two officers had a subject's key taken out of the escrow for the node that has the matter (stream = id).
+
+    Recorded before the key is touched. order: of the request, the same for each subject of it. request: the request as
+    both have signed it (`sync/trust/escrow_request.py`), under the keys that the escrow's `escrow.founded.v0` names.
+    """
+
+    order: UUID
+    subject: bounds.Subject
+    receiver: bounds.Code
+    ground: EscrowGround
+    request: bounds.CertificateText
+
+
 class SealedRead(Event, tag="sealed.read.v0", frozen=True, kw_only=True):
     """Somebody opened sealed text: which events' and why."""
 
@@ -459,6 +474,14 @@ class NodeOpened(Event, tag="node.opened.v0", frozen=True, kw_only=True):
     origin: bounds.Origin
     name: bounds.Line
     parent: bounds.Code | None
+
+
+class EscrowFounded(Event, tag="escrow.founded.v0", frozen=True, kw_only=True):
+    """Whose two signatures open the escrow of this root. key: the id of its public key; first, second: their vkeys."""
+
+    key: bounds.KeyName
+    first: bounds.Line
+    second: bounds.Line
 
 
 class ChildEnrolled(Event, tag="node.enrolled.v0", frozen=True, kw_only=True):
@@ -535,8 +558,8 @@ AnyEvent = (
     Registered | RegistrationCorrected | ClaimAmended | MaterialAdded | Withdrawn | Rated | LegOpened | HandedOver
     | Objected | ObjectionRuled | ObjectionLapsed | TakenOver | LegEnded | Accepted | Declined | Extended
     | OpinionIssued | Replied | Served | Reported | Closed | OrderIssued | OrderReplied | OrderJudged
-    | DirectiveAnswered | KeyGranted | SealedRead | SealedItem | ErasureOrdered | ErasureConfirmed | KeyDestroyed
-    | NodeOpened | ChildEnrolled | UnitOpened | HeadsNoted | HolidaysNoticed
+    | DirectiveAnswered | KeyGranted | EscrowOpened | SealedRead | SealedItem | ErasureOrdered | ErasureConfirmed
+    | KeyDestroyed | NodeOpened | EscrowFounded | ChildEnrolled | UnitOpened | HeadsNoted | HolidaysNoticed
     | KeysRotated | KeysRevoked | NodeMoved
 )
 # fmt: on

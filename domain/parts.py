@@ -12,6 +12,7 @@ from domain.events import (
     Declined,
     ErasureConfirmed,
     ErasureOrdered,
+    EscrowOpened,
     EventId,
     Extended,
     HandedOver,
@@ -37,8 +38,8 @@ Paper = Accepted | Declined | Extended | OpinionIssued | Replied
 """The events that a paper for the petitioner is rendered from."""
 Directive = ObjectionRuled | TakenOver | OrderIssued
 """What the node of the leg it names answers exactly once."""
-CustodyEvent = KeyGranted | ErasureOrdered | ErasureConfirmed | KeyDestroyed
-"""Who holds a subject's data key, and its destruction."""
+CustodyEvent = KeyGranted | EscrowOpened | ErasureOrdered | ErasureConfirmed | KeyDestroyed
+"""Who holds a subject's data key, how it was taken out of the escrow, and its destruction."""
 LegEvent = HandedOver | Objected | ObjectionLapsed | LegEnded | Paper | Served | Reported | Closed
 """What only the holder of a leg writes, into the leg's own stream."""
 

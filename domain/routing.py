@@ -12,6 +12,7 @@ from domain.events import (
     Declined,
     ErasureConfirmed,
     ErasureOrdered,
+    EscrowOpened,
     Extended,
     HandedOver,
     KeyDestroyed,
@@ -107,6 +108,8 @@ def _custodians(file: CaseFile, event: CustodyEvent) -> Iterator[Division]:
     match event:
         case KeyGranted():
             yield from (grant.custodian for grant in event.grants)
+        case EscrowOpened():
+            yield event.receiver
         case ErasureOrdered() | ErasureConfirmed():
             yield from (leg.node for leg in file.legs.values())
             yield from _filer(file)

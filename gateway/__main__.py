@@ -23,10 +23,11 @@ projections = typer.Typer(no_args_is_help=True, help="视图 / views")
 account = typer.Typer(no_args_is_help=True, help="账户 / accounts")
 witness = typer.Typer(no_args_is_help=True, help="外部见证 / the outside witness")
 policy = typer.Typer(no_args_is_help=True, help="信任策略 / trust policies")
+escrow = typer.Typer(no_args_is_help=True, help="密钥托管 / the escrow")
 demo = typer.Typer(invoke_without_command=True, help="演示城市 / a living city")
 for name, group in {
     "audit": audit, "node": node, "verify": verify, "projections": projections, "account": account, "witness": witness,
-    "policy": policy, "demo": demo,
+    "policy": policy, "escrow": escrow, "demo": demo,
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -453,6 +454,66 @@ def policy_install(
 
     serial = install_signed(folder, file.read_text("utf-8", "replace"), accept_weaker=accept_weaker)
     typer.echo(f"{folder}：策略第 {serial} 号，下次启动起公布 / number {serial}, published from the next start")
+
+
+@escrow.command("lock")
+def escrow_lock(
+    share: Annotated[Path, typer.Argument(help="建立根节点时生成的份额 / a share made with the root")],
+    out: Annotated[Path, typer.Option(help="加口令后写入 / the locked share")],
+) -> None:
+    """托管人为份额加口令；之后应销毁原文件 / put a share under its holder's passphrase; destroy the first file then."""
+    from gateway.escrowing import lock
+
+    lock(share, out, _secret("口令 / passphrase"))
+    typer.echo(f"{out}：已加口令，请销毁 {share} / locked; destroy {share}")
+
+
+@escrow.command("request")
+def escrow_request(
+    folder: Folder,
+    case: Annotated[str, typer.Option(help="事项编号 / the case's id")],
+    ground: Annotated[str, typer.Option(help="holder_gone|holder_silent|key_lost|lawful_order")],
+    by: Annotated[str, typer.Option(help="申请人（领导或督查）登录名 / login of the leader or supervisor who asks")],
+    out: Annotated[Path, typer.Option(help="申请写入 / where to write the request")],
+    receiver: Annotated[str, typer.Option(help="现承办节点，默认自动确定 / who has the matter; found by itself")] = "",
+) -> None:
+    """根节点：申请开启托管 / at the root: ask for a case's keys, for the node that has the matter."""
+    from uuid import UUID
+
+    from domain.events import EscrowGround
+    from gateway.escrowing import in_words, request_keys
+
+    try:
+        wanted, why = UUID(case), msgspec.convert(ground, EscrowGround)
+    except ValueError as error:
+        raise typer.BadParameter(f"--case 或 --ground 有误 / is wrong: {error}") from error
+    request_keys(folder, wanted, valid_division(receiver) if receiver else "", why, by, out)
+    typer.echo(f"{out}：请交两名托管人签署 / have both officers approve it\n{in_words(out)}")
+
+
+@escrow.command("approve")
+def escrow_approve(
+    request: Annotated[Path, typer.Argument(help="申请 / the request")],
+    share: Annotated[Path, typer.Option(help="本人的份额 / your own share")],
+    out: Annotated[Path, typer.Option(help="签署写入 / where to write the approval")],
+) -> None:
+    """托管人：核对并签署 / as an officer: look at the request, and agree to it alone."""
+    from gateway.escrowing import approve_request, in_words
+
+    typer.echo(in_words(request))
+    approve_request(request, share, out, lambda: _secret("份额口令 / passphrase of the share"))
+    typer.echo(f"{out}：已签署，请交回根节点 / approved; give it back to the root")
+
+
+@escrow.command("open")
+def escrow_open(
+    folder: Folder,
+    approval: Annotated[list[Path], typer.Option(help="托管人的签署，共两份 / an officer's approval; give both")],
+) -> None:
+    """根节点：凭两份签署开启，密钥改授现承办节点 / at the root: give the keys to who has the matter."""
+    from gateway.escrowing import open_escrow
+
+    typer.echo(open_escrow(folder, approval))
 
 
 @projections.command("rebuild")

@@ -34,7 +34,7 @@ def enrol_child(folder: Path, request: str) -> Enrolment:
     try:
         node = Node(folder)
     except FolderInUse:
-        return read_enrolment(_ask_running(folder, request))
+        return read_enrolment(ask_running(folder, request))
     try:
         node.open()
         return node.admit(request)
@@ -50,7 +50,7 @@ def take_back(folder: Path, order: TakeBack) -> str:
     try:
         node = Node(folder)
     except FolderInUse:
-        return _ask_running(folder, msgspec.json.encode(order).decode()).decode()
+        return ask_running(folder, msgspec.json.encode(order).decode()).decode()
     try:
         node.open()
         return node.take_back(order)
@@ -66,7 +66,7 @@ def move(folder: Path, order: Move) -> Enrolment:
     try:
         node = Node(folder)
     except FolderInUse:
-        return read_enrolment(_ask_running(folder, msgspec.json.encode(order).decode()))
+        return read_enrolment(ask_running(folder, msgspec.json.encode(order).decode()))
     try:
         node.open()
         return node.move(order)
@@ -74,8 +74,11 @@ def move(folder: Path, order: Move) -> Enrolment:
         node.stop()
 
 
-def _ask_running(folder: Path, request: str) -> bytes:
-    """Leave the request in the node's database, so that nobody writes beside its one writer."""
+def ask_running(folder: Path, request: str) -> bytes:
+    """The running node's answer to what is left in its database, so that nobody writes beside its one writer.
+
+    Raises RequestRefused, EnrolmentUnanswered.
+    """
     with database_of(folder) as dsn:
         return _wait_for_answer(dsn, request)
 

@@ -29,6 +29,7 @@ from sync.proofs.note import KeyInvalid, NoteInvalid
 from sync.proofs.policy import PolicyInvalid
 from sync.proofs.receipt import ReceiptInvalid
 from sync.trust.certificates import CertificateRefused
+from sync.trust.escrow import PassphraseWrong
 from sync.trust.keys import KeyFileRefused
 
 NAMED: tuple[type[Exception], ...] = (
@@ -50,6 +51,7 @@ NAMED: tuple[type[Exception], ...] = (
     NodeUnreachable,
     NotEnrolled,
     NoteInvalid,
+    PassphraseWrong,
     PolicyInvalid,
     PortUnusable,
     PostgresServerError,

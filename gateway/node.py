@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -20,6 +21,7 @@ from domain.divisions import Division
 from domain.events import (
     AnyEvent,
     ChildEnrolled,
+    EscrowFounded,
     KeysRevoked,
     KeysRotated,
     NodeMoved,
@@ -36,6 +38,7 @@ from gateway import accounts
 from gateway.backup.probation import Probation
 from gateway.backup.restored import mark_of, take_mark_away
 from gateway.casework.casework import Casework, Given
+from gateway.casework.escrow_office import EscrowOffice
 from gateway.casework.journal import Journal
 from gateway.casework.orders import Move, TakeBack, carry_out
 from gateway.casework.store_postgres import PostgresCasework
@@ -229,7 +232,7 @@ class Node:
             self.links.directory,
             self.links.proof,
             self.links,
-            lambda asked: carry_out(asked, self.admit, self.take_back, self.move),
+            lambda asked: carry_out(asked, self.admit, self.take_back, self.move, self._open_escrow),
             time.monotonic,
             os.urandom,
             SystemRandom().random,
@@ -239,7 +242,20 @@ class Node:
         self.around, self.files, self.desk, self.readings = work.around, work.files, work.desk, work.readings
         self.receipts, self.denunciations, self.cover = work.receipts, work.denunciations, work.cover
         self.custody, self.steward = work.custody, work.steward
+        self.escrow = EscrowOffice(
+            self.here,
+            self.folder,
+            self.ids,
+            self.journal,
+            self.files,
+            self.reader,
+            PostgresCases(self.pool.connection),
+            work.around.recipient,
+        )
         self.views = Runner(self._connected, self.reader.read, self.reader.wait_beyond, PROJECTIONS, _views_stopped)
+
+    def _open_escrow(self, order: UUID) -> str:
+        return self.escrow.open_waiting(order)
 
     def _connected(self) -> psycopg.Connection[Any]:
         return connect(self.dsn, autocommit=True)
@@ -280,16 +296,19 @@ class Node:
             raise LedgerOutdated
 
     def _log_opening(self) -> None:
-        """The first leaves of a new log: who this is, and its first office."""
+        """The first leaves of a new log: who this is, its first office, and at the root who opens the escrow."""
         if self.reader.head().own_size:
             return
         name, parent = self.config.node.name, self.config.node.parent
+        named = founding.officers(self.folder)
         with self.journal.turn() as turn:
-            opened, office = (self._own_envelope(turn.now_us) for _ in range(2))
+            opened, office, escrow = (self._own_envelope(turn.now_us) for _ in range(3))
             events: list[AnyEvent] = [
                 NodeOpened(**opened, origin=self.config.origin, name=name, parent=parent),
                 UnitOpened(**office, unit=self.office, name=name),
             ]
+            if named is not None:
+                events.append(EscrowFounded(**escrow, key=named.key, first=named.first, second=named.second))
             new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
             future = turn.append(Append(new))
         future.result(_WAIT_S)

@@ -1,6 +1,7 @@
-"""What an operator asks of a node from its folder: to sign a request, to take keys back, to place a node elsewhere."""
+"""What an operator asks of a node from its folder: to sign a request, take keys back, move a node, open the escrow."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import msgspec
 
@@ -25,14 +26,26 @@ class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="move"):
     parent: Division
 
 
+class OpenEscrow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="open_escrow"):
+    """Open the escrow for the request of this id, whose approvals lie in the node's folder."""
+
+    order: UUID
+
+
 def carry_out(
     asked: str,
     admit: Callable[[str], Enrolment],
     take_back: Callable[[TakeBack], str],
     move: Callable[[Move], Enrolment],
+    open_escrow: Callable[[UUID], str],
 ) -> bytes:
     """Do what is asked: an order as JSON, or else a request for a certificate. Raises what each does."""
     if not asked.startswith("{"):
         return msgspec.json.encode(admit(asked))
-    order = msgspec.json.decode(asked, type=TakeBack | Move)
-    return msgspec.json.encode(move(order)) if isinstance(order, Move) else take_back(order).encode()
+    match msgspec.json.decode(asked, type=TakeBack | Move | OpenEscrow):
+        case Move() as order:
+            return msgspec.json.encode(move(order))
+        case OpenEscrow() as order:
+            return open_escrow(order.order).encode()
+        case order:
+            return take_back(order).encode()

@@ -4,6 +4,7 @@ DIR/node.toml            the configuration
 DIR/keys/                key files, for the owner alone
 DIR/request.note         what the superior signs (`huiyin node enrol`), again when the certificate is renewed
 DIR/trust/enrolment.json certificates from the root down to this node, and the pin of the root
+DIR/trust/escrow.json    at the root: the public keys of the two officers of the escrow
 DIR/trust/clock.json     what the operator has confirmed of the machine's clock, if ever
 """
 
@@ -15,9 +16,11 @@ import msgspec
 
 from domain.divisions import Division
 from gateway.hosting.config import FILE_NAME, ChannelEnd, NodeConfig, load, write
+from sync.sealed.sealing import recipient_key_id
 from sync.trust.certificates import RENEWAL_US, CertificateRefused, Enrolment
 from sync.trust.enrolment import read_enrolment, verify_enrolment
 from sync.trust.escrow import new_escrow, write_share
+from sync.trust.escrow_request import officer
 from sync.trust.keys import (
     KeyFileExists,
     NodeKeys,
@@ -43,6 +46,7 @@ VALIDITY_US = 20 * 366 * 24 * 3_600_000_000
 """How long a certificate is good for."""
 
 ENROLMENT = Path("trust/enrolment.json")
+OFFICERS = Path("trust/escrow.json")
 REQUEST = Path("request.note")
 KEYS = Path("keys")
 
@@ -340,4 +344,24 @@ def found_escrow(folder: Path) -> bytes:
         path = folder / f"escrow-share-{share.holder}.json"
         path.unlink(missing_ok=True)
         write_share(path, share)
+    first, second = (officer(share).verifier.vkey for share in shares)
+    named = Officers(key=recipient_key_id(shares[0].key), first=first, second=second)
+    (folder / "trust").mkdir(mode=0o700, exist_ok=True)
+    replace_private(folder / OFFICERS, msgspec.json.encode(named))
     return shares[0].key
+
+
+class Officers(msgspec.Struct, frozen=True, kw_only=True):
+    """What the root's log names once: the id of the escrow's key, and the vkeys of the two whose signatures open it."""
+
+    key: str
+    first: str
+    second: str
+
+
+def officers(folder: Path) -> Officers | None:
+    """Of a root that was founded with an escrow."""
+    try:
+        return msgspec.json.decode((folder / OFFICERS).read_bytes(), type=Officers)
+    except FileNotFoundError:
+        return None

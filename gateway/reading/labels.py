@@ -31,6 +31,8 @@ EVENTS: Final = {
     "order.judged.v0": N_("督办审核"),
     "directive.answered.v0": N_("上级指令回执"),
     "key.granted.v0": N_("授予读取密钥"),
+    "escrow.opened.v0": N_("托管密钥开启"),
+    "escrow.founded.v0": N_("设立托管"),
     "sealed.read.v0": N_("查阅密封内容"),
     "sealed.item.v0": N_("密封件"),
     "erasure.ordered.v0": N_("申请删除个人信息"),

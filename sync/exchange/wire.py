@@ -29,7 +29,7 @@ MAX_EVENT_BYTES = 850 * 1024
 ADDRESSEES = 64
 """At most so many divisions one enclosure is for; one for more goes down several times."""
 
-EDITION = 2
+EDITION = 3
 """Counts what this program can read: raised with every event tag, letter or item kind that joins. A child says it, so
 that its parent can tell what it must not be sent yet (`tests/golden/editions.txt`)."""
 

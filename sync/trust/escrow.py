@@ -4,16 +4,23 @@ Data keys are wrapped to the public half, so that a dead node takes no case with
 its product (2 of 2, XOR): alone it tells nothing about the key.
 """
 
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from sync.sealed.sealing import Random, recipient_key_id
 from sync.trust.keys import KeyFileMalformed, read_private, write_private
 
 _PRIVATE_BYTES = 32
+_SALT_BYTES = 16
+_NONCE_BYTES = 12
 
 
 class SharesDoNotFit(Exception):
@@ -38,6 +45,23 @@ class EscrowShare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("holder", self.holder), ("key_id", recipient_key_id(self.key))]
+
+
+class PassphraseWrong(Exception):
+    """The passphrase does not open this share. Type the one that its holder has chosen."""
+
+    def __init__(self) -> None:
+        super().__init__("口令不对，份额未打开 / the passphrase does not open the share; type its holder's")
+
+
+class LockedShare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="escrow-share-locked.v0"):
+    """A share under its holder's passphrase: Argon2id (RFC 9106: 3 passes, 4 lanes), AES-256-GCM, the nonce first."""
+
+    holder: Literal["first", "second"]
+    key: bytes
+    salt: bytes
+    memory_kib: Annotated[int, msgspec.Meta(ge=32, le=1 << 20)]
+    sealed: bytes
 
 
 def new_escrow(random: Random) -> tuple[EscrowShare, EscrowShare]:
@@ -68,14 +92,50 @@ def write_share(path: Path, share: EscrowShare) -> None:
     write_private(path, msgspec.json.encode(share) + b"\n")
 
 
-def read_share(path: Path) -> EscrowShare:
-    """Raises KeyFileMissing, KeyFileExposed, KeyFileMalformed."""
+def lock_share(path: Path, share: EscrowShare, passphrase: str, random: Random, memory_kib: int = 64 * 1024) -> None:
+    """A new file that only the holder's passphrase opens. memory_kib: what a guess costs. Raises KeyFileExists."""
+    salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
+    key = _passphrase_key(passphrase, salt, memory_kib)
+    sealed = nonce + AESGCM(key).encrypt(nonce, share.share, _about(share.holder, share.key))
+    locked = LockedShare(holder=share.holder, key=share.key, salt=salt, memory_kib=memory_kib, sealed=sealed)
+    write_private(path, msgspec.json.encode(locked) + b"\n")
+
+
+def read_share(path: Path, passphrase: Callable[[], str] | None = None) -> EscrowShare:
+    """passphrase: asked for where the share is locked.
+
+    Raises KeyFileMissing, KeyFileExposed, KeyFileMalformed, PassphraseWrong.
+    """
     content = read_private(path)
     try:
-        return msgspec.json.decode(content, type=EscrowShare)
+        found = msgspec.json.decode(content, type=EscrowShare | LockedShare)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # refused outside the handler: a decoder's error carries the file
-    raise KeyFileMalformed(path)
+        found = None  # refused outside the handler: a decoder's error carries the file
+    if found is None or (isinstance(found, LockedShare) and passphrase is None):
+        raise KeyFileMalformed(path)
+    if isinstance(found, EscrowShare) or passphrase is None:
+        return found
+    return _unlocked(found, passphrase())
+
+
+def _unlocked(locked: LockedShare, passphrase: str) -> EscrowShare:
+    key = _passphrase_key(passphrase, locked.salt, locked.memory_kib)
+    nonce, sealed = locked.sealed[:_NONCE_BYTES], locked.sealed[_NONCE_BYTES:]
+    try:
+        share = AESGCM(key).decrypt(nonce, sealed, _about(locked.holder, locked.key))
+    except (InvalidTag, ValueError):
+        raise PassphraseWrong from None
+    return EscrowShare(holder=locked.holder, key=locked.key, share=share)
+
+
+def _passphrase_key(passphrase: str, salt: bytes, memory_kib: int) -> bytes:
+    # The same words typed on another machine may come composed in another way: RFC 8265 section 4.2 takes NFC.
+    words = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
+    return Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=memory_kib).derive(words)
+
+
+def _about(holder: str, key: bytes) -> bytes:
+    return b"huiyin-escrow-share/v0\0" + holder.encode() + b"\0" + key
 
 
 def _xor(one: bytes, other: bytes) -> bytes:

@@ -25,6 +25,8 @@ from domain.events import (
     DirectiveAnswered,
     ErasureConfirmed,
     ErasureOrdered,
+    EscrowFounded,
+    EscrowOpened,
     EventId,
     Extended,
     Grant,
@@ -189,6 +191,9 @@ def examples() -> Iterator[AnyEvent]:
     yield of_the_node(KeysRotated, log="log+key", witness="witness+key", intake="intake+key")
     yield of_the_node(KeysRevoked, division=VILLAGE, revocation="{}")
     yield of_the_node(NodeMoved, division=VILLAGE, name="刘庄村", parent=TOWN, certificate="{}")
+    released = {"receiver": COUNTY, "ground": "holder_gone", "request": "huiyin-escrow-request/v0\n{}\n"}
+    yield of(EscrowOpened, order=uuid(81), subject=SUBJECT, **released)
+    yield of_the_node(EscrowFounded, key="k2", first="escrow/k2/first+00+AA==", second="escrow/k2/second+00+AA==")
 
 
 if __name__ == "__main__":

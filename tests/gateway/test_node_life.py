@@ -439,7 +439,7 @@ def test_a_case_whose_keys_are_slow_to_come_holds_up_no_other(folder: Path, monk
         waiting.join(20)
         recorded = [event.recorded_us for row in node.reader.read(0, 100) if (event := read(row.body))]
     assert recorded == sorted(recorded)
-    assert len(recorded) == 2 + 2 * 3
+    assert len(recorded) == 3 + 2 * 3
 
 
 def test_a_stored_certificate_that_does_not_hold_is_a_fault_and_stops_no_start(folder: Path) -> None:
