@@ -12,7 +12,6 @@ faults.jsonl         what went wrong, with its evidence (`FaultLine`)
 openings.jsonl       only where asked for: the sealed texts opened, or why not (`OpeningLine`)
 """
 
-import base64
 import binascii
 import os
 import stat
@@ -173,9 +172,10 @@ class Bundle:
             handle = os.open(self.folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             raise FileUnreadable(path, type(error).__name__) from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise FileUnreadable(path, "no plain file")
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise FileUnreadable(path, "no plain file")
             data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
             raise FileUnreadable(path, f"longer than {limit_bytes} bytes")
@@ -213,11 +213,6 @@ def folder_of(log: LogLine) -> str:
 def sort_key(path: str) -> list[str]:
     """The order of `walk`, and of files.jsonl."""
     return path.split("/")
-
-
-def encode64(data: bytes) -> str:
-    """Bytes as they stand in these lists."""
-    return base64.b64encode(data).decode()
 
 
 def division_in(origin: str) -> Division:

@@ -16,7 +16,6 @@ from domain.events import (
     ErasureConfirmed,
     HolidaysNoticed,
     KeyDestroyed,
-    NotCanonical,
     SealedRead,
     Unknown,
     read,
@@ -77,10 +76,7 @@ class Cases:
     def _event(self, learned: Learned) -> AnyEvent | Unknown | None:
         if learned.leaf.event is not None or learned.leaf.fault is not None:
             return learned.leaf.event
-        try:
-            return read(learned.body)
-        except NotCanonical:
-            return None
+        return read(learned.body)  # of a newer type
 
     def _fold(self, learned: Learned, event: AnyEvent | Unknown, case: CaseId) -> None:
         state = self._states.get(case.bytes)

@@ -53,6 +53,7 @@ from domain.errors import DomainError
 from domain.events import (
     Accepted,
     AnyEvent,
+    CaseId,
     ClaimAmended,
     Closed,
     Declined,
@@ -195,13 +196,10 @@ def _said(file: CaseFile | None, event: AnyEvent) -> AnyCommand | None:  # noqa:
         case DirectiveAnswered():
             return AnswerDirective(case=case, directive=event.directive)
         case _:
-            return _said_on_a_leg(file, event)
+            return _said_on_a_leg(file, event, case)
 
 
-def _said_on_a_leg(file: CaseFile | None, event: AnyEvent) -> AnyCommand | None:  # noqa: C901  one line per kind
-    case = event.case
-    if case is None:
-        return None
+def _said_on_a_leg(file: CaseFile | None, event: AnyEvent, case: CaseId) -> AnyCommand | None:  # noqa: C901  as above
     match event:
         case LegOpened():
             leg = file.legs.get(event.leg) if file else None

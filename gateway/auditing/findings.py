@@ -65,10 +65,6 @@ class Findings:
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._told)
 
-    def has(self, *severities: Severity) -> bool:
-        """Whether anything so grave was found."""
-        return any(MEANINGS[code].severity in severities for code, _ in self.counts)
-
     def untold(self) -> dict[tuple[str, str], int]:
         """How many more there are of a code in a log than are told one by one."""
         return {key: count - SHOWN_OF_A_KIND for key, count in self.counts.items() if count > SHOWN_OF_A_KIND}

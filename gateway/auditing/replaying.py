@@ -4,7 +4,7 @@ What the node that made the bundle knew, its own order says; what an author knew
 note of heads (`node.heads.v0`) that covers a leaf proves that it was known by then, and nothing here says since when.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -14,7 +14,7 @@ import msgspec
 from domain.authority import effects
 from domain.case import CaseFile, evolve
 from domain.divisions import Division
-from domain.events import AnyEvent, HeadsNoted, NotCanonical, Unit, Unknown, read, tag_of
+from domain.events import AnyEvent, HeadsNoted, Unit, Unknown, read, tag_of
 from gateway.auditing.bundle import CERTIFICATES, LOGS, MAX_LOGS, Bundle, LogLine, Manifest
 from gateway.auditing.findings import Findings
 from gateway.auditing.leaves import Tiles
@@ -118,7 +118,7 @@ def _read(folder: Path, case: UUID) -> Replay:
     steps: list[Step] = []
     for learned in order:
         if learned.leaf.case_id == case:
-            steps += _step(learned, logs, Division(manifest.division))
+            steps.append(_step(learned, logs, Division(manifest.division)))
         elif isinstance(learned.leaf.event, HeadsNoted):
             _note(steps, learned.leaf.event)
     told = [(None if isinstance(step.event, Unknown) else step.event, step.seq) for step in steps]
@@ -127,18 +127,13 @@ def _read(folder: Path, case: UUID) -> Replay:
     return Replay(manifest, case, steps)
 
 
-def _step(learned: Learned, logs: Sequence[LogLine], here: Division) -> Iterator[Step]:
-    event: AnyEvent | Unknown | None = learned.leaf.event
-    if event is None:
-        try:
-            event = read(learned.body)
-        except NotCanonical:
-            return
+def _step(learned: Learned, logs: Sequence[LogLine], here: Division) -> Step:
+    event = learned.leaf.event or read(learned.body)  # of a newer type: what is no event concerns no case
     step = Step(logs[learned.log].origin, learned.seq, event, learned.known_us, True, {})
     step.known[here] = Knew(learned.known_us, "order")
     if event.node is not None:
         step.known[Division(event.node)] = Knew(step.recorded_us, "wrote")
-    yield step
+    return step
 
 
 def _note(steps: Sequence[Step], event: HeadsNoted) -> None:

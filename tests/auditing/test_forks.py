@@ -8,7 +8,7 @@ import pytest
 from gateway.auditing.bundle import FaultLine
 from gateway.auditing.forks import is_proven_fork
 from sync.exchange.faults import Fork, fork_below, fork_beyond
-from sync.exchange.wire import AskRange, Frame, encode
+from sync.exchange.wire import AskRange, Frame, Letter, encode
 from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
 from sync.proofs.note import ED25519, Checkpoint, Ed25519Signer, sign_note
 from sync.proofs.tree import SignedHead, Tree
@@ -100,6 +100,7 @@ def test_a_proof_that_does_not_hold_convicts_nobody(changes: dict[str, object]) 
         {"frontier": b"short"},
         {"record": b"no record"},
         {"record": encode(AskRange(ORIGIN, 1))},
+        {"record": encode(Letter("410221100201", "410221000000", b"x", bytes(64)))},
         {"record": record(3, [b"x", b"y"])},
         {"record": record(5, [b"x"])},
     ],

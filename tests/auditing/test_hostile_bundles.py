@@ -258,3 +258,12 @@ def test_of_many_findings_of_one_kind_twenty_are_told_and_the_rest_is_counted(ma
 
 def fault_line() -> FaultLine:
     return FaultLine("gap", "", "", "", b"", 1, 0, 0, None)
+
+
+def test_a_manifest_that_is_a_folder_is_refused(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(made.county, folder)
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).mkdir()
+    with pytest.raises(BundleUnreadable):
+        verify_bundles([folder], Pins(made.root), quiet)
