@@ -57,17 +57,18 @@ from domain.events import (
 )
 from domain.ids import maker_of
 from domain.parts import CustodyEvent, LegEvent, Paper, node_of
+from domain.shards import place_in
 from domain.standing import Dispute, Hold, Standing
 
 LAPSE_AT_LEAST_US: Final = 5 * 86_400 * 1_000_000
 """Five working days of silence end an objection (ADR-0003); none are shorter than as many days."""
 
 
-def judged(standing: Standing, event: AnyEvent | Unknown, seq: int | None = None) -> tuple[Standing, bool]:
+def judged(standing: Standing, event: AnyEvent | Unknown, place: int | None = None) -> tuple[Standing, bool]:
     """The standing after `event`, and whether its author had the right to write it; if not, it changes nothing.
 
-    seq: its leaf index in its author's log, where known. Whether it has effect besides, `Standing.is_overtaken` says,
-    of the standing as it is by then.
+    place: of its leaf among its author's (`domain.shards.place`), where known. Whether it has effect besides,
+    `Standing.is_overtaken` says, of the standing as it is by then.
     """
     if not (_bears_own_id(event) and owns_stream(standing, event)):
         return standing, False
@@ -82,18 +83,18 @@ def judged(standing: Standing, event: AnyEvent | Unknown, seq: int | None = None
     else:
         after, is_lawful = standing, False
     if is_lawful or event.stream in standing.legs:
-        after = _noted(after, event.stream, event.version, seq)
+        after = _noted(after, event.stream, event.version, place)
     return after, is_lawful
 
 
 def effects(told: Sequence[tuple[AnyEvent | None, int | None]]) -> list[bool]:
-    """Of each event of a case, and its leaf index, whether it has effect after all that came later.
+    """Of each event of a case, and its place, whether it has effect after all that came later.
 
     None stands for one that cannot be read; it is taken to have its effect where it can.
     """
     standing, heard = Standing(), []
-    for event, seq in told:
-        standing, is_lawful = (standing, True) if event is None else judged(standing, event, seq)
+    for event, place in told:
+        standing, is_lawful = (standing, True) if event is None else judged(standing, event, place)
         heard.append(is_lawful)
     return [
         is_lawful and not (event is not None and standing.is_overtaken(event))
@@ -337,7 +338,7 @@ def _after(standing: Standing, event: AnyEvent) -> Standing:
             return _ruled(standing, event)
         case TakenOver():
             taken = Hold(event.unit, event.leg, is_named=True, directed_by=(event.node, event.id))
-            seen = change(taken, seen_version=event.leg_version, seen_size=event.last_size)
+            seen = change(taken, seen_version=event.leg_version, seen_place=place_in(event.last_log, event.last_size))
             return _named(standing, event.next_leg, seen)
         case OrderIssued():
             return change(standing, orders={**standing.orders, event.order: node_of(event.unit)})
@@ -380,10 +381,10 @@ def _with_leg(standing: Standing, id_: LegId, leg: Hold) -> Standing:
     return msgspec.structs.replace(standing, legs={**standing.legs, id_: leg})
 
 
-def _noted(standing: Standing, stream: StreamId, version: int, seq: int | None) -> Standing:
+def _noted(standing: Standing, stream: StreamId, version: int, place: int | None) -> Standing:
     """The standing after one more event of a stream."""
     leg = standing.legs.get(LegId(stream))
-    if leg is not None and seq is not None:
-        leg = msgspec.structs.replace(leg, leaves=(*leg.leaves, (version, seq)))
+    if leg is not None and place is not None:
+        leg = msgspec.structs.replace(leg, leaves=(*leg.leaves, (version, place)))
         standing = _with_leg(standing, LegId(stream), leg)
     return standing.told(stream, version)

@@ -74,6 +74,9 @@ StatementText = Annotated[str, Meta(max_length=STATEMENT_CHARS)]
 SigningKey = Annotated[str, Meta(min_length=1, max_length=300)]
 """A C2SP vkey: the name, the id and the public half of a signing key."""
 
+Note = Annotated[str, Meta(max_length=8_192)]
+"""A C2SP signed note."""
+
 PersonCount = Annotated[int, Meta(ge=1, le=100_000)]
 ExtraDays = Annotated[int, Meta(ge=1, le=30)]
 SizeBytes = Annotated[int, Meta(ge=0, le=2**40)]

@@ -196,19 +196,19 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
         return self.standing.version_of(stream)
 
 
-def evolve(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = None) -> CaseFile:
+def evolve(file: CaseFile | None, event: AnyEvent | Unknown, place: int | None = None) -> CaseFile:
     """The file after `event`, which concerns this case. Events of one stream come in order, streams in any order.
 
-    seq: its leaf index in its author's log, where known. An event that the file has already, or that its author had no
-    right to write, changes nothing; but the versions of a leg go on, as its own node counts them. An Unknown one marks
-    its stream, so that nothing is decided on a leg only half understood.
+    place: of its leaf among its author's (`domain.shards.place`), where known. An event that the file has already, or
+    that its author had no right to write, changes nothing; but the versions of a leg go on, as its own node counts
+    them. An Unknown one marks its stream, so that nothing is decided on a leg only half understood.
     """
     if event.case is None or event.stream is None or event.version is None:
         raise ValueError("an event that concerns no case has no place in a case file")
     file = file or CaseFile(case=event.case)
     if isinstance(event, SealedRead):
         return file
-    standing, is_lawful = judged(file.standing, event, seq)
+    standing, is_lawful = judged(file.standing, event, place)
     if standing is file.standing:
         return file
     change = msgspec.structs.replace
@@ -223,9 +223,9 @@ def evolve(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = N
     return _with_due_erasures(changed)
 
 
-def has_effect(file: CaseFile | None, event: AnyEvent | Unknown, seq: int | None = None) -> bool:
+def has_effect(file: CaseFile | None, event: AnyEvent | Unknown, place: int | None = None) -> bool:
     """Whether `event`, which comes next, has any: see `domain.authority`."""
-    standing, is_lawful = judged(file.standing if file else Standing(), event, seq)
+    standing, is_lawful = judged(file.standing if file else Standing(), event, place)
     return is_lawful and (isinstance(event, Unknown) or not standing.is_overtaken(event))
 
 

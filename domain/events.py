@@ -32,7 +32,6 @@ Unit = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{12}\.[a-z0-9_]{1,24}(?!\n)$"
 """An office that can hold a leg: the 12-digit code of the node it works on, a dot, its short name there."""
 
 Claims = Annotated[tuple[ClaimId, ...], bounds.MANY]
-
 Role = Literal["citizen", "clerk", "handler", "leader", "supervisor", "auditor", "operator", "system"]
 Channel = Literal["online", "letter", "visit", "phone", "fax", "sms", "mailbox", "hotline"]
 MatterClass = Literal[
@@ -74,8 +73,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The event that made this one lawful. A receiver that should hold `log` waits until it holds leaf `seq`.
 
     log: the author's log origin; seq: 0-based leaf index there. Both null where the cause stands in the author's
-    own log, whose order already says that it came first.
-    """
+    own log, whose order already says that it came first."""
 
     id: EventId
     log: bounds.Origin | None
@@ -86,8 +84,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What was written about one subject, as commitments: path of the text -> base64 of its salted hash.
 
     subject: pseudonym of the person's file in this case, see `domain.keys.new_subject`. ciphertext: base64 SHA-256 of
-    the sealed bytes that travel beside the event, so that a swapped or missing ciphertext shows without any key.
-    """
+    the sealed bytes that travel beside the event, so that a swapped or missing ciphertext shows without any key."""
 
     subject: bounds.Subject
     fields: Annotated[dict[bounds.SealedPath, bounds.Digest], bounds.FEW]
@@ -100,8 +97,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     id: made by `node`, as the id itself says (`domain.ids`), like that of a leg, order or erasure which the event names
     first. stream: the single-writer stream it belongs to; version: 1-based position there. case: the case it concerns,
     if any. node: the author's division. occurred_us: when it happened, as claimed; recorded_us: the author's clock,
-    which never runs backwards in a log (both UTC microseconds since 1970). law: the article relied on, where one is.
-    """
+    which never runs backwards in a log (both UTC microseconds since 1970). law: the article relied on, where one is."""
 
     id: EventId
     stream: StreamId
@@ -204,8 +200,7 @@ class Objected(Event, tag="leg.objected.v0", frozen=True, kw_only=True):
     """管辖异议, within 5 working days (Art. 23(3)); the receiver keeps the matter until the sender agrees.
 
     sender: who handed it over. ruler: the division that has to rule: the sender's own, or in a dispute the common
-    superior's (Art. 24).
-    """
+    superior's (Art. 24)."""
 
     leg: LegId
     proposed: Unit | None
@@ -216,8 +211,7 @@ class Objected(Event, tag="leg.objected.v0", frozen=True, kw_only=True):
 class ObjectionRuled(Event, tag="objection.ruled.v0", frozen=True, kw_only=True):
     """The sender's answer, or at the second dispute the common superior's (Art. 24). Names the leg's version seen.
 
-    holder: who answers from now on. next_leg: the leg that holder opens; null where the receiver keeps its own.
-    """
+    holder: who answers from now on. next_leg: the leg that holder opens; null where the receiver keeps its own."""
 
     objection: EventId
     leg: LegId
@@ -238,8 +232,7 @@ class ObjectionLapsed(Event, tag="objection.lapsed.v0", frozen=True, kw_only=Tru
 class TakenOver(Event, tag="leg.taken_over.v0", frozen=True, kw_only=True):
     """收回/提级 by a superior (stream = next_leg = id): what the old holder writes later has no effect.
 
-    last_log, last_size: the old holder's log and its last cosigned size that the superior had then.
-    """
+    last_log, last_size: the old holder's log and its last cosigned size that the superior had then."""
 
     leg: LegId
     leg_version: bounds.VersionSeen
@@ -433,9 +426,7 @@ class SealedRead(Event, tag="sealed.read.v0", frozen=True, kw_only=True):
 
 class SealedItem(Event, tag="sealed.item.v0", frozen=True, kw_only=True):
     """A sealed letter of unnamed kind to an unnamed organ: neutral, of one size, its bytes padded (Art. 30, 46⑤).
-
-    ciphertext: base64 SHA-256 of the padded sealed bytes beside the event.
-    """
+    ciphertext: base64 SHA-256 of the padded sealed bytes beside the event."""
 
     item: UUID
     ciphertext: bounds.Digest
@@ -553,6 +544,20 @@ class HolidaysNoticed(Event, tag="calendar.noticed.v0", frozen=True, kw_only=Tru
         bounds.keep_within(*self.off, *self.working)
 
 
+class ShardOpened(Event, tag="log.shard_opened.v0", frozen=True, kw_only=True):
+    """The first leaf of every later shard of a log: before, size, root (base64) say which shard ended, and where.
+
+    checkpoint: the signed note of that head with its author's cosignatures, empty for size 0. why: a year was over, or
+    the disk was lost: what stood in `before` beyond `size` is lost too, and without effect where it turns up."""
+
+    origin: bounds.Origin
+    before: bounds.Origin
+    size: bounds.Size
+    root: bounds.Digest
+    checkpoint: bounds.Note
+    why: Literal["year", "lost"]
+
+
 # fmt: off
 AnyEvent = (
     Registered | RegistrationCorrected | ClaimAmended | MaterialAdded | Withdrawn | Rated | LegOpened | HandedOver
@@ -560,17 +565,15 @@ AnyEvent = (
     | OpinionIssued | Replied | Served | Reported | Closed | OrderIssued | OrderReplied | OrderJudged
     | DirectiveAnswered | KeyGranted | EscrowOpened | SealedRead | SealedItem | ErasureOrdered | ErasureConfirmed
     | KeyDestroyed | NodeOpened | EscrowFounded | ChildEnrolled | UnitOpened | HeadsNoted | HolidaysNoticed
-    | KeysRotated | KeysRevoked | NodeMoved
+    | KeysRotated | KeysRevoked | NodeMoved | ShardOpened
 )
 # fmt: on
 
-MAX_LEAF_BYTES = 65_535
-"""What a C2SP tlog-tiles entry bundle allows."""
+MAX_LEAF_BYTES = 65_535  # what a C2SP tlog-tiles entry bundle allows
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
-_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\u00")
-"""How JSON must spell a NUL and its like, which no text column holds. An escaped backslash before it is none."""
+_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\u00")  # a NUL and its like, which no text column holds
 _envelope_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -587,8 +590,7 @@ _place_decoder = msgspec.json.Decoder(_Place)
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     """An event of a type that this version does not know: stored, proven, forwarded and shown, never dropped.
 
-    case, node, stream, version: as the envelope says, where it still opens every event as `Event` does; else null.
-    """
+    case, node, stream, version: as the envelope says, where it still opens every event as `Event` does; else null."""
 
     tag: str
     body: bytes

@@ -34,9 +34,9 @@ class Hold(msgspec.Struct, frozen=True):
     """A leg as custody goes. is_named: an event of who had the matter, or a directive, gave it.
 
     directed_by: division and id of the directive that gave it, null for a registration or a hand-over; objection: the
-    one that it ruled on. seen_version, seen_size: how far its author says to have known the stream of the leg that it
-    took the matter from, and the log that this stream is in. is_handed: passed on. leaves: version and leaf index of
-    what was learned of this leg's own stream.
+    one that it ruled on. seen_version, seen_place: how far its author says to have known the stream of the leg that it
+    took the matter from, and the log that this stream is in. is_handed: passed on. leaves: version and place of what
+    was learned of this leg's own stream (`domain.shards.place`).
     """
 
     unit: Unit
@@ -45,7 +45,7 @@ class Hold(msgspec.Struct, frozen=True):
     directed_by: tuple[Division, EventId] | None = None
     objection: EventId | None = None
     seen_version: int = 0
-    seen_size: int = 0
+    seen_place: int = 0
     is_opened: bool = False
     is_handed: bool = False
     leaves: tuple[tuple[int, int], ...] = ()
@@ -196,7 +196,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     def _seen(self, leg: Hold, taken: Hold) -> int:
         """The version that the directive had seen: what its author says, and no less than what it says of the log."""
-        covered = (version for version, seq in leg.leaves if seq < taken.seen_size)
+        covered = (version for version, place in leg.leaves if place < taken.seen_place)
         return max(taken.seen_version, *covered, 0)
 
     def _is_ruled_too_late(self, objection: EventId | None) -> bool:

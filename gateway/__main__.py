@@ -66,6 +66,7 @@ def node_init(
     name: Annotated[str, typer.Option(help="单位名称 / the office's name")],
     trust_domain: Annotated[str, typer.Option(help="日志名前缀 / first part of every log origin")],
     parent: Annotated[str | None, typer.Option(help="上级区划代码 / the superior's code")] = None,
+    shard: Annotated[int, typer.Option(min=1, help="磁盘丢失后：下一个分片号 / the next shard, after a lost disk")] = 1,
     root: Annotated[bool, typer.Option("--root", help="作为根节点 / as the root")] = False,
     port: Annotated[int, typer.Option(help="监听端口 / where it listens")] = 8410,
     channel_up: Annotated[str, typer.Option(help="上行通道 DSN / channel to the parent")] = "",
@@ -78,6 +79,8 @@ def node_init(
 
     if root == (parent is not None):
         raise typer.BadParameter("--parent 与 --root 二者必居其一 / give either --parent or --root")
+    if root and shard > 1:
+        raise typer.BadParameter("根节点只能由备份恢复 / a root comes back from its backup alone")
     code = valid_division(division)
     settings = config.NodeConfig(
         node=config.Identity(
@@ -86,6 +89,7 @@ def node_init(
             tier=tier_of(code),
             trust_domain=trust_domain,
             parent=valid_division(parent) if parent else None,
+            shard=shard,
         ),
         http=config.Http(port=port),
         channel=config.Channels(
@@ -249,6 +253,16 @@ def node_abolish(
     said = read_statement(take_back(folder, TakeBack(code, "merged" if merged else "abolished", heir)))
     if isinstance(said, Revocation):
         typer.echo(f"{said.division}：{said.origin} 至第 {said.size} 条有效 / stands up to size {said.size}")
+
+
+@node.command("freeze")
+def node_freeze(folder: Folder) -> None:
+    """年度封存：全部联署后结束本分片，另开新分片 / end this shard of the stopped node's log and open the next."""
+    from gateway.freezing import freeze
+
+    passed = freeze(folder)
+    typer.echo(f"{passed.ended}：封存于 {passed.size} 条 / ended with {passed.size} leaves")
+    typer.echo(f"{passed.begun}：新分片，日志公钥 / the next shard; its log key: {passed.log_key}")
 
 
 @node.command("run")

@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
+import msgspec
 import psycopg
 import structlog
 from prometheus_client import CollectorRegistry
@@ -26,6 +27,7 @@ from domain.events import (
     KeysRotated,
     NodeMoved,
     NodeOpened,
+    ShardOpened,
     Unit,
     UnitOpened,
     Unknown,
@@ -34,6 +36,7 @@ from domain.events import (
     tag_of,
 )
 from domain.ids import maker_of
+from domain.shards import shard_of
 from gateway import accounts
 from gateway.backup.probation import Probation
 from gateway.backup.restored import mark_of, take_mark_away
@@ -41,7 +44,7 @@ from gateway.casework.casework import Casework, Given
 from gateway.casework.escrow_office import EscrowOffice
 from gateway.casework.journal import Journal
 from gateway.casework.orders import Move, TakeBack, carry_out
-from gateway.casework.store_postgres import PostgresCasework
+from gateway.casework.store_postgres import PostgresCasework, skip_numbers_of_shards
 from gateway.hosting import config, founding, logs
 from gateway.hosting.clock import HeldClock, SharedClock
 from gateway.hosting.clock_watch import ClockWatch
@@ -57,11 +60,13 @@ from gateway.hosting.trouble import TROUBLE
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from sync.exchange.acts import CertificateKept
+from sync.exchange.succession import End
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent
 from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
-from sync.ledger.reader import Reader, Tip, register_log
+from sync.ledger.reader import Reader, Tip, own_log, register_log
 from sync.ledger.writer import Writer
+from sync.proofs.note import named
 from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import Enrolment, read_certificate
 from sync.trust.keys import NodeKeys, SigningKeys, destroy_former
@@ -164,6 +169,7 @@ class Node:
         while not stopping.wait(0.2):
             if not self.probation.is_on:
                 self.links.stop()
+                self._log_opening()
                 self._go()
                 return
 
@@ -188,10 +194,11 @@ class Node:
         accounts.prepare(dsn)
         self.pool = open_pool(dsn, "node", POOL_SIZE, autocommit=True)
         self._resources.callback(self.pool.close)
-        with self.pool.connection() as conn:
-            log_id = register_log(conn, self.config.origin, self.here, self.config.node.shard)
+        self.own_log = self._find_own_log()
         tip = Tip()
-        self.writer = Writer(dsn, log_id, self.clock.now_us, tip, on_failure=lambda error: self.fail("writer", error))
+        self.writer = Writer(
+            dsn, self.own_log, self.clock.now_us, tip, on_failure=lambda error: self.fail("writer", error)
+        )
         self.writer.start()
         self._resources.callback(self.writer.close)
         self.reader = Reader(dsn, tip)
@@ -203,9 +210,27 @@ class Node:
         self._set_clock()
         if self.links.is_alone and self._keys.former is not None and self.clock.doubt() is None:
             destroy_former(self.folder / founding.KEYS, self._keys.log.verifier.vkey)
-        is_restored = mark_of(self.folder) is not None
+        is_restored = mark_of(self.folder) is not None or self._begin_regaining()
         self.probation = Probation(is_restored, lambda: take_mark_away(self.folder), self.links.standing)
         self._work()
+
+    def _begin_regaining(self) -> bool:
+        """Whether this node lost its disk and is still being given back what its superior holds."""
+        if self.links.begin_regaining(os.urandom(16)):
+            with self.pool.connection() as conn:
+                skip_numbers_of_shards(conn, self.config.node.shard, self.clock.now_us())
+        return self.links.exchange.has_lost_all()
+
+    def _find_own_log(self) -> int:
+        """The id of the log that is written: once a later shard was begun, the configuration goes on as of that one."""
+        own = self.config.node
+        with self.pool.connection() as conn:
+            found = own_log(conn)
+            if found is None:
+                return register_log(conn, self.config.origin, self.here, own.shard)
+        written = msgspec.structs.replace(own, shard=shard_of(found[1]) or own.shard)
+        self.config = msgspec.structs.replace(self.config, node=written)
+        return found[0]
 
     def _set_clock(self) -> None:
         """Not behind the last process, whose clock may have been ahead; a machine's clock has to be borne out."""
@@ -292,26 +317,38 @@ class Node:
         """Raises LedgerOutdated. The first event of every ledger is its node's own."""
         first = self.reader.read(0, 1)
         event = read(first[0].body) if first else None
-        if event is not None and not isinstance(event, Unknown) and maker_of(event.id) != self.here:
+        if event is not None and not isinstance(event, Unknown) and maker_of(event.id) != event.node:
             raise LedgerOutdated
 
     def _log_opening(self) -> None:
-        """The first leaves of a new log: who this is, its first office, and at the root who opens the escrow."""
+        """The first leaves of a new log: who this is, and its first office; of a later shard: what it goes on from."""
         if self.reader.head().own_size:
             return
-        name, parent = self.config.node.name, self.config.node.parent
-        named = founding.officers(self.folder)
+        end = self.links.opening()
         with self.journal.turn() as turn:
-            opened, office, escrow = (self._own_envelope(turn.now_us) for _ in range(3))
-            events: list[AnyEvent] = [
-                NodeOpened(**opened, origin=self.config.origin, name=name, parent=parent),
-                UnitOpened(**office, unit=self.office, name=name),
-            ]
-            if named is not None:
-                events.append(EscrowFounded(**escrow, key=named.key, first=named.first, second=named.second))
+            events = self._first_events(turn.now_us) if end is None else [self._shard_opened(turn.now_us, end)]
             new = [NewEvent(event.stream, event.version, tag_of(event), None, encode(event)) for event in events]
             future = turn.append(Append(new))
         future.result(_WAIT_S)
+
+    def _first_events(self, now_us: int) -> list[AnyEvent]:
+        """At the root also who opens the escrow."""
+        name, parent = self.config.node.name, self.config.node.parent
+        officers = founding.officers(self.folder)
+        opened, office, escrow = (self._own_envelope(now_us) for _ in range(3))
+        events: list[AnyEvent] = [
+            NodeOpened(**opened, origin=self.config.origin, name=name, parent=parent),
+            UnitOpened(**office, unit=self.office, name=name),
+        ]
+        if officers is not None:
+            events.append(EscrowFounded(**escrow, key=officers.key, first=officers.first, second=officers.second))
+        return events
+
+    def _shard_opened(self, now_us: int, end: End) -> AnyEvent:
+        """A shard that the certificate names is written under other keys: the disk was lost with the old ones."""
+        origin = self.config.origin
+        why: Literal["year", "lost"] = "lost" if self.around.directory().is_named(origin) else "year"
+        return ShardOpened(**self._own_envelope(now_us), origin=origin, why=why, **msgspec.structs.asdict(end))
 
     def append(self, append: Append) -> "Future[Appended]":
         """Append by the one writer. Raises AwaitingSuperior, SuperiorKnowsMore, and as `Writer.append`."""
@@ -331,6 +368,11 @@ class Node:
     def office(self) -> Unit:
         """The unit that every node has."""
         return f"{self.here}.{OFFICE}"
+
+    @property
+    def log_key(self) -> str:
+        """The C2SP vkey of the log that is written now, which an outside witness has to know."""
+        return named(self._keys.log, self.config.origin).verifier.vkey
 
     def policy(self) -> str:
         """The published tlog-policy of this node's log, as its superior or the root has signed it, if one has."""
@@ -407,14 +449,19 @@ class Node:
             return self.links.move(order.division, order.parent, founding.VALIDITY_US, record)
 
     def record_rotation(self, keys: SigningKeys) -> int:
-        """Log, once, that these keys follow those in force; the size of the log from which on they sign it alone."""
+        """Log, once, that these keys follow those in force; the size of the log from which on they sign it alone.
+
+        No smaller than any shard before, which those in force have signed to its end.
+        """
         log, witness, intake = keys.vkeys
         command_id = self.journal.of_node(f"rotate/{log}")
         with self.journal.turn() as turn:
             event = KeysRotated(**self._own_envelope(turn.now_us), log=log, witness=witness, intake=intake)
             new = NewEvent(event.stream, event.version, tag_of(event), None, encode(event))
             future = turn.append(Append([new], command_id))
-        return future.result(_WAIT_S).seqs[0] + 1
+        query: LiteralString = "select coalesce(max(size), 0) from tree join log on log.id = log_id where division = %b"
+        ((ended,),) = self.reader.fetch(query + " and log_id <> %b", (self.here, self.own_log))
+        return max(future.result(_WAIT_S).seqs[0] + 1, int(ended))
 
     def status(self) -> NodeStatus:
         """How the node is now."""

@@ -8,6 +8,7 @@ import msgspec
 
 from domain.authority import AUTHORITY, judged
 from domain.events import AnyEvent, HandedOver, LegOpened, ObjectionLapsed, ObjectionRuled, SealedRead, TakenOver
+from domain.shards import place
 from domain.standing import Stake, Standing
 from projections.projection import Fact, LedgerRow, Projection, decode, topics_of
 from projections.store import Rows, Store
@@ -142,7 +143,7 @@ def _told(live: Views, case_id: UUID) -> list[int]:
 
 
 def _judge(case: Judged, void: Rows[WithoutEffectRow], fact: Fact, event: AnyEvent) -> None:
-    case.standing, is_lawful = judged(case.standing, event, fact.seq)
+    case.standing, is_lawful = judged(case.standing, event, place(fact.log_id, fact.seq))
     if not is_lawful:
         void.append(WithoutEffectRow(fact.key, fact.pos, fact.topic, event.node, False, fact.pos, FOREVER))
         return

@@ -62,14 +62,14 @@ class Board:
     other_tables = (HEARD, ORIGIN)
 
     def __init__(self) -> None:
-        self.topics = topics_of((*_KINDS, events.NodeOpened))
+        self.topics = topics_of((*_KINDS, events.NodeOpened, events.ShardOpened))
 
     def fold(self, batch: Sequence[Fact], store: Store) -> None:
         """Facts that never change, so nothing is loaded."""
         disputes = store.rows(DISPUTE)
         for fact in batch:
             event = fact.event
-            if isinstance(event, events.NodeOpened):
+            if isinstance(event, events.NodeOpened | events.ShardOpened):
                 store.views.merge(ORIGIN, [OriginRow(fact.log_id, event.node, fact.is_own)])
             elif type(event) in _KINDS:
                 disputes.append(_dispute(fact, event))

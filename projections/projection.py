@@ -40,6 +40,7 @@ _OF_THE_NODE = frozenset(
     {
         events.SealedItem,
         events.NodeOpened,
+        events.ShardOpened,
         events.ChildEnrolled,
         events.KeysRotated,
         events.KeysRevoked,

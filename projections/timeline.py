@@ -8,6 +8,7 @@ import msgspec
 from domain import events
 from domain.authority import effects
 from domain.events import AnyEvent, Role
+from domain.shards import place
 from projections.moment import Moment
 from projections.projection import LedgerRow, decode
 
@@ -49,7 +50,7 @@ def timeline(read_case: ReadCase, case_id: UUID, at: Moment | None = None) -> li
     """Every event of the case in the order learned; at: only what had happened and was known by then."""
     rows = [row for row in read_case(case_id) if at is None or row.pos <= at.pos]
     facts = decode(rows, events.TAGS)
-    heard = effects([(fact.event, row.seq) for row, fact in zip(rows, facts, strict=True)])
+    heard = effects([(fact.event, place(row.log_id, row.seq)) for row, fact in zip(rows, facts, strict=True)])
     entries = [_entry(row, fact.event, has_effect) for row, fact, has_effect in zip(rows, facts, heard, strict=True)]
     if at is None:
         return entries

@@ -8,7 +8,6 @@ import psycopg
 
 from sync.ledger.connections import connect
 from sync.proofs.merkle import HASH_BYTES
-from sync.proofs.tree import OWN_LOG
 
 FETCHED_ROWS: Final = 500
 
@@ -45,20 +44,22 @@ class Snapshot:
     def position(self) -> tuple[int, int]:
         """The last ledger position, and how many own events no checkpoint covers yet."""
         ((pos, own, size),) = self._rows(
-            "select head.pos, head.own_size, coalesce(tree.size, 0) from head left join tree on tree.log_id = %s",
-            (OWN_LOG,),
+            "select head.pos, head.own_size, coalesce(tree.size, 0) from head"
+            " left join tree on tree.log_id = head.log_id",
+            (),
         )
         return pos, own - size
 
     def logs(self, *, below: bool) -> list[HeldLog]:
         """Every log that something is known of, the own one first; without `below`, of the others single leaves."""
         found = self._rows(
-            "select log.id, origin, division, coalesce(size, 0), frozen from log"
-            " left join tree on tree.log_id = log.id order by log.id",
+            "select log.id, origin, log.division, coalesce(size, 0), frozen from log"
+            " left join tree on tree.log_id = log.id order by log.division <> ("
+            " select own.division from head join log own on own.id = head.log_id), log.id",
             (),
         )
         logs = [HeldLog(*row) for row in found]
-        return [log if below or log.id == OWN_LOG else log._replace(size=0) for log in logs]
+        return [log if below or log.division == logs[0].division else log._replace(size=0) for log in logs]
 
     def leaves(self, log_id: int, size: int) -> Iterator[tuple[bytes, bytes]]:
         """The leaves of a log, in order, each with its hash as it is kept."""

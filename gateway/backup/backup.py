@@ -25,7 +25,6 @@ from domain.divisions import Division
 from gateway.backup.backup_file import COST, BackupRefused, Cost, SealedWriter
 from gateway.hosting.config import FILE_NAME, NodeConfig, load
 from sync.ledger.connections import connect
-from sync.proofs.tree import OWN_LOG
 from sync.trust.keys import flush_folder
 
 FORMAT: Final = 1
@@ -201,11 +200,14 @@ def _schemas(conn: psycopg.Connection) -> list[Schema]:
 
 def _manifest(conn: psycopg.Connection, config: NodeConfig, made_us: int) -> Manifest:
     node = config.node
-    owner = conn.execute("select division from public.log where id = %s", (OWN_LOG,)).fetchone()
+    owner = conn.execute(
+        "select division, origin from public.log, public.head order by (id = head.log_id) desc, id limit 1"
+    ).fetchone()
     if owner is not None and owner[0] != node.division:
         raise OtherNode(owner[0], node.division)
+    origin = config.origin if owner is None else owner[1]
     ((pos, own_size),) = conn.execute("select pos, own_size from public.head").fetchall()
-    return Manifest(FORMAT, node.division, node.name, config.origin, pos, own_size, made_us)
+    return Manifest(FORMAT, node.division, node.name, origin, pos, own_size, made_us)
 
 
 def saved_tables(conn: psycopg.Connection) -> list[Table]:

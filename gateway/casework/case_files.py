@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from domain.case import CaseFile, evolve
 from domain.events import AnyEvent, CaseId, EventId, NotCanonical, Unknown, read
 from domain.ids import maker_of
+from domain.shards import place
 from sync.ledger.reading import LedgerReader
 from sync.ledger.rows import OWN, Row
 
@@ -90,7 +91,7 @@ def _folded(known: CaseInHand | None, rows: list[Row]) -> CaseInHand | None:
             continue  # kept and proven in the ledger, recorded as a fault; it says nothing that could be folded
         if event.case is None or event.stream is None or event.version is None:
             continue
-        file = evolve(file, event, row.seq)
+        file = evolve(file, event, place(row.log_id, row.seq))
         if not isinstance(event, Unknown) and maker_of(event.id) == event.node:
             events.append(event)
             places.setdefault(event.id, Place(row.log_id, row.seq, row.via, row.pos))

@@ -49,7 +49,7 @@ class Given(NamedTuple):
     store: CaseworkStore
     exchange: Store
     directory: Callable[[], Directory]
-    proof: Callable[[int], Proof | None]
+    proof: Callable[[int, int], Proof | None]
     faults: Faults
     carry_out: Callable[[str], bytes]
     elapsed_s: Callable[[], float]

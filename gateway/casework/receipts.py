@@ -57,11 +57,11 @@ class Receipts:
         intake: Signer,
         files: CaseFiles,
         readings: Readings,
-        proof: Callable[[int], Proof | None],
+        proof: Callable[[int, int], Proof | None],
         secret: CommandSecret,
         reader: LedgerReader,
     ) -> None:
-        """proof: of an own leaf by its index, once its parent has cosigned."""
+        """proof: of an own leaf by log and index, once its parent has cosigned."""
         self._origin = origin
         self._intake = intake
         self._files = files
@@ -81,7 +81,8 @@ class Receipts:
             raise ReceiptUnknown
         body = encode(registered)
         openings = self._readings.openings(case, registered.id)
-        proof = self._proof(known.places[registered.id].seq)
+        stands = known.places[registered.id]
+        proof = self._proof(stands.log_id, stands.seq)
         if proof is not None:
             note = parse_note(proof.checkpoint.encode())
             data = proof_receipt(body, proof.index, proof.path, note, openings)

@@ -29,6 +29,9 @@ join beside using (log_id, seq) where log_id = %s and seq = %s and part = 0"""
 SKIPPED: Final = 10_000
 """More papers of one kind than an office gives between a backup and its loss."""
 
+SKIPPED_A_SHARD: Final = 100_000
+"""More papers of one kind than an office gives in a year."""
+
 _SKIP: LiteralString = """
 insert into web.paper_number as paper_number (kind, year, last)
 select kind, year, %(skipped)s from unnest(%(kinds)s::text[]) as kind, (
@@ -172,5 +175,13 @@ def skip_numbers(conn: psycopg.Connection[Any], made_us: int) -> None:
 
     What the node had not sent up when it was lost nobody knows any more, so its superior cannot tell which.
     """
-    kinds = {"kinds": list(WORDS), "skipped": SKIPPED, "from": shanghai_date(made_us).year}
-    conn.execute(_SKIP, kinds)
+    _skip(conn, SKIPPED, made_us)
+
+
+def skip_numbers_of_shards(conn: psycopg.Connection[Any], shard: int, now_us: int) -> None:
+    """For the empty database of a node that lost its disk: the numbers of every shard before are left out."""
+    _skip(conn, (shard - 1) * SKIPPED_A_SHARD, now_us)
+
+
+def _skip(conn: psycopg.Connection[Any], skipped: int, from_us: int) -> None:
+    conn.execute(_SKIP, {"kinds": list(WORDS), "skipped": skipped, "from": shanghai_date(from_us).year})

@@ -11,7 +11,6 @@ from gateway.hosting.witness_client import WitnessClient, WitnessTrouble
 from sync.exchange.faults import ROLLED_BACK
 from sync.exchange.status import faults
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
-from sync.proofs.tree import OWN_LOG
 
 ROUND_S: Final = 1.0
 FIRST_DELAY_S: Final = 1.0
@@ -59,8 +58,9 @@ class FurtherWitnesses:
 
     def _acknowledged(self, tx: PostgresTx) -> str | None:
         name = self._acknowledger()
-        last = tx.last_cosigned([OWN_LOG], name).get(OWN_LOG) if name else None
-        head = tx.head_at(OWN_LOG, last.size) if last else None
+        own = tx.own_log()
+        last = tx.last_cosigned([own], name).get(own) if name else None
+        head = tx.head_at(own, last.size) if last else None
         return head.note if head else None
 
     def _ask(self, client: WitnessClient) -> None:

@@ -36,7 +36,9 @@ from sync.exchange.status import (
     own_status,
 )
 from sync.exchange.store_postgres import PostgresStore
+from sync.exchange.succession import End
 from sync.ledger.writer import Writer
+from sync.proofs.note import named
 from sync.proofs.policy import demands
 from sync.proofs.quorum import Quorum
 from sync.proofs.tree import Proof
@@ -72,9 +74,10 @@ class Links:
             directory = believed(tx, own, clock.now_us())
             settle_below(tx, config.node.division, config.node.parent)
             self._is_alone = clock.now_us() > directory.since_us(config.node.division) + OVERLAP_US
-            alone = Station(config.node.division, config.origin, keys.log, keys.witness)
-            following = keys.following.log if keys.following else None
-            station = signing_station(alone, following, None if self._is_alone else keys.former, directory)
+            alone = Station(config.node.division, config.origin, named(keys.log, config.origin), keys.witness)
+            following = named(keys.following.log, config.origin) if keys.following else None
+            former = None if self._is_alone or keys.former is None else named(keys.former, config.origin)
+            station = signing_station(alone, following, former, directory)
             take_up_again(tx, directory, station)
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
         trust = Trust(directory, threading.Lock())
@@ -189,6 +192,26 @@ class Links:
             self._secured_size = 0
         return known[1:]
 
+    def pass_on(self) -> bool:
+        """End the shard that is written, see `Exchange.pass_on`; False while not all of it is secured."""
+        if self.secured_size() < self.status().log_size:
+            return False
+        return self.exchange.pass_on(self._policy()[0].acknowledger)
+
+    def begin_regaining(self, nonce: bytes) -> bool:
+        """Whether this node has lost its disk, see `Exchange.has_lost_all`: then the superior is asked for the rest.
+
+        nonce: 16 bytes by chance. True the first time only, before anything else is written.
+        """
+        if not self.exchange.has_lost_all() or self.exchange.standing() != "unasked":
+            return False
+        self.exchange.ask_parent(nonce)
+        return True
+
+    def opening(self) -> End | None:
+        """What the first leaf of the log that is written says of the shard before; None where there is none."""
+        return self.exchange.opening()
+
     def secured_size(self) -> int:
         """How much of the own log is secured: cosigned by the next one up, and by whom else its policy demands."""
         quorum, _ = self._policy()
@@ -239,11 +262,11 @@ class Links:
         with self._store.transaction() as tx:
             return own_cosigned(tx, self._acknowledger() or "")
 
-    def proof(self, seq: int) -> Proof | None:
-        """Of an own leaf, once it is secured."""
+    def proof(self, log_id: int, seq: int) -> Proof | None:
+        """Of a leaf of an own log, once it is secured."""
         quorum, _ = self._policy()
         with self._store.transaction() as tx:
-            return quorum.proof(tx, seq)
+            return quorum.proof(tx, log_id, seq)
 
     def status(self) -> OwnStatus:
         """How the exchange stands."""

@@ -58,13 +58,13 @@ def draft(config: NodeConfig, directory: Directory) -> Policy:
     try:
         _require_names([up.verifier.name, *(parse_vkey(one.key).name for one in further)])
         policy = Policy(
-            log=own.log,
+            log=directory.past_authors(config.origin)[-1],
             witnesses=(up, *(Witness(one.name, parse_vkey(one.key), one.url) for one in further)),
             groups=_groups(up.name, [one.name for one in further], config.policy.needed),
             quorum="secured" if further and config.policy.needed != "none" else up.name,
             intake=parse_vkey(own.certificate.keys.intake),
             simulated_clock=config.clock.kind == "shared",
-            logs_before=_logs_before(own.certificate.origin, directory),
+            logs_before=_logs_before(config.origin, directory),
             intakes_before=tuple(directory.intakes(own.certificate.origin)[:-1]),
         )
         return parse_policy(format_policy(policy), accept_simulated_clock=True)

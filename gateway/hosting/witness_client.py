@@ -15,7 +15,7 @@ from sync.exchange.exchange import Standing
 from sync.exchange.faults import ROLLED_BACK, Fault, contradiction
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.proofs.note import NoteInvalid, parse_note, parse_vkey
-from sync.proofs.tree import OWN_LOG, Latest
+from sync.proofs.tree import Latest
 from sync.proofs.witness import Question, RolledBack, cosignature_in, question, signed_s, size_held, take_answer
 
 TIMEOUT_S: Final = 10.0
@@ -53,7 +53,7 @@ class WitnessTrouble(ChannelDown):
 
 def newest(tx: PostgresTx) -> str | None:
     """The note of the newest own head."""
-    return tx.newest_note(OWN_LOG)
+    return tx.newest_note(tx.own_log())
 
 
 class WitnessClient:
@@ -166,11 +166,11 @@ class WitnessClient:
         head under the later time contradicts what it signed before; see sync.proofs.witness.RolledBack.
         """
         with self._store.transaction() as tx:
-            latest = tx.latest(OWN_LOG, self.name)
-            beyond = tx.head_beyond(OWN_LOG, max(held, 1) - 1)
+            latest = tx.latest(tx.own_log(), self.name)
+            beyond = tx.head_beyond(tx.own_log(), max(held, 1) - 1)
             if latest is None or held >= latest.size or asked.old_size != latest.size:
                 return None
-            signed = tx.head_at(OWN_LOG, latest.size)
+            signed = tx.head_at(tx.own_log(), latest.size)
             smaller = None
             if beyond is not None and beyond.size < latest.size:
                 smaller = question(tx, self._key, beyond.note, held, again=True)
@@ -202,12 +202,12 @@ class WitnessClient:
     def standing(self) -> Standing:
         """Whether the witness has, since this process began, cosigned the own log as it stands here."""
         with self._store.transaction() as tx:
-            size = tx.tree(OWN_LOG).size
+            size = tx.tree(tx.own_log()).size
         return "agrees" if self._answered_size == size else self._standing
 
     def status(self, tx: PostgresTx, *, is_demanded: bool) -> WitnessStatus:
         """How it stands. is_demanded: whether no receipt is complete without it."""
-        latest = tx.latest(OWN_LOG, self.name)
+        latest = tx.latest(tx.own_log(), self.name)
         trouble = self._trouble
         return WitnessStatus(
             name=self.name,

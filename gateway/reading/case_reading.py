@@ -22,7 +22,6 @@ from gateway.refusals import NotFound
 from projections.board import Lateness, lateness
 from projections.moment import Moment
 from projections.timeline import Entry, timeline
-from sync.proofs.tree import OWN_LOG
 
 
 class CaseReading:
@@ -34,7 +33,7 @@ class CaseReading:
         self.events: tuple[AnyEvent, ...] = known.events
         self.names = Names(node)
         self._places = known.places
-        self._secured_size = node.links.secured_size()
+        self._own_log, self._secured_size = node.own_log, node.links.secured_size()
 
     @classmethod
     def of(cls, node: Node, case: CaseId) -> "CaseReading":
@@ -102,7 +101,7 @@ class CaseReading:
 
         Whether that node's parent has cosigned it is not told here: what comes from above is sent as it is sealed.
         """
-        return log_id != OWN_LOG or seq < self._secured_size
+        return log_id != self._own_log or seq < self._secured_size
 
     def place(self, event: EventId) -> Place:
         """Where an event of the case stands."""

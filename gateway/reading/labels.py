@@ -45,6 +45,7 @@ EVENTS: Final = {
     "node.moved.v0": N_("隶属关系变更"),
     "unit.opened.v0": N_("设立单位"),
     "node.heads.v0": N_("记录所知进度"),
+    "log.shard_opened.v0": N_("续开日志分片"),
     "calendar.noticed.v0": N_("放假通知"),
 }
 

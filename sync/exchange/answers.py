@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from domain.divisions import Division
+from domain.shards import shard_after
 from sync.exchange.downlink import pack
 from sync.exchange.inbox_store import InboxStore
 from sync.exchange.opening import OpenFrame, OpenLetter, open_frame
+from sync.exchange.returning import begin
 from sync.exchange.station import Station
-from sync.exchange.wire import Acknowledge, AskDown, AskHeld, Cosigned, Frame, Held, Item, decode_record
+from sync.exchange.wire import Acknowledge, AskDown, AskHeld, AskReturn, Cosigned, Frame, Held, Item, decode_record
 from sync.proofs.note import Checkpoint, NoteInvalid, cosign, parse_signature_lines
 from sync.proofs.tree import LastCosigned, SignedHead, Tree
 from sync.trust.certificates import Directory
@@ -69,13 +71,13 @@ class Answers:
         for child in sorted({*offsets, *self._items}):
             for letter in self._letters:
                 if letter.child == child:
-                    self._take(letter)
+                    self._take(letter, directory)
             for items in pack(self._items.get(child, []), directory):
                 self._store.enqueue(child, items, self._now_us)
             if child in offsets:
                 self._store.heard(child, offsets[child], self._now_us)
 
-    def _take(self, letter: OpenLetter) -> None:
+    def _take(self, letter: OpenLetter, directory: Directory) -> None:
         match letter.up:
             case Acknowledge(down_seq, knows):
                 self._store.acknowledged(letter.child, down_seq, knows)
@@ -83,11 +85,15 @@ class Answers:
                 self._store.ask_down(letter.child, from_seq)
             case AskHeld():
                 pass  # answered already
+            case AskReturn(nonce):
+                begin(self._store, letter.child, nonce, directory)
 
     def _held(self, child: Division, nonce: bytes, directory: Directory) -> Held:
         known = directory.division(child)
         log = "" if known is None else known.certificate.origin
         tree = self._store.trees([log]).get(log)
+        while later := self._store.trees([shard_after(log)]).get(shard_after(log)):
+            log, tree = shard_after(log), later
         stored = None if tree is None else self._store.head_at(tree.log_id, tree.size)
         heads = [*self._waiting(child, log, directory), *([] if stored is None else [stored])]
         newest = max(heads, key=lambda head: head.size, default=None)

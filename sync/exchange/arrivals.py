@@ -1,17 +1,21 @@
 """What a node makes of what its parent sent: in the order of its numbers, once, each statement checked by itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Final, Protocol
 
 import msgspec
 
 from domain.divisions import Division
+from domain.shards import follows, shard_before, shard_of
 from sync.exchange.downlink import pack
 from sync.exchange.faults import OWN_KEYS_REVOKED, Fault, Outlived, evidence_of
 from sync.exchange.inbox_store import LearningStore, Part
 from sync.exchange.leaf import is_part_of, read_leaf
 from sync.exchange.opening import LetterForged, open_letter
+from sync.exchange.regaining import Regaining
 from sync.exchange.station import Asked, Moment, Station
+from sync.exchange.succession import ENDED, has_lost_all
 from sync.exchange.wire import (
     AskRange,
     Cosigned,
@@ -23,6 +27,8 @@ from sync.exchange.wire import (
     ItemUnknown,
     Letter,
     Refused,
+    Returned,
+    ReturnedAll,
     WireInvalid,
     decode_down,
     decode_item,
@@ -33,9 +39,12 @@ from sync.ledger.append import Learned
 from sync.ledger.rows import FROM_ABOVE
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
-from sync.proofs.tree import SignedHead, Tree, frontier_at
+from sync.proofs.tree import Growth, SignedHead, Tree, frontier_at
 from sync.trust.certificates import CertificateRefused, Directory
 from sync.trust.statements import Revocation, is_newer, read_statement
+
+NUMBERS_A_SHARD: Final = 1 << 48
+"""More than a node says to one child before it loses its disk; some 16 000 shards fit."""
 
 ITEM_UNKNOWN: Final = "item_unknown"
 """The kind of the fault that names an item of a newer version: over once an upgrade has read it."""
@@ -92,6 +101,27 @@ class ArrivalsStore(LearningStore, Protocol):
     def answered(self, held: Held) -> bool:
         """Keep the parent's answer; False where nobody asked with this nonce."""
 
+    def held(self) -> tuple[bytes, int | None] | None:
+        """The question's nonce and the answer's size, null until it came; None where nobody asked."""
+
+    def plant(self, origin: str, division: Division) -> Tree:
+        """An empty tree for a log that has none."""
+
+    def grow(self, growths: Sequence[Growth]) -> None:
+        """Apply all of them or raise TreeMoved."""
+
+    def freeze(self, log_id: int, reason: str) -> None:
+        """Take no more of this log."""
+
+    def sparse(self, sizes: Mapping[int, int]) -> dict[tuple[int, int], bytes]:
+        """(log_id, seq) -> leaf hash of what is known of these logs beyond their sizes, learned from above."""
+
+    def number_from(self, child: Division, number: int) -> None:
+        """Its sequence goes on from this number, unless it was told anything yet."""
+
+    def is_returning(self) -> frozenset[Division]:
+        """The children that are being given back what they lost, what comes from above for them too in its turn."""
+
 
 class Arrived(msgspec.Struct, frozen=True):
     """down_seq: to acknowledge. ask_from: the number missing, to be asked for, or null."""
@@ -133,6 +163,16 @@ def look_again(store: ArrivalsStore, station: Station, directory: Directory, mom
     return batch.directory
 
 
+def _via(learned: tuple[int, Learned]) -> int:
+    return learned[0]
+
+
+def _is_returning(store: ArrivalsStore, station: Station, directory: Directory) -> bool:
+    """Whether this node has lost its disk and not everything is back yet."""
+    held = store.held()
+    return held is not None and held[1] is None and has_lost_all(store, station.origin, directory)
+
+
 class _Batch:
     def __init__(self, store: ArrivalsStore, station: Station, directory: Directory, moment: Moment) -> None:
         self.directory = directory
@@ -147,11 +187,13 @@ class _Batch:
         self._trees: dict[str, Tree | None] = {}
         self._lines: dict[str, list[tuple[int, int, str]]] = {}
         self._acked: dict[int, int] = {}
-        self._learned: dict[tuple[int, int], Learned] = {}
+        self._learned: dict[tuple[int, int], tuple[int, Learned]] = {}
         self._parts: list[Part] = []
         self._papers: list[str] = []
         self._is_answered = False
         self._taken_again: set[str] = set()
+        self._regaining: Regaining | None = None
+        self._is_returning = _is_returning(store, station, directory)
 
     def take(self, record: bytes) -> None:
         """Decide one record: the next number, one that was dealt with, one beyond a gap, or nothing at all."""
@@ -179,7 +221,7 @@ class _Batch:
         if down.after > self.down_seq:
             self.missing_from = self.down_seq + 1
             return
-        if down.after < down.seq - 1:
+        if down.after < down.seq - 1 and not self._is_returning:
             lost = f"numbers {self.down_seq + 1} to {down.seq - 1} are lost above"
             self._fault("down_lost", f"down#{self.down_seq + 1}", lost)
         for num, raw in enumerate(down.items):
@@ -218,8 +260,7 @@ class _Batch:
     def write(self) -> None:
         """Write everything that was learned."""
         now_us = self._moment.now_us
-        if self._learned:
-            self._store.learn(FROM_ABOVE, list(self._learned.values()))
+        self._learn()
         with self._store.together():
             if self._parts:
                 self._store.keep_parts(self._parts)
@@ -227,7 +268,12 @@ class _Batch:
                 self._store.keep_cosignatures(witness, lines, now_us)
             for log_id, size in self._acked.items():
                 self._store.acknowledge_log(log_id, size)
+            if self._is_returning:
+                self._number_from(sorted(self._onward))
+            returning = self._store.is_returning() if self._onward else frozenset()
             for child, items in sorted(self._onward.items()):
+                if child in returning:
+                    items = [item for item in items if not isinstance(item, Enclosure)]
                 # What the parent's new keys have signed is passed on behind the certificate that they need.
                 papers = [Introduction(self._papers)] if self._papers else []
                 for letter in pack([*papers, *items], self.directory):
@@ -257,10 +303,16 @@ class _Batch:
                     self._store.refuse_log(tree.log_id, item.reason)
             case Held():
                 self._held(item)
+            case Returned():
+                self._returned(item)
+            case ReturnedAll():
+                self._returned_all(item)
 
     # --- cosignatures -------------------------------------------------------------------------------------------
 
     def _cosigned(self, item: Cosigned) -> None:
+        if self._regaining is not None:
+            self._learn()
         tree = self._tree(item.log)
         if tree is None:
             return
@@ -302,7 +354,9 @@ class _Batch:
 
     def _held(self, item: Held) -> None:
         """The question stays open, and is asked again, until an answer comes that this node's own signature bears."""
-        tree = self._tree(item.log) if item.log == self._station.origin else None
+        if item.log != self._station.origin and not follows(item.log, self._station.origin):
+            return
+        tree = self._tree(self._station.origin)
         if tree is None:
             return
         checkpoint = None
@@ -315,7 +369,10 @@ class _Batch:
         if not self._store.answered(item):
             return
         self._is_answered = True
-        if checkpoint is not None and self._agrees(tree, checkpoint.size, checkpoint.root, item.checkpoint):
+        if checkpoint is not None and item.log != self._station.origin:
+            detail = f"{item.log} has begun, {self._station.origin} is written here"
+            self._fault("behind", self._station.origin, detail, item.checkpoint.encode())
+        elif checkpoint is not None and self._agrees(tree, checkpoint.size, checkpoint.root, item.checkpoint):
             self._store.send_again(tree.log_id, checkpoint.size)
 
     def _own_checkpoint(self, item: Held) -> Checkpoint:
@@ -325,6 +382,59 @@ class _Batch:
         if (checkpoint.origin, checkpoint.size) != (item.log, item.size):
             raise NoteInvalid("检查点与答复不符", "the checkpoint is not of the log and size that the answer names")
         return checkpoint
+
+    # --- what a lost disk had held ----------------------------------------------------------------------------------
+
+    def _returned(self, item: Returned) -> None:
+        """Only until all is back: what is this node's own comes from nobody else."""
+        if not self._is_returning:
+            self._fault("returned_unasked", item.log, "a frame came back that nobody has asked for")
+            return
+        if any(via == FROM_ABOVE for via, _ in self._learned.values()):
+            self._learn()  # it may hold a leaf that came by itself before
+        self._regaining = self._regaining or Regaining(self._store, self._station.here)
+        (via, rows, parts, faults), self.directory = self._regaining.take(item, self.directory)
+        self._learned |= {(row.log_id, row.seq): (via, row) for row in rows}
+        self._parts += parts
+        self._faults += faults
+        for certificate, text in self._regaining.statements:
+            self._store.keep_certificate(certificate.division, certificate.serial, text)
+        self._regaining.statements.clear()
+
+    def _returned_all(self, item: ReturnedAll) -> None:
+        """The shard has ended where the parent held it, for good."""
+        self._learn()
+        tree = self._store.trees([item.log]).get(item.log)
+        size = 0 if tree is None else tree.size
+        if item.log != shard_before(self._station.origin) or item.size != size:
+            detail = f"{item.size} leaves are said to be back, {size} are"
+            self._fault("held_invalid", self._station.origin, detail)
+            return
+        if not self._store.answered(Held(item.nonce, self._station.origin, 0, "")):
+            return
+        parents = self.directory.topology.parents
+        self._number_from(child for child, above in parents.items() if above == self._station.here)
+        self._is_answered, self._is_returning = True, False
+        if tree is not None:
+            self._store.freeze(tree.log_id, ENDED)
+
+    def _learn(self) -> None:
+        """Bring what was learned so far into the ledger, and what came back into its trees."""
+        for via, rows in groupby(self._learned.values(), key=_via):
+            self._store.learn(via, [row for _, row in rows])
+        self._learned = {}
+        if self._regaining is None:
+            return
+        growths, self._regaining = self._regaining.growths(), None
+        self._store.grow(growths)
+        self._acked |= {growth.before.log_id: growth.frontier.size for growth in growths}
+        self._trees.clear()
+
+    def _number_from(self, children: Iterable[Division]) -> None:
+        """Those below have had numbers from before the disk was lost; no later one is as low."""
+        numbered = ((shard_of(self._station.origin) or 1) - 1) * NUMBERS_A_SHARD
+        for child in children:
+            self._store.number_from(child, numbered)
 
     # --- enclosures ---------------------------------------------------------------------------------------------
 
@@ -383,9 +493,8 @@ class _Batch:
                 self._fault("enclosure_differs", f"{item.log}#{item.seq}", detail, item.body)
             return
         leaf = read_leaf(item.body, item.log, self.directory)
-        self._learned[place] = Learned(
-            log_id, item.seq, leaf.stream, leaf.version, leaf.topic, leaf.case_id, item.body, digest
-        )
+        row = Learned(log_id, item.seq, leaf.stream, leaf.version, leaf.topic, leaf.case_id, item.body, digest)
+        self._learned[place] = (FROM_ABOVE, row)
         if leaf.fault is not None:
             self._fault("undecodable", f"{item.log}#{item.seq}", leaf.fault, item.body)
         self._parts += [

@@ -7,7 +7,7 @@ from sync.exchange.wire import FRAME_BYTES, FRAME_ENTRIES
 from sync.ledger.rows import FROM_ABOVE, FROM_BELOW, OWN
 from sync.proofs.merkle import Frontier, TileRun
 from sync.proofs.note import Checkpoint, Note, Signer, parse_note, sign_note
-from sync.proofs.tree import OWN_LOG, Growth, SignedHead, TreeReader
+from sync.proofs.tree import Growth, SignedHead, TreeReader
 
 SEALED = "exchange.sealed"
 """Ledger position up to which own events are leaves under a signed checkpoint."""
@@ -60,9 +60,9 @@ def seal(store: SealStore, signers: Sequence[Signer]) -> bool:
     rows = store.outline(store.claim(SEALED), _PAGE)
     if not rows:
         return False
-    tree = store.tree(OWN_LOG)
+    tree = store.tree(store.own_log())
     frontier, tiles, heads = tree.frontier, list[TileRun](), list[SignedHead]()
-    for run in _own_runs(rows):
+    for run in _own_runs(rows, tree.log_id):
         frontier, completed = frontier.extend([row.leaf for row in run])
         tiles += completed
         heads.append(_sign(tree.origin, frontier, signers))
@@ -72,12 +72,12 @@ def seal(store: SealStore, signers: Sequence[Signer]) -> bool:
     return True
 
 
-def _own_runs(rows: Iterable[Outline]) -> Iterable[list[Outline]]:
+def _own_runs(rows: Iterable[Outline], own_log: int) -> Iterable[list[Outline]]:
     run: list[Outline] = []
     size_bytes = 0
     for row in rows:
-        if row.via == FROM_ABOVE:
-            continue  # what came from above is never sent up, so it parts nothing
+        if row.via == FROM_ABOVE or (row.via == OWN and row.log_id != own_log):
+            continue  # what came from above, or back from there, is never sent up, so it parts nothing
         is_full = len(run) == FRAME_ENTRIES or size_bytes + row.size_bytes > FRAME_BYTES
         if run and (row.via == FROM_BELOW or is_full):
             yield run
@@ -96,13 +96,14 @@ def sign_again(store: SealStore, since_size: int, signers: Sequence[Signer]) -> 
     same: it is not lost, but only the new key can say so.
     """
     (now, *_) = signers
-    first = store.head_beyond(OWN_LOG, since_size)
+    own = store.own_log()
+    first = store.head_beyond(own, since_size)
     if first is None or _is_by(first, now):
         return 0
-    lacking = [head for head in store.heads_beyond(OWN_LOG, since_size) if not _is_by(head, now)]
+    lacking = [head for head in store.heads_beyond(own, since_size) if not _is_by(head, now)]
     for head in lacking:
         text = parse_note(head.note.encode()).text
-        store.put_note(OWN_LOG, head.size, _signed(text, signers))
+        store.put_note(own, head.size, _signed(text, signers))
     return len(lacking)
 
 

@@ -10,6 +10,7 @@ from domain.divisions import Division
 from domain.events import AnyEvent, KeyGranted, NotCanonical, SealedItem, Unknown, read
 from domain.parts import CustodyEvent
 from domain.routing import addressees, file_receivers, key_receivers
+from domain.shards import place
 from sync.exchange.checkpoints import SEALED
 from sync.exchange.downlink import pack
 from sync.exchange.faults import Fault
@@ -79,6 +80,9 @@ class DispatchStore(TreeReader, Protocol):
     def enqueue(self, child: Division, items: Sequence[Item], now_us: int) -> None:
         """The next number of the child's downward sequence."""
 
+    def is_returning(self) -> frozenset[Division]:
+        """The children that are being given back what they lost, this too in its turn."""
+
     def fault(self, faults: Sequence[Fault], now_us: int) -> None:
         """Count them."""
 
@@ -147,11 +151,25 @@ class Dispatch:
                 self._decide(page, row, row.case_id)
         page.send_onward([row for row in rows if row.topic == SEALED_ITEM and row.via == OWN])
         self._let_go()
+        returning = store.is_returning()
         for child, items in sorted(page.items().items()):
-            for letter in pack(items, directory):
+            for letter in [] if child in returning else pack(items, directory):
                 store.enqueue(child, letter, now_us)
         if page.faults:
             store.fault(page.faults, now_us)
+
+    def again(self, store: DispatchStore, directory: Directory, child: Division, rows: Sequence[Row]) -> list[Item]:
+        """What these rows, the next ones for this Dispatch, have sent through one child, which has lost it."""
+        page = _Page(store, self._station, directory)
+        self._load({row.case_id for row in rows if row.case_id is not None}, store, rows[0].pos - 1, page)
+        for row in rows:
+            if row.via == FROM_ABOVE:
+                page.pass_on(row, child)
+            if row.case_id is not None:
+                self._decide(page, row, row.case_id)
+        page.send_onward([row for row in rows if row.topic == SEALED_ITEM and row.via == OWN])
+        self._let_go()
+        return page.items().get(child, [])
 
     def _load(self, cases: set[UUID], store: DispatchStore, upto_pos: int, page: "_Page") -> None:
         """Fold what the ledger holds of these cases up to a position, as far as it is not held here."""
@@ -173,9 +191,10 @@ class Dispatch:
         file = self._cases.pop(case_id, None)
         try:
             event = read(row.body)
-            self._cases[case_id] = evolve(file, event, row.seq)
+            at = place(row.log_id, row.seq)
+            self._cases[case_id] = evolve(file, event, at)
             self._folded[case_id] += 1
-            is_heard = has_effect(file, event, row.seq)
+            is_heard = has_effect(file, event, at)
         except Exception as error:  # whatever one event holds must not stop all the others
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
             if file is not None:
@@ -237,6 +256,12 @@ class _Page:
     def send(self, row: Row, to: list[Division]) -> None:
         """One event."""
         self._sendings.append(_Sending(row, to))
+
+    def pass_on(self, row: Row, child: Division) -> None:
+        """What came from above for the child, or for somebody below it."""
+        to = sorted(code for code in self.named(row) if self._is_within(code, child))
+        if to:
+            self.send(row, to)
 
     def send_file(self, rows: Iterable[Row], receivers: Sequence[Division]) -> None:
         """All that is known here of a case, to each who cannot know it from its own part of the tree."""

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from domain.divisions import Division
 from domain.keys import LAST_COPY_US
+from domain.shards import shard_after
 from sync.exchange.arrivals import look_again, receive_down
 from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_lane
 from sync.exchange.checkpoints import seal
@@ -16,14 +17,16 @@ from sync.exchange.introducing import introduce
 from sync.exchange.lanes import Lanes
 from sync.exchange.opening import Opened, OpenFrame, open_record, readings
 from sync.exchange.outbox import Outbox
+from sync.exchange.returning import GivingBack
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store import NotStorable, Store, Transaction
-from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, Up
+from sync.exchange.succession import End, has_lost_all, opening, pass_on
+from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, AskReturn, Up
 from sync.proofs.merkle import EMPTY_ROOT
-from sync.proofs.tree import OWN_LOG, Proof, frontier_at, proof_for
+from sync.proofs.tree import Proof, frontier_at, proof_for
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment
 from sync.trust.granting import enrol, move, revoke
-from sync.trust.statements import Ground
+from sync.trust.statements import Ground, read_request
 
 FETCH_BYTES: Final = 4 << 20
 BATCH_RECORDS: Final = 256
@@ -99,6 +102,7 @@ class Exchange:
         self._outbox = Outbox(retry_s)
         self._downlink = Downlink(station, retry_s)
         self._dispatch = Dispatch(station)
+        self._giving_back: dict[tuple[Division, bytes], GivingBack] = {}
         self._asked = Asked(retry_s)
         self._lanes = Lanes(store, now_us, elapsed_s)
         self._forgot_s = 0.0
@@ -258,7 +262,18 @@ class Exchange:
         except BaseException:
             self._dispatch.forget()
             raise
-        return told or moved
+        return self._give_back() or told or moved
+
+    def _give_back(self) -> bool:
+        """To children that lost their disk; whether there was any."""
+        with self._store.transaction() as tx:
+            returning = tx.returning()
+        for one in returning:
+            giving = self._giving_back.pop((one.child, one.nonce), None) or GivingBack(self.station)
+            with self._store.transaction() as tx:
+                if giving.step(tx, one, self.trust.directory, self._now_us()):
+                    self._giving_back[one.child, one.nonce] = giving
+        return bool(returning)
 
     def _dispatch_again(self) -> bool:
         """Hand a division that this node has placed elsewhere what its former superior may not have handed it."""
@@ -424,8 +439,29 @@ class Exchange:
         extent = self._above.extent(up_lane(self.station.here))
         if extent.first <= self._asked_held_at <= extent.last:
             return False
-        self._asked_held_at = self._say_up(AskHeld(held[0]))
+        self._asked_held_at = self._say_up(AskReturn(held[0]) if self.has_lost_all() else AskHeld(held[0]))
         return True
+
+    def has_lost_all(self) -> bool:
+        """Whether this node is certified for a shard that goes on from another one, and has begun nothing of it."""
+        with self._store.transaction() as tx:
+            return has_lost_all(tx, self.station.origin, self.trust.directory)
+
+    # --- the next shard of the own log ------------------------------------------------------------------------------
+
+    def pass_on(self, witness: str) -> bool:
+        """End the shard that is written; the next start writes the next one. False while not all is cosigned.
+
+        witness: the name of the key whose cosignature secures. Raises TreeMoved where something is not sealed yet.
+        Whoever writes is fenced.
+        """
+        with self._store.transaction() as tx:
+            return pass_on(tx, self.station.here, witness)
+
+    def opening(self) -> End | None:
+        """What the first leaf of the own log has to say of the shard before; None where there is none."""
+        with self._store.transaction() as tx:
+            return opening(tx, self.station.origin)
 
     # --- receipts and enrolment -------------------------------------------------------------------------------------
 
@@ -438,12 +474,12 @@ class Exchange:
     def cosigned_size(self, witness: str) -> int:
         """How many leaves of the own log `witness` has cosigned."""
         with self._store.transaction() as tx:
-            return tx.cosigned_size(OWN_LOG, witness)
+            return tx.cosigned_size(tx.own_log(), witness)
 
-    def proof(self, seq: int, witness: str) -> Proof | None:
+    def proof(self, log_id: int, seq: int, witness: str) -> Proof | None:
         """For a receipt: own leaf `seq` under the first checkpoint beyond it that `witness` cosigned, once there is."""
         with self._store.transaction() as tx:
-            return proof_for(tx, seq, witness)
+            return proof_for(tx, log_id, seq, witness)
 
     def admit(self, request: str, valid_from_us: int, valid_to_us: int, record: Recording) -> Enrolment:
         """Enrol a direct subordinate: sign its certificate, record it, trust it; what to carry back to it.
@@ -454,11 +490,30 @@ class Exchange:
         gives the same certificate. One enrolment at a time: the next must find it.
         """
         directory = self.trust.directory
+        self._require_next_shard(request, directory)
         text = enrol(request, self.station.here, self.station.signer, directory, valid_from_us, valid_to_us)
         if directory.adding(text) is not directory:
             text = record(text)
             self.trust.publish(directory.adding(text))
         return enrolment(self.trust.directory, text)
+
+    def _require_next_shard(self, request: str, directory: Directory) -> None:
+        """A node that lost its disk goes on in the shard after the last one that is held here, in no other."""
+        asked = read_request(request)
+        older = directory.division(asked.division)
+        if older is None or asked.origin == older.certificate.origin:
+            return
+        last = older.certificate.origin
+        with self._store.transaction() as tx:
+            while tx.trees([shard_after(last)]):
+                last = shard_after(last)
+        if asked.origin != (following := shard_after(last)):
+            shard = following.rpartition("/")[2]
+            zh, en = (
+                f"其日志的下一分片是{shard}",
+                f"the next shard of its log is {shard}: found it with --shard {shard}",
+            )
+            raise CertificateRefused("wrong_shard", zh, en)
 
     def take_back(
         self, division: Division, ground: Ground, successor: Division | None, size: int | None, record: Recording

@@ -6,12 +6,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain.divisions import Division
+from domain.shards import shard_after, shard_before
 from sync.exchange.answers import Answers
 from sync.exchange.faults import HEALING, Fault, evidence_against, evidence_of, fork_below, fork_beyond
 from sync.exchange.filing import Filed, enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
 from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
 from sync.exchange.station import Asked, Moment, Station
+from sync.exchange.succession import ENDED, NOT_CONTINUED, late, not_continued, succession
 from sync.exchange.wire import AskRange, Frame, Refused, decode_record
 from sync.ledger.append import Learned
 from sync.ledger.rows import FROM_BELOW
@@ -168,15 +170,56 @@ class _Batch:
             if again is None:
                 return
             opened = again
+        if log not in self._trees and not self._may_begin(opened):
+            return
         tree = self._thawed(self._tree(log), opened)
         if tree.frozen is not None:
-            self._answers.say(opened.child, Refused(log, tree.size, tree.frozen))
+            self._closed(opened, tree)
         elif frame.first > tree.size:
             self._gap(opened, tree)
         elif opened.head.size <= tree.size:
             self._repeated(opened, tree)
         else:
             self._extend(opened, tree)
+
+    def _may_begin(self, opened: OpenFrame) -> bool:
+        """Whether a log that is not held may be: what no certificate names goes on from a shard that is."""
+        log = opened.frame.log
+        before = shard_before(log)
+        if self.directory.is_named(log) or before is None or self._held(before) is not None:
+            return True
+        self._park(opened, _Want(before, 1, "waits"))
+        return False
+
+    def _continues(self, opened: OpenFrame) -> bool:
+        """Whether the first leaves of a log are taken; those of a later shard end the one before it."""
+        name = shard_before(opened.frame.log)
+        good = None if name is None else self.directory.last_good(name)
+        begun = succession(opened, self._held(name), good)
+        if begun is None:
+            return True
+        before = self._held(begun.before)
+        if begun.verdict == "waits":
+            self._park(opened, _Want(begun.before, begun.awaits, "waits"))
+        elif begun.verdict == "refused":
+            self._write()
+            head = None if before is None else self._store.head_at(before.log_id, before.size)
+            self._faults.append(not_continued(opened, begun.why, head))
+            self._answers.say(opened.child, Refused(opened.frame.log, 0, NOT_CONTINUED))
+        elif before is not None:
+            self._store.freeze(before.log_id, ENDED)
+            self._trees[begun.before] = msgspec.structs.replace(before, frozen=ENDED)
+            self._grown[begun.before] = _ANY_SIZE  # nobody waits for what will never come
+        return begun.verdict == "begins"
+
+    def _closed(self, opened: OpenFrame, tree: Tree) -> None:
+        """Of a shard that has ended what is held may be repeated; what is signed beyond is kept for whoever asks."""
+        if tree.frozen == ENDED and opened.head.size <= tree.size:
+            self._repeated(opened, tree)
+            return
+        if tree.frozen == ENDED:
+            self._faults.append(late(opened, tree))
+        self._answers.say(opened.child, Refused(opened.frame.log, tree.size, tree.frozen or ""))
 
     def _checked_again(self, opened: OpenFrame) -> OpenFrame | None:
         """The frame, now that its author may have been enrolled; None where it must wait or be refused."""
@@ -199,7 +242,7 @@ class _Batch:
     def _thawed(self, tree: Tree, opened: OpenFrame) -> Tree:
         """A log that was frozen by what stolen keys had signed goes on where the new ones take it up."""
         is_new = opened.head.size > tree.size
-        if tree.frozen is None or not is_new or self.directory.restarts_at(tree.origin) != tree.size:
+        if tree.frozen in {None, ENDED} or not is_new or self.directory.restarts_at(tree.origin) != tree.size:
             return tree
         self._store.thaw(tree.log_id)
         thawed = self._trees[tree.origin] = msgspec.structs.replace(tree, frozen=None)
@@ -236,6 +279,8 @@ class _Batch:
         filed = file_frame(opened, tree, self._sparse)
         if filed.missing and self._asked.once_more(opened.frame.log, PART_TRIES):
             self._incomplete(opened, tree, filed.missing)
+            return
+        if tree.size == 0 and not self._continues(opened):
             return
         self._asked.had(opened.frame.log)
         growing = self._growing.setdefault(opened.frame.log, _Growing(tree, [], []))
@@ -296,7 +341,7 @@ class _Batch:
             return
         self._store.keep_certificate(said.division, said.serial, text)
         self._is_followed.clear()
-        self._grown[said.origin] = _ANY_SIZE
+        self._grown |= dict.fromkeys([said.origin, shard_after(said.origin)], _ANY_SIZE)
 
     def _learn(self, papers: Iterable[str]) -> None:
         """The certificates of a child that has changed its keys."""
@@ -311,6 +356,8 @@ class _Batch:
         for leaf in opened.leaves[tree.size - opened.frame.first :]:
             for cause in leaf.causes:
                 if cause.log is None or cause.seq is None or cause.log == log:
+                    continue
+                if self._is_over(cause.log):
                     continue
                 if cause.seq >= self._size(cause.log) and self._follows(cause.log):
                     return _Want(cause.log, cause.seq + 1, "waits")
@@ -365,6 +412,17 @@ class _Batch:
             return self._store.own_size
         tree = self._trees.get(log)
         return 0 if tree is None else tree.size
+
+    def _held(self, log: str | None) -> Tree | None:
+        """What is held of a log, if anything."""
+        if log is not None and log not in self._trees:
+            self._trees |= self._store.trees([log])
+        return self._trees.get(log or "")
+
+    def _is_over(self, log: str) -> bool:
+        """Whether the log has ended: what is not in it by now was lost, and nobody waits for it."""
+        tree = self._trees.get(log)
+        return tree is not None and tree.frozen == ENDED
 
     def _follows(self, log: str) -> bool:
         """Whether this node must hold the log: its own, one of a division below, or one that it has not heard of."""

@@ -114,5 +114,11 @@ class InboxStore(LearningStore, Protocol):
     def is_parked(self, log: str, upto: int) -> bool:
         """Whether a frame of this log that starts at or before `upto` waits."""
 
+    def begin_return(self, child: Division, nonce: bytes) -> bool:
+        """The child has lost all that it had, and what it was told before is kept no longer; False where that is known.
+
+        nonce: of its question; with another one it has lost it again.
+        """
+
     def parked_records(self, log: str) -> list[bytes]:
         """The frames of this log that wait."""

@@ -68,6 +68,14 @@ def introduce(store: IntroducingStore, station: Station, directory: Directory, n
     return True
 
 
+def introductions(store: IntroducingStore, directory: Directory) -> list[Item]:
+    """Every certificate that is believed, in the order in which they became known."""
+    issuers = directory.issuers()
+    texts = [text for _, text in store.certificates_between(0, None, None) if text in issuers]
+    runs = range(0, len(texts), LETTER_CERTIFICATES)
+    return [Introduction(texts[at : at + LETTER_CERTIFICATES]) for at in runs]
+
+
 def _letters(
     known: Sequence[str], child: Division, issuers: Mapping[str, Division], topology: Topology
 ) -> Iterator[list[str]]:

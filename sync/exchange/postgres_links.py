@@ -13,6 +13,7 @@ from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, 
 from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned
 from sync.exchange.outbox import RELAYED, REWOUND
+from sync.exchange.returning import Returning
 from sync.exchange.waiting_parts import WaitingFrame, WaitingItems
 from sync.exchange.wire import Enclosure, Held, Item, encode
 from sync.proofs.postgres_trees import Statements, columns
@@ -129,6 +130,43 @@ class PostgresLinks(Statements):
     def replace_items(self, items: WaitingItems) -> None:
         """Of the same number."""
         self.do("update down set items = %b where child = %b and seq = %b", (items.items, items.child, items.seq))
+
+    def number_from(self, child: Division, number: int) -> None:
+        """One that was told something goes on from there."""
+        self.do(
+            "insert into child (division, down_size, down_acked, heard_us) values (%b, %b, %b, 0)"
+            " on conflict do nothing",
+            (child, number, number),
+        )
+
+    def begin_return(self, child: Division, nonce: bytes) -> bool:
+        """A question that is known changes nothing."""
+        begun = self.do(
+            "insert into giving_back as known (child, nonce, pos) values (%b, %b, 0) on conflict (child) do update"
+            " set nonce = excluded.nonce, pos = 0 where known.nonce <> excluded.nonce",
+            (child, nonce),
+        )
+        if begun:
+            self.do("delete from down where child = %b", (child,))
+            self.do("update child set down_acked = down_size, down_from = null where division = %b", (child,))
+        return bool(begun)
+
+    def returning(self) -> list[Returning]:
+        """In order."""
+        rows = self.rows("select child, nonce, pos from giving_back where pos >= 0 order by child")
+        return [Returning(Division(child), bytes(nonce), pos) for child, nonce, pos in rows]
+
+    def is_returning(self) -> frozenset[Division]:
+        """By division."""
+        return frozenset(one.child for one in self.returning())
+
+    def moved_return(self, child: Division, pos: int) -> None:
+        """Up to here."""
+        self.do("update giving_back set pos = %b where child = %b", (pos, child))
+
+    def end_return(self, child: Division) -> None:
+        """The question is kept, so that its repetition begins nothing."""
+        self.do("update giving_back set pos = -1 where child = %b", (child,))
 
     # --- the parent -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from sync.exchange.faults import OWN_KEYS_REVOKED, Fault
 from sync.exchange.station import Station
 from sync.exchange.store import Transaction
 from sync.proofs.note import Signer
-from sync.proofs.tree import OWN_LOG
 from sync.trust.certificates import CertificateRefused, Directory
 from sync.trust.statements import Certificate, read_statement
 
@@ -35,8 +34,12 @@ def found(tx: Transaction, origin: str, certificates: Sequence[str], root_finger
     if division is None:
         raise CertificateRefused("unknown_author", f"没有{origin}的证书", f"nobody has certified {origin}")
     tree = tx.plant(origin, division)
-    if tree.log_id != OWN_LOG:
-        raise RuntimeError(f"{origin} is not the first log of this database; it belongs to another node")
+    try:
+        own = tx.own_log()
+    except LookupError:
+        tx.write_log(own := tree.log_id, 0)
+    if tree.log_id != own:
+        raise RuntimeError(f"{origin} is not the log that this database writes; it belongs to another node")
     for text in directory.texts():
         said = read_statement(text)
         tx.keep_certificate(said.division, said.serial, text)

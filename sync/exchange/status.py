@@ -6,7 +6,6 @@ import msgspec
 
 from sync.proofs.note import parse_signature_lines
 from sync.proofs.postgres_trees import Statements
-from sync.proofs.tree import OWN_LOG
 
 
 class OwnStatus(msgspec.Struct, frozen=True):
@@ -69,16 +68,17 @@ class OwnCosigned(NamedTuple):
 
 _OWN: LiteralString = """
 select head.own_size, head.pos,
-    coalesce((select size from cosignature where log_id = %b and witness = %b order by size desc limit 1), 0),
-    head.own_size - coalesce((select size from tree where log_id = %b), 0),
+    coalesce((select size from cosignature where log_id = head.log_id and witness = %b order by size desc limit 1), 0),
+    head.own_size - coalesce((select size from tree where log_id = head.log_id), 0),
     coalesce((select sum(size - acked_size) from tree where refused is null), 0)::bigint,
     (select count(*) from tree where refused is not null),
     (select count(*) from fault where healed_us is null)
 from head"""
 
 _OWN_COSIGNED: LiteralString = """
-select line, at_us, body from cosignature join ledger on ledger.log_id = cosignature.log_id and seq = size - 1
-where cosignature.log_id = %b and witness = %b order by size desc limit 1"""
+select line, at_us, body from cosignature join head on head.log_id = cosignature.log_id
+join ledger on ledger.log_id = cosignature.log_id and seq = size - 1
+where witness = %b order by size desc limit 1"""
 
 _CHILDREN: LiteralString = """
 select child.division, child.heard_us, coalesce(own.size, 0), child.down_size - child.down_acked,
@@ -98,12 +98,12 @@ where healed_us is null or %b order by last_us desc limit %b"""
 
 def own_status(store: Statements, witness: str) -> OwnStatus:
     """witness: name of the key whose cosignature secures: the parent's, at the root the outside witness's."""
-    return OwnStatus(*store.rows(_OWN, (OWN_LOG, witness, OWN_LOG))[0])
+    return OwnStatus(*store.rows(_OWN, (witness,))[0])
 
 
 def own_cosigned(store: Statements, witness: str) -> OwnCosigned | None:
     """witness: as for `own_status`; None before its first cosignature."""
-    rows = store.rows(_OWN_COSIGNED, (OWN_LOG, witness))
+    rows = store.rows(_OWN_COSIGNED, (witness,))
     if not rows:
         return None
     line, kept_us, body = rows[0]

@@ -7,11 +7,10 @@ from typing import Protocol, TypeVar
 from domain.divisions import Division
 from sync.exchange.arrivals import ArrivalsStore
 from sync.exchange.checkpoints import SealStore
-from sync.exchange.dispatch import DispatchStore
 from sync.exchange.downlink import DownlinkStore
 from sync.exchange.inbox_store import InboxStore
-from sync.exchange.introducing import IntroducingStore
 from sync.exchange.outbox import OutboxStore
+from sync.exchange.returning import ReturningStore
 from sync.exchange.waiting_parts import WaitingStore
 
 T = TypeVar("T")
@@ -22,8 +21,7 @@ class Transaction(
     SealStore,
     OutboxStore,
     InboxStore,
-    DispatchStore,
-    IntroducingStore,
+    ReturningStore,
     DownlinkStore,
     ArrivalsStore,
     WaitingStore,
@@ -45,6 +43,12 @@ class Transaction(
 
     def certificates_said(self, division: Division, origin: str, size: int) -> list[str]:
         """The certificates and revocations in the logs of a division as held here, of this one below `size` only."""
+
+    def write_log(self, log_id: int, own_size: int) -> None:
+        """Own events are of this log from the next writer on, and its first leaf is the next; no writer goes on.
+
+        own_size: leaves that the one written so far has, sealed or not; TreeMoved where it has others.
+        """
 
     def certificates(self) -> list[str]:
         """Every certificate that is kept, in order of serial and division."""

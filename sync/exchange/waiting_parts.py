@@ -8,7 +8,7 @@ import msgspec
 
 from domain.divisions import Division
 from domain.events import AnyEvent, KeyGranted, NotCanonical, Unknown, read
-from sync.exchange.wire import Beside, Enclosure, Frame, Item, decode_item, decode_record, encode, items_of
+from sync.exchange.wire import Beside, Enclosure, Frame, Item, Returned, decode_item, decode_record, encode, items_of
 
 
 class WaitingFrame(NamedTuple):
@@ -78,6 +78,9 @@ def _destroy_unread(store: WaitingStore, case: UUID, subject: str) -> None:
 
 
 def _without(item: Item, case: UUID, subject: str) -> Item:
+    if isinstance(item, Returned):
+        given = [beside for beside, event in _parts(item) if not _is_of(event, beside, case, subject)]
+        return msgspec.structs.replace(item, beside=given)
     if not isinstance(item, Enclosure):
         return item
     event = _event(item.body)
@@ -87,7 +90,7 @@ def _without(item: Item, case: UUID, subject: str) -> Item:
 
 def _parts(frame: object) -> Iterator[tuple[Beside, AnyEvent | None]]:
     """What lies beside the leaves of a frame, each with its event; null for one that is not understood."""
-    if not isinstance(frame, Frame):
+    if not isinstance(frame, Frame | Returned):
         return
     for beside in frame.beside:
         at = beside.seq - frame.first

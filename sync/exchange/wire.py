@@ -29,7 +29,7 @@ MAX_EVENT_BYTES = 850 * 1024
 ADDRESSEES = 64
 """At most so many divisions one enclosure is for; one for more goes down several times."""
 
-EDITION = 3
+EDITION = 4
 """Counts what this program can read: raised with every event tag, letter or item kind that joins. A child says it, so
 that its parent can tell what it must not be sent yet (`tests/golden/editions.txt`)."""
 
@@ -97,7 +97,14 @@ class AskHeld(msgspec.Struct, frozen=True, tag="ask_held.v0", tag_field="type"):
     nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
 
 
-Up = Acknowledge | AskDown | AskHeld
+class AskReturn(msgspec.Struct, frozen=True, tag="ask_return.v0", tag_field="type"):
+    """A node that lost its disk, certified for another shard, wants back all that its parent holds of it and of those
+    below it. nonce: repeated in the answer; another one begins anew."""
+
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+
+
+Up = Acknowledge | AskDown | AskHeld | AskReturn
 
 
 # --- downward -----------------------------------------------------------------------------------------------------
@@ -163,7 +170,25 @@ class Held(msgspec.Struct, frozen=True, tag="held.v0", tag_field="type"):
     checkpoint: Note
 
 
-Item = Cosigned | Introduction | Enclosure | AskRange | Refused | Held
+class Returned(msgspec.Struct, frozen=True, tag="returned.v0", tag_field="type"):
+    """A frame as the parent was sent it, of the child's own log or of one below it, given back after a lost disk."""
+
+    log: Origin
+    first: Size
+    checkpoint: Note
+    entries: Annotated[list[LeafBytes], Meta(min_length=1, max_length=FRAME_ENTRIES)]
+    beside: Parts
+
+
+class ReturnedAll(msgspec.Struct, frozen=True, tag="returned_all.v0", tag_field="type"):
+    """All is given back that was asked for with `nonce`. log, size: the child's last shard, and where it has ended."""
+
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    log: Origin
+    size: Size
+
+
+Item = Cosigned | Introduction | Enclosure | AskRange | Refused | Held | Returned | ReturnedAll
 
 
 class Down(msgspec.Struct, frozen=True, tag="down.v0", tag_field="type"):

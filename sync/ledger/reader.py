@@ -10,6 +10,7 @@ import psycopg
 from psycopg.rows import BaseRowFactory, tuple_row
 from psycopg_pool import PoolTimeout
 
+from domain.shards import NUMBERS, log_id_of
 from sync.ledger.batch import KnownCommand, known_command
 from sync.ledger.connections import open_pool
 from sync.ledger.rows import Head, Row
@@ -70,6 +71,11 @@ class Reader:
     def head(self) -> Head:
         """The head as committed."""
         return Head(*self.fetch("select epoch, pos, own_size, recorded_us, turn from head")[0])
+
+    def size_of(self, log_id: int) -> int:
+        """The index after the last leaf of a log that is known here."""
+        ((size,),) = self.fetch("select coalesce(max(seq) + 1, 0) from ledger where log_id = %b", (log_id,))
+        return int(size)
 
     def wait_beyond(self, pos: int, timeout_s: float) -> int:
         """Sleep until a position > pos is committed or the timeout is over; returns the last position known."""
@@ -132,15 +138,21 @@ def _ledger_row(_: object) -> Callable[[Sequence[Any]], Row]:
 def register_log(conn: psycopg.Connection, origin: str, division: str, shard: int) -> int:
     """The id of the log with this origin, given now if it has none.
 
-    Ids belong to this node alone; the first log registered, the node's own, is 1. Call it from the writer's thread
-    (`Writer.run`) or before the writer starts, so that no two callers give the same id.
+    Ids belong to this node alone and order an author's shards (`domain.shards.log_id_of`). Call it from the writer's
+    thread (`Writer.run`) or before the writer starts, so that no two callers give the same id.
     """
     found = conn.execute("select id from log where origin = %s", (origin,)).fetchone()
     if found is not None:
         return int(found[0])
-    ((log_id,),) = conn.execute(
-        "insert into log (id, origin, division, shard) "
-        "select coalesce(max(id), 0) + 1, %s, %s, %s from log returning id",
-        (origin, division, shard),
-    ).fetchall()
-    return int(log_id)
+    ((number,),) = conn.execute("select coalesce(max(id & %s), 0) + 1 from log", (NUMBERS,)).fetchall()
+    log_id = log_id_of(shard, number)
+    conn.execute(
+        "insert into log (id, origin, division, shard) values (%s, %s, %s, %s)", (log_id, origin, division, shard)
+    )
+    return log_id
+
+
+def own_log(conn: psycopg.Connection) -> tuple[int, str] | None:
+    """Id and origin of the log that this node writes now; None in a database that is no node's yet."""
+    row = conn.execute("select log.id, log.origin from head join log on log.id = head.log_id").fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))

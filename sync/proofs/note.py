@@ -101,6 +101,20 @@ class Ed25519Signer:
         return self._key.sign(message)
 
 
+class _Named:
+    """A Signer's key under another name."""
+
+    def __init__(self, signer: Signer, name: str) -> None:
+        _check_name(name)
+        self.verifier = msgspec.structs.replace(signer.verifier, name=name)
+        self.sign = signer.sign
+
+
+def named(signer: Signer, name: str) -> Signer:
+    """The same key, which signs in this name: a later shard of a log is written with the key of the first."""
+    return signer if signer.verifier.name == name else _Named(signer, name)
+
+
 class SignatureLine(msgspec.Struct, frozen=True):
     """One signature line, verified or not. signature: what follows the 4 bytes of key id."""
 

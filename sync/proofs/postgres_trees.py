@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from domain.divisions import Division
+from domain.shards import shard_of
 from sync.ledger.reader import register_log
 from sync.proofs.merkle import Frontier
 from sync.proofs.tree import Growth, LastCosigned, Latest, SignedHead, Tree, TreeMoved
@@ -111,7 +112,23 @@ class PostgresTrees(Statements):
 
     def log_id(self, origin: str, division: Division) -> int:
         """The id of a log, given now if it has none."""
-        return register_log(self.conn, origin, division, int(origin.rsplit("/", 1)[-1]))
+        return register_log(self.conn, origin, division, shard_of(origin) or 1)
+
+    def own_log(self) -> int:
+        """LookupError where there is none yet."""
+        ((log_id,),) = self.rows("select log_id from head")
+        if log_id is None:
+            raise LookupError("this database has no own log yet")
+        return int(log_id)
+
+    def write_log(self, log_id: int, own_size: int) -> None:
+        """A writer that has begun is fenced, but for that of a database that had no log yet."""
+        moved = self.do(
+            "update head set log_id = %b, own_size = 0, epoch = epoch + (log_id is not null)::int where own_size = %b",
+            (log_id, own_size),
+        )
+        if not moved:
+            raise TreeMoved
 
     def grow(self, growths: Sequence[Growth]) -> None:
         """Trees, subtree hashes and heads, in one statement."""
@@ -173,6 +190,12 @@ class PostgresTrees(Statements):
     def put_note(self, log_id: int, size: int, note: str) -> None:
         """The same head, signed otherwise."""
         self.do("update checkpoint set note = %b where log_id = %b and size = %b", (note, log_id, size))
+
+    def head_upto(self, log_id: int, seq: int) -> int:
+        """0 where there is none."""
+        query: LiteralString = "select coalesce(max(size), 0)::bigint from checkpoint where log_id = %b and size <= %b"
+        ((size,),) = self.rows(query, (log_id, seq))
+        return int(size)
 
     def newest_note(self, log_id: int) -> str | None:
         """The signed note of the log's largest head; None before there is one."""

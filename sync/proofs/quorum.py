@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from sync.proofs.note import NoteInvalid, parse_note
 from sync.proofs.policy import Policy, check_checkpoint, demands
 from sync.proofs.signed_policy import fewest_witnesses
-from sync.proofs.tree import OWN_LOG, Proof, SignedHead, TreeReader, prove
+from sync.proofs.tree import Proof, SignedHead, TreeReader, prove
 
 _PAGE: Final = 16
 
@@ -36,35 +36,38 @@ class Quorum:
     def secured_size(self, store: QuorumStore, known: int = 0) -> int:
         """How many leaves stand under a head that satisfies it. known: so many are known to."""
         if not self._others_needed:
-            return store.cosigned_size(OWN_LOG, self.acknowledger)
-        found = self._found(store, known, newest_first=True)
+            return store.cosigned_size(store.own_log(), self.acknowledger)
+        found = self._found(store, store.own_log(), known, newest_first=True)
         return known if found is None else found.size
 
-    def proof(self, store: QuorumStore, seq: int) -> Proof | None:
-        """For a receipt: own leaf `seq` under the first head beyond it that satisfies the policy; None before that."""
+    def proof(self, store: QuorumStore, log_id: int, seq: int) -> Proof | None:
+        """For a receipt: own leaf `seq` of that log under the first head beyond it that meets the policy, if any."""
         if self._others_needed:
-            head = self._found(store, seq, newest_first=False)
+            head = self._found(store, log_id, seq, newest_first=False)
         else:
-            head = store.cosigned_head(OWN_LOG, seq, self.acknowledger)
-        return None if head is None else prove(store, OWN_LOG, seq, head)
+            head = store.cosigned_head(log_id, seq, self.acknowledger)
+        return None if head is None else prove(store, log_id, seq, head)
 
-    def _found(self, store: QuorumStore, beyond: int, *, newest_first: bool) -> SignedHead | None:
+    def _found(self, store: QuorumStore, log_id: int, beyond: int, *, newest_first: bool) -> SignedHead | None:
         """The largest or the smallest of size > beyond: of the few that enough others have cosigned, the first to do.
 
         It looks at those that others cosigned, since these are fewer: they are asked for acknowledged heads only.
         """
         limit = _PAGE
         while True:
-            heads = store.heads_by(OWN_LOG, self._others, self._others_needed, beyond, limit, newest_first=newest_first)
+            heads = store.heads_by(log_id, self._others, self._others_needed, beyond, limit, newest_first=newest_first)
             for head in heads[limit - _PAGE :]:
-                if self._is_met(store, head):
+                if self._is_met(store, log_id, head):
                     return head
             if len(heads) < limit:
                 return None
             limit += _PAGE
 
-    def _is_met(self, store: QuorumStore, head: SignedHead) -> bool:
-        lines = "".join(store.cosignature_lines(OWN_LOG, head.size))
+    def _is_met(self, store: QuorumStore, log_id: int, head: SignedHead) -> bool:
+        """Of an older shard, whose policy named its own key: that enough have cosigned, the acknowledger too."""
+        lines = "".join(store.cosignature_lines(log_id, head.size))
+        if log_id != store.own_log():
+            return any(line.name == self.acknowledger for line in parse_note((head.note + lines).encode()).signatures)
         try:
             check_checkpoint(self.policy, parse_note((head.note + lines).encode()))
         except NoteInvalid:

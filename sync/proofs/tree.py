@@ -8,7 +8,7 @@ import msgspec
 from sync.proofs.merkle import TILE_HEIGHT, Frontier, HashReader, Prover, TileRun
 
 OWN_LOG = 1
-"""The id of the node's own log in its own database."""
+"""The id that the first shard of a node's own log has in its own database."""
 
 
 class Tree(msgspec.Struct, frozen=True):
@@ -71,6 +71,9 @@ class Growth(msgspec.Struct, frozen=True):
 class TreeReader(Protocol):
     """What proofs are made from. Everything read in one transaction is of one moment."""
 
+    def own_log(self) -> int:
+        """The id of the log that this node writes now; LookupError where it has none yet."""
+
     def tree(self, log_id: int) -> Tree:
         """The tree of a log that is held without a gap; LookupError for any other."""
 
@@ -115,7 +118,7 @@ def prove(store: TreeReader, log_id: int, seq: int, head: SignedHead) -> Proof:
     return Proof(seq, tuple(path), head.note + lines)
 
 
-def proof_for(store: TreeReader, seq: int, witness: str) -> Proof | None:
-    """For a receipt: own leaf `seq` under the first head that `witness` cosigned beyond it; None before that."""
-    head = store.cosigned_head(OWN_LOG, seq, witness)
-    return None if head is None else prove(store, OWN_LOG, seq, head)
+def proof_for(store: TreeReader, log_id: int, seq: int, witness: str) -> Proof | None:
+    """For a receipt: leaf `seq` of an own log under the first head that `witness` cosigned beyond it; None before."""
+    head = store.cosigned_head(log_id, seq, witness)
+    return None if head is None else prove(store, log_id, seq, head)

@@ -22,7 +22,7 @@ from sync.proofs.note import (
     parse_signature_lines,
     verify,
 )
-from sync.proofs.tree import OWN_LOG, Latest, TreeReader
+from sync.proofs.tree import Latest, TreeReader
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 _MAX_PROOF_LINES: Final = 63
@@ -144,13 +144,14 @@ def question(
     what is cosigned, too, such as after a restore, when the witness may know more than this database, or for a newer
     time.
     """
+    own = store.own_log()
     # Everything follows from the note: the tree may have grown since.
     checkpoint = parse_checkpoint(parse_note(note.encode()).text)
-    cosigned = store.cosigned_size(OWN_LOG, witness.name)
+    cosigned = store.cosigned_size(own, witness.name)
     old_size = cosigned if held_size is None else held_size
     if (cosigned >= checkpoint.size and not again) or old_size > checkpoint.size:
         return None
-    proof = Prover(store.hashes(OWN_LOG), checkpoint.size).consistency(old_size)
+    proof = Prover(store.hashes(own), checkpoint.size).consistency(old_size)
     return Question(checkpoint, old_size, _request(old_size, proof, note))
 
 
@@ -177,13 +178,14 @@ def take_answer(
             f"见证方答复{status}", f"the witness answered {status}: {body[:200].decode(errors='replace')}"
         )
     line = cosignature_in(body, asked.checkpoint, witness)
-    size, latest = asked.checkpoint.size, store.latest(OWN_LOG, witness.name)
+    own = store.own_log()
+    size, latest = asked.checkpoint.size, store.latest(own, witness.name)
     if is_sure and line.time_s > now_us // 1_000_000 + MAX_SKEW_S:
         raise CosignatureUntimely("联署时间在将来", "the cosignature says a time that has not come")
     if latest is not None and line.time_s < signed_s(latest):
         raise CosignatureUntimely("联署时间早于上一次", "the cosignature says an earlier time than the one before")
-    store.keep_cosignatures(witness.name, [(OWN_LOG, size, str(line))], now_us)
-    store.keep_latest(OWN_LOG, Latest(witness.name, size, str(line), now_us))
+    store.keep_cosignatures(witness.name, [(own, size, str(line))], now_us)
+    store.keep_latest(own, Latest(witness.name, size, str(line), now_us))
     return None
 
 

@@ -17,6 +17,7 @@ from domain.divisions import Division
 from domain.errors import DomainError
 from domain.events import AnyEvent, CaseId, Grant, KeyGranted, Unknown
 from domain.keys import Holders, new_subject
+from domain.shards import place
 from sync.sealed.commitment import Opening
 from sync.sealed.sealing import (
     DataKey,
@@ -134,10 +135,10 @@ def subject_custody(history: Iterable[Told], subject: str) -> SubjectCustody:
     file: CaseFile | None = None
     heard: list[tuple[Told, KeyGranted]] = []
     for told in history:
-        event = told.event
-        if isinstance(event, KeyGranted) and event.subject == subject and has_effect(file, event, told.seq):
+        event, at = told.event, place(told.log_id, told.seq)
+        if isinstance(event, KeyGranted) and event.subject == subject and has_effect(file, event, at):
             heard.append((told, event))
-        file = evolve(file, event, told.seq)
+        file = evolve(file, event, at)
     if file is None:
         return SubjectCustody((), None)
     holders, due = file.keys.get(subject, Holders()), file.due_erasure(subject)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.divisions import Division, Topology, is_below
+from domain.shards import follows, shard_named, shard_of
 from sync.proofs.note import Note, Verifier, decode64, parse_vkey, verify
 from sync.sealed.sealing import Recipient
 from sync.trust.statements import (
@@ -249,11 +250,11 @@ class Directory:
         `check_head`. Raises CertificateRefused: unknown, expired, early."""
         self._spans_of(origin)
         self._require_valid(origin, now_us)
-        return [known.log for known in self._by_origin[origin] if known.certificate.is_valid_at(now_us)]
+        return [known.log for known in self._speakers(origin) if known.certificate.is_valid_at(now_us)]
 
     def past_authors(self, origin: str) -> list[Verifier]:
         """The keys that ever could sign for this log, however far they count; see `check_head`."""
-        return [known.log for known in self._by_origin.get(origin, ())]
+        return [known.log for known in self._speakers(origin)]
 
     def signing(self, origin: str, size: int) -> list[Verifier]:
         """The log keys that may sign a head of this size. Raises CertificateRefused for an unknown log."""
@@ -302,6 +303,13 @@ class Directory:
         keys = [known.certificate.keys.intake for known in self._by_origin.get(origin, ())]
         return [parse_vkey(key) for key in dict.fromkeys(keys) if key not in gone]
 
+    def last_good(self, origin: str) -> tuple[int, str] | None:
+        """Size and base64 root up to which a log is held good whose keys were taken back; null for any other."""
+        code = self.division_of(origin)
+        revoked = self._revoked.get(code, ()) if code else ()
+        said = [one.revocation for one in revoked if one.revocation.origin == origin]
+        return (said[-1].size, said[-1].root) if said else None
+
     def log_keys(self, origin: str) -> list[tuple[Verifier, int | None]]:
         """Every log key of this log with the size up to which it signs, null for the one in force."""
         return [(span.key, span.upto) for span in self._spans_of(origin)]
@@ -312,10 +320,27 @@ class Directory:
         """Every log that somebody has certified."""
         return frozenset(self._by_origin)
 
+    def is_named(self, origin: str) -> bool:
+        """Whether a certificate names this very log; later shards of it are spoken for all the same."""
+        return origin in self._by_origin
+
     def division_of(self, origin: str) -> Division | None:
         """Whose log this is."""
-        known = self._by_origin.get(origin)
+        known = self._speakers(origin)
         return known[-1].certificate.division if known else None
+
+    def _speakers(self, origin: str) -> tuple[Known, ...]:
+        """The certificates that name this log, behind those of its division that name the last shard before it.
+
+        Whoever writes a shard writes the later ones under the same keys, by the name of each, until a certificate that
+        names one of them says from which size on other keys sign there: from the first leaf on, after a lost disk.
+        """
+        named, earlier, shard = self._by_origin.get(origin, ()), tuple[Known, ...](), shard_of(origin) or 1
+        while not earlier and shard > 1:
+            shard -= 1
+            earlier = self._by_origin.get(shard_named(origin, shard), ())
+        change = msgspec.structs.replace
+        return (*(change(known, log=change(known.log, name=origin)) for known in earlier), *named)
 
     def chain(self, code: Division) -> list[str]:
         """The texts from the root down to a division, superiors first, older ones first; empty for an unknown one."""
@@ -362,7 +387,7 @@ class Directory:
         return found
 
     def _spans_anew(self, origin: str) -> list[_Span]:
-        entries = self._by_origin.get(origin)
+        entries = self._speakers(origin)
         if not entries:
             raise CertificateRefused("unknown_author", f"没有{origin}的证书", f"nobody has certified {origin}")
         spans: dict[Verifier, _Span] = {}
@@ -373,16 +398,16 @@ class Directory:
                 if later.log != known.log
             ]
             revoked = [
-                _Span(known.log, one.revocation.size, one.text, True)
+                _Span(known.log, one.revocation.size if one.revocation.origin == origin else 0, one.text, True)
                 for one in self._revoked.get(known.certificate.division, ())
-                if one.revocation.origin == origin and one.revocation.serial > known.certificate.serial
+                if follows(origin, one.revocation.origin) and one.revocation.serial > known.certificate.serial
             ]
             endless = _Span(known.log, None, "", False)
             spans[known.log] = min([*revoked, *followed], key=lambda span: span.upto or 0, default=endless)
         return list(spans.values())
 
     def _require_valid(self, origin: str, now_us: int) -> None:
-        entries = self._by_origin[origin]
+        entries = self._speakers(origin)
         if not any(entry.certificate.is_valid_at(now_us) for entry in entries):
             early = all(now_us < entry.certificate.valid_from_us for entry in entries)
             reason = "not_yet_valid" if early else "expired"
@@ -552,6 +577,8 @@ class Directory:
             raise CertificateRefused("serial", "序号不大于已有证书", "its serial is not above the one known")
         if self.division_of(certificate.origin) not in (None, certificate.division):
             raise CertificateRefused("origin", "日志名属于另一节点", "its log belongs to another division")
+        if older and not follows(certificate.origin, older[-1].certificate.origin):
+            raise CertificateRefused("origin", "日志分片早于已登记的分片", "its log is no later shard of the one known")
         keys = certificate.keys
         if {keys.log, keys.witness, keys.intake} & self.given_up_keys(certificate.division):
             raise CertificateRefused("keys", "密钥已被收回", "a key of it was taken back")

@@ -15,6 +15,7 @@ from msgspec import Meta
 from domain.bounds import STATEMENT_CHARS
 from domain.divisions import Division, Tier, division
 from domain.errors import DomainError
+from domain.shards import shard_of
 from sync.proofs.note import (
     KeyInvalid,
     NoteInvalid,
@@ -304,7 +305,7 @@ def checked_keys(code: Division, origin: str, keys: Keys) -> tuple[Verifier, Ver
         log, witness, intake = parse_vkey(keys.log), parse_vkey(keys.witness), parse_vkey(keys.intake)
     except (KeyInvalid, DomainError) as error:
         raise CertificateRefused("keys", "密钥或区划不对", str(error)) from error
-    if log.name != origin or origin.split("/")[1:2] != [code]:
+    if log.name != origin or origin.split("/")[1:2] != [code] or shard_of(origin) is None:
         raise CertificateRefused("origin", "日志名与区划不符", "its log is not named after the division and its key")
     if len({log.public_key, witness.public_key, intake.public_key}) != 3:
         raise CertificateRefused("keys", "三把密钥须各不相同", "log, witness and intake need a key each")

@@ -61,6 +61,7 @@ from domain.events import (
     SealedItem,
     SealedRead,
     Served,
+    ShardOpened,
     StreamId,
     TakenOver,
     UnitOpened,
@@ -194,6 +195,8 @@ def examples() -> Iterator[AnyEvent]:
     released = {"receiver": COUNTY, "ground": "holder_gone", "request": "huiyin-escrow-request/v0\n{}\n"}
     yield of(EscrowOpened, order=uuid(81), subject=SUBJECT, **released)
     yield of_the_node(EscrowFounded, key="k2", first="escrow/k2/first+00+AA==", second="escrow/k2/second+00+AA==")
+    shard = {"origin": "huiyin.example/410221100201/2", "before": "huiyin.example/410221100201/1", "size": 12}
+    yield of_the_node(ShardOpened, root=DIGEST, checkpoint="", why="lost", **shard)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from domain.standing import Standing
 from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WEISHI, YUWANG, City, office, refused, us
 
 OF_NO_CASE = {events.SealedItem, events.NodeOpened, events.ChildEnrolled, events.UnitOpened, events.HeadsNoted}
-OF_NO_CASE |= {events.KeysRotated, events.KeysRevoked, events.NodeMoved, events.EscrowFounded}
+OF_NO_CASE |= {events.KeysRotated, events.KeysRevoked, events.NodeMoved, events.EscrowFounded, events.ShardOpened}
 MOVES_NOTHING = {events.KeyGranted, events.SealedRead, events.ErasureOrdered, events.HolidaysNoticed}
 
 

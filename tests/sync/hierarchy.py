@@ -25,6 +25,7 @@ from domain.events import (
     encode,
     tag_of,
 )
+from domain.shards import shard_of
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import Channel, Delivered, Extent
@@ -34,7 +35,7 @@ from sync.exchange.starting import believed, found, settle_below
 from sync.exchange.station import Station
 from sync.exchange.store_postgres import PostgresStore, PostgresTx
 from sync.ledger.append import Append, Appended, NewEvent
-from sync.ledger.reader import Reader
+from sync.ledger.reader import Reader, register_log
 from sync.ledger.rows import Row
 from sync.ledger.writer import Writer
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
@@ -236,7 +237,9 @@ class Node:
 
     def start(self) -> None:
         """Start, or start again after `crash`, from what the database holds."""
-        self.writer = Writer(self.dsn, 1, self.clock.now_us)
+        with psycopg.connect(self.dsn) as conn:
+            log_id = register_log(conn, self.origin, self.division, shard_of(self.origin) or 1)
+        self.writer = Writer(self.dsn, log_id, self.clock.now_us)
         self.writer.start()
         self.store = FragileStore(self.dsn, self.writer)
         with self.store.transaction() as tx:

@@ -13,11 +13,9 @@ from sync.ledger.database import Job, Task
 from sync.ledger.rows import OWN, Head, Row
 from sync.proofs.tree import OWN_LOG
 from tests.sync.memory_acts import carry_out
-from tests.sync.memory_tables import At, Point, Tables, nothing_happens
+from tests.sync.memory_tables import HEAD, OWN_ROW, At, Point, Tables, nothing_happens
 
 T = TypeVar("T")
-
-_HEAD = "head"
 
 
 class ConnectionLost(Exception):
@@ -45,7 +43,7 @@ class MemoryLedger:
     def take_up_again(self, epoch: int) -> Head | None:
         with self.tables.committing(self._come_to):
             self._connect()
-            head, mark = self.tables.head[_HEAD]
+            head, mark = self.tables.head[HEAD]
             return self._become(epoch) if mark is self._mark and head.epoch < epoch else None
 
     def is_mine(self, epoch: int) -> bool:
@@ -64,8 +62,9 @@ class MemoryLedger:
     def store(self, batch: Batch) -> None:
         with self._committing():
             self._fence(batch.head)
+            own = self.tables.own_log.get(OWN_ROW, OWN_LOG)
             places = enumerate(zip(*batch.event_columns(), strict=True), batch.head.own_size)
-            rows = [Learned(OWN_LOG, seq, *event) for seq, event in places]
+            rows = [Learned(own, seq, *event) for seq, event in places]
             self._insert(batch.head, batch.recorded_us, OWN, rows)
             for command_id, *kept in zip(*batch.command_columns(), strict=True):
                 self._keep_command(command_id, known_command(*kept))
@@ -120,12 +119,12 @@ class MemoryLedger:
 
     @property
     def _head(self) -> Head:
-        head, _ = self.tables.head.get(_HEAD, (Head(0, 0, 0, 0, 0), None))
+        head, _ = self.tables.head.get(HEAD, (Head(0, 0, 0, 0, 0), None))
         return head
 
     def _become(self, epoch: int) -> Head:
         head = self._head._replace(epoch=epoch)
-        self.tables.head[_HEAD] = (head, self._mark)
+        self.tables.head[HEAD] = (head, self._mark)
         return head
 
     def _fence(self, head: Head) -> None:
@@ -133,7 +132,7 @@ class MemoryLedger:
             raise Fenced
 
     def _move(self, head: Head) -> None:
-        self.tables.head[_HEAD] = (head, self._mark)
+        self.tables.head[HEAD] = (head, self._mark)
 
     def _insert(self, head: Head, recorded_us: int, via: int, rows: Sequence[Learned]) -> None:
         ledger = self.tables.ledger
@@ -223,7 +222,7 @@ class MemoryReader:
         return [row for row in self._tables.ledger.of_case(case_id) if row.pos > after_pos]
 
     def head(self) -> Head:
-        return self._tables.head[_HEAD][0]
+        return self._tables.head[HEAD][0]
 
     def wait_beyond(self, pos: int, timeout_s: float) -> int:
         return self.head().pos

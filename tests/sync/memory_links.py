@@ -14,6 +14,7 @@ from sync.exchange.faults import EVIDENCE_BYTES, FAULTS_PER_CHILD, MORE_FAULTS, 
 from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned as LearnedCertificate
 from sync.exchange.outbox import RELAYED, REWOUND
+from sync.exchange.returning import Returning
 from sync.exchange.waiting_parts import WaitingFrame, WaitingItems
 from sync.exchange.wire import Enclosure, Held, Item, encode
 from tests.sync.memory_tables import Standing
@@ -63,6 +64,33 @@ class MemoryLinks(MemoryTrees):
             is_gone = child in gone and self.tables.heard_us[child] < older_than_us
             if at_us < older_than_us and (is_acked or is_gone):
                 del self.tables.down[child, seq]
+
+    def number_from(self, child: Division, number: int) -> None:
+        self.tables.heard_us.setdefault(child, 0)
+        self.tables.children.setdefault(child, ChildState(child, number, number, None))
+
+    def begin_return(self, child: Division, nonce: bytes) -> bool:
+        known = self.tables.returning.get(child)
+        if known is not None and known.nonce == nonce:
+            return False
+        self.tables.returning[child] = Returning(child, nonce, 0)
+        for place in [place for place in self.tables.down if place[0] == child]:
+            del self.tables.down[place]
+        state = self._child(child)
+        self.tables.children[child] = state._replace(down_acked=state.down_size, down_from=None)
+        return True
+
+    def returning(self) -> list[Returning]:
+        return [one for _, one in sorted(self.tables.returning.items()) if one.pos >= 0]
+
+    def is_returning(self) -> frozenset[Division]:
+        return frozenset(one.child for one in self.returning())
+
+    def moved_return(self, child: Division, pos: int) -> None:
+        self.tables.returning[child] = self.tables.returning[child]._replace(pos=pos)
+
+    def end_return(self, child: Division) -> None:
+        self.moved_return(child, -1)
 
     def down_seq(self) -> int:
         return self.tables.tracking.get("down", 0)

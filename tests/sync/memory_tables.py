@@ -14,9 +14,13 @@ from sync.exchange.dispatch import Enclosed
 from sync.exchange.downlink import ChildState
 from sync.exchange.inbox_store import Parked
 from sync.exchange.introducing import Learned as LearnedCertificate
+from sync.exchange.returning import Returning
 from sync.ledger.batch import KnownCommand
 from sync.ledger.rows import FROM_ABOVE, OWN, Head, Row
 from sync.proofs.tree import Latest, SignedHead, Tree
+
+HEAD = OWN_ROW = "one"
+"""The key of a table that has one row."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -201,6 +205,7 @@ class Tables:
         self.head: Table[str, tuple[Head, object]] = Table(undo)
         self.commands: Table[UUID, KnownCommand] = Table(undo)
         self.logs: Table[str, int] = Table(undo)
+        self.own_log: Table[str, int] = Table(undo)
         # Of the exchange.
         self.beside: OrderedTable[tuple[int, int, int], bytes] = OrderedTable(undo)
         self.trees: Table[int, Tree] = Table(undo)
@@ -219,6 +224,7 @@ class Tables:
         self.certificates: Table[tuple[Division, int], LearnedCertificate] = Table(undo)
         self.onward: Table[UUID, Division] = Table(undo)
         self.question: Table[bytes, int | None] = Table(undo)
+        self.returning: Table[Division, Returning] = Table(undo)
         self.unread: Table[tuple[int, int], tuple[bytes, int]] = Table(undo)
         # Of the casework.
         self.numbers: Table[tuple[str, int], int] = Table(undo)

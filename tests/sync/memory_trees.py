@@ -6,9 +6,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from domain.divisions import Division
+from domain.shards import log_id_of, shard_of
+from sync.ledger.rows import Head
 from sync.proofs.merkle import Frontier
 from sync.proofs.tree import Growth, LastCosigned, Latest, SignedHead, Tree, TreeMoved
-from tests.sync.memory_tables import Tables
+from tests.sync.memory_tables import HEAD, OWN_ROW, Tables
 
 T = TypeVar("T")
 
@@ -39,7 +41,20 @@ class MemoryTrees:
         return tree
 
     def log_id(self, origin: str, _: Division) -> int:
-        return self.tables.logs.setdefault(origin, len(self.tables.logs) + 1)
+        return self.tables.logs.setdefault(origin, log_id_of(shard_of(origin) or 1, len(self.tables.logs) + 1))
+
+    def own_log(self) -> int:
+        if OWN_ROW not in self.tables.own_log:
+            raise LookupError("this database has no own log yet")
+        return self.tables.own_log[OWN_ROW]
+
+    def write_log(self, log_id: int, own_size: int) -> None:
+        head, mark = self.tables.head.get(HEAD, (Head(0, 0, 0, 0, 0), None))
+        if head.own_size != own_size:
+            raise TreeMoved
+        fenced = head.epoch + (OWN_ROW in self.tables.own_log)
+        self.tables.head[HEAD] = (head._replace(own_size=0, epoch=fenced), mark)
+        self.tables.own_log[OWN_ROW] = log_id
 
     def grow(self, growths: Sequence[Growth]) -> None:
         for before, frontier, tiles, heads in (
@@ -91,6 +106,10 @@ class MemoryTrees:
     def newest_note(self, log_id: int) -> str | None:
         key = self.tables.heads.last((log_id, 0), (log_id, NO_END))
         return None if key is None else self.tables.heads[key].note
+
+    def head_upto(self, log_id: int, seq: int) -> int:
+        key = self.tables.heads.last((log_id, 0), (log_id, seq + 1))
+        return 0 if key is None else key[1]
 
     def cosigned_head(self, log_id: int, seq: int, witness: str) -> SignedHead | None:
         keys = self.tables.cosigned.between((log_id, witness, seq + 1), (log_id, witness, NO_END))

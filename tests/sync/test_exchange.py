@@ -107,12 +107,12 @@ def test_a_leaf_is_proven_under_a_checkpoint_that_the_parent_cosigned(pair: Hier
     village.chat(300)
     witness = village.exchange.witness_name()
     assert witness is not None
-    assert village.exchange.proof(250, witness) is None
+    assert village.exchange.proof(OWN_LOG, 250, witness) is None
     pair.settle()
     village.chat(5)
     pair.settle()
 
-    proof = village.exchange.proof(250, witness)
+    proof = village.exchange.proof(OWN_LOG, 250, witness)
 
     assert proof is not None
     note = parse_note(proof.checkpoint.encode())
@@ -145,7 +145,7 @@ def test_the_root_has_its_log_cosigned_by_a_witness_outside_the_line(pair: Hiera
                 held = take_answer(tx, asked, answer.status, answer.body, outside.verifier, pair.clock.at_us)
 
         assert root.exchange.cosigned_size(outside.verifier.name) == root.size()
-    assert root.exchange.proof(root.size() - 1, outside.verifier.name) is not None
+    assert root.exchange.proof(OWN_LOG, root.size() - 1, outside.verifier.name) is not None
 
 
 def test_own_events_are_sealed_where_something_learned_stands_between(pair: Hierarchy) -> None:

@@ -73,13 +73,13 @@ def test_a_proof_rests_on_the_first_head_that_satisfies_the_policy(log: Place) -
     with log.store.transaction() as tx:
         bodies = tx.leaves(OWN_LOG, 20, 21)
         for rule, size in ((UP_ALONE, 21), (ANY, 29), (BOTH, 35)):
-            proof = rule.proof(tx, 20)
+            proof = rule.proof(tx, OWN_LOG, 20)
             assert proof is not None
             head, _ = check_checkpoint(rule.policy, parse_note(proof.checkpoint.encode()))
             assert head.size == size
             verify_inclusion(proof.index, head.size, leaf_hash(bodies[0]), proof.path, head.root)
-        assert BOTH.proof(tx, 35) is None
-        assert ANY.proof(tx, 39) is UP_ALONE.proof(tx, 39) is None
+        assert BOTH.proof(tx, OWN_LOG, 35) is None
+        assert ANY.proof(tx, OWN_LOG, 39) is UP_ALONE.proof(tx, OWN_LOG, 39) is None
 
 
 def test_a_policy_that_could_do_without_the_next_one_up_secures_nothing() -> None:

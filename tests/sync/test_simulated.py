@@ -1,23 +1,32 @@
 """The very exchange of a node, run without a thread, a database or a clock: three tiers in memory, up and down."""
 
+import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import date
+from typing import Literal
+from uuid import UUID
+
+import msgspec
 
 from domain.divisions import Division
-from domain.events import EventId, LegId, OrderId, OrderIssued, encode
+from domain.events import EventId, LegId, OrderId, OrderIssued, ShardOpened, encode
 from domain.ids import new_id
+from domain.shards import shard_after
 from sync.exchange.channel import Channel
 from sync.exchange.exchange import Exchange, Trust
-from sync.exchange.starting import believed, found
-from sync.ledger.rows import FROM_ABOVE, Row
+from sync.exchange.starting import believed, found, signing_station
+from sync.exchange.station import Station
+from sync.exchange.wire import Frame, decode_record
+from sync.ledger.rows import FROM_ABOVE, OWN, Row
 from sync.proofs.merkle import leaf_hash, verify_inclusion
-from sync.proofs.note import parse_checkpoint, parse_note, verify
-from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE, Clock, Node, PowerCut
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, named, parse_checkpoint, parse_note, verify
+from sync.proofs.tree import OWN_LOG
+from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE, Clock, Node, PowerCut, Tampering
 from tests.sync.memory_channel import MemoryChannel
 from tests.sync.memory_ledger import MemoryLedger, MemoryWriter
 from tests.sync.memory_store import MemoryStore
-from tests.sync.memory_tables import At, Point, Tables
+from tests.sync.memory_tables import At, Point, Tables, nothing_happens
 from tests.sync.memory_trees import NO_END
 from tests.sync.test_dispatch import CASE, FIRST, SECRET, register
 
@@ -39,7 +48,7 @@ class SimulatedNode(Node):
             own = found(tx, self.origin, self.certificates, self.pin)
             directory = believed(tx, own, self.clock.now_us())
         self.exchange = Exchange(
-            self.station,
+            signing_station(self.station, None, None, directory),
             Trust(directory, nullcontext()),
             store,
             self.above if self.parent else None,
@@ -50,6 +59,14 @@ class SimulatedNode(Node):
 
     def crash(self) -> None:
         del self.writer, self.exchange
+
+    @property
+    def station(self) -> Station:  # type: ignore[override]
+        return Station(self.division, self.origin, named(self.signer, self.origin), self.cosigner)
+
+    @station.setter
+    def station(self, _: Station) -> None:
+        pass
 
     def ledger(self) -> list[Row]:
         return self.tables.ledger.rows
@@ -64,6 +81,76 @@ class SimulatedNode(Node):
 
     def size(self) -> int:
         return len(self.log(self.origin))
+
+    def frozen(self, origin: str) -> str | None:
+        """Why no more of a log is taken here."""
+        return self.tables.trees[self.tables.logs[origin]].frozen
+
+    def evidence(self, kind: str, subject: str) -> bytes:
+        return self.tables.faults[kind, subject].evidence
+
+    def lose_disk(self) -> None:
+        """All is gone, keys too; its superior certifies it with new ones for the next shard, and it asks for it."""
+        assert isinstance(self.parent, SimulatedNode)
+        self.crash()
+        last = self.origin
+        self.tables = Tables()
+        self.origin, self.versions = shard_after(last), {}
+        self.signer = Ed25519Signer(self.origin, ED25519, self.chance(32))
+        self.cosigner = Ed25519Signer(self.cosigner.verifier.name, COSIGNATURE_V1, self.chance(32))
+        self.intake = Ed25519Signer(f"{self.origin}/intake", ED25519, self.chance(32))
+        self.be_certified(self.parent)
+        self.start()
+        self.exchange.ask_parent(self.chance(16))
+
+    def step(self) -> bool:
+        """While it waits for what it lost it only listens; then the first leaf of its shard is its first word."""
+        if self.exchange.standing() in {"unasked", "agrees"}:
+            if not self.log(self.origin) and (end := self.exchange.opening()) is not None:
+                self.versions = {row.stream: row.version for row in self.ledger() if row.via == OWN}
+                self.say(ShardOpened, origin=self.origin, why="lost", **msgspec.structs.asdict(end))
+            return super().step()
+        try:
+            return self.exchange.pump_arrivals()
+        except PowerCut:
+            self.crash()
+            self.start()
+            return True
+
+    def pass_on(self, why: Literal["year", "lost"] = "year") -> ShardOpened:
+        """Write in the next shard from now on; what its first leaf has to say."""
+        while self.exchange.pump_seal():
+            pass
+        assert self.exchange.pass_on(self.exchange.witness_name() or "")
+        self.crash()
+        self.origin = shard_after(self.origin)
+        self.start()
+        end = self.exchange.opening()
+        envelope = self.envelope(UUID(int=98), None)
+        return ShardOpened(**envelope, origin=self.origin, why=why, **msgspec.structs.asdict(end))
+
+    def say_opening(self, opening: ShardOpened) -> None:
+        self.append(opening)
+
+    def ghost(self) -> "SimulatedNode":
+        """The same node with the same keys and the same disk, as of now."""
+        ghost = copy.copy(self)
+        ghost.tables = self.tables.copied()
+        ghost._at = nothing_happens
+        ghost.versions = dict(self.versions)
+        ghost.start()
+        return ghost
+
+    def only_send(self, origin: str | None) -> None:
+        """Upward nothing but frames of this log; null for all again."""
+        self.above = self.channel if origin is None else Tampering(self.channel, lambda _, record: _of(origin, record))
+        self.crash()
+        self.start()
+
+
+def _of(origin: str, record: bytes) -> list[bytes]:
+    frame = decode_record(record)
+    return [record] if isinstance(frame, Frame) and frame.log == origin else []
 
 
 class Simulation:
@@ -88,6 +175,10 @@ class Simulation:
             self.points += 1
             if self.points - 1 == self._dies_at:
                 raise PowerCut
+
+    def dies_after(self, points: int) -> None:
+        """So many points from now on, whoever comes to it loses power."""
+        self._dies_at = self.points + points
 
     def settle(self, until: Callable[[], bool]) -> None:
         """Pump until nothing moves, and let time pass until something is so."""
@@ -163,7 +254,7 @@ def test_the_receipt_of_a_simulated_event_is_proven_by_the_parent() -> None:
 
     witness = village.exchange.witness_name()
     assert witness is not None
-    proof = village.exchange.proof(1, witness)
+    proof = village.exchange.proof(OWN_LOG, 1, witness)
     assert proof is not None
     note = parse_note(proof.checkpoint.encode())
     checkpoint = parse_checkpoint(note.text)

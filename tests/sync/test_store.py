@@ -14,6 +14,7 @@ from sync.exchange.checkpoints import SEALED, seal
 from sync.exchange.faults import FAULTS_PER_CHILD, MORE_FAULTS, Fault
 from sync.exchange.inbox_store import Parked, Part
 from sync.exchange.outbox import RELAYED, REWOUND
+from sync.exchange.returning import Returning
 from sync.exchange.store import NotStorable, Store
 from sync.exchange.store_postgres import PostgresStore
 from sync.exchange.wire import AskRange, Enclosure, Held, encode, items_of
@@ -86,6 +87,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with request.param(request) as made:
         with made.store.transaction() as tx:
             assert tx.plant(OWN_ORIGIN, HERE).log_id == OWN_LOG
+            tx.write_log(OWN_LOG, 0)
         yield made
 
 
@@ -448,3 +450,59 @@ def test_certificates_are_numbered_as_they_become_known_and_one_that_is_replaced
         assert [one.text for one in known] == ["child", "other", "here anew"]
         assert tx.certificates_between(known[0].num, known[1].num, None) == known[1:2]
         assert tx.certificates_between(known[0].num, None, 1) == known[1:2]
+
+
+def test_a_later_shard_is_written_only_from_the_size_that_the_one_before_has(place: Place) -> None:
+    place.append(own(2), (), None)
+    with pytest.raises(TreeMoved), place.store.transaction() as tx:
+        tx.write_log(tx.plant(f"huiyin.example/{HERE}/2", HERE).log_id, 1)
+    with place.store.transaction() as tx:
+        assert tx.own_log() == OWN_LOG
+        later = tx.plant(f"huiyin.example/{HERE}/2", HERE).log_id
+        assert later > OWN_LOG
+        tx.write_log(later, 2)
+    with place.store.transaction() as tx:
+        assert tx.own_log() == later
+
+
+def test_a_database_without_a_log_says_so(request: pytest.FixtureRequest) -> None:
+    for make in PLACES:
+        with make(request) as bare, bare.store.transaction() as tx, pytest.raises(LookupError):
+            tx.own_log()
+
+
+def test_the_head_before_a_leaf_is_the_largest_that_does_not_cover_it(store: Store) -> None:
+    log_id = learn_below(store, 3)
+    with store.transaction() as tx:
+        assert [tx.head_upto(log_id, seq) for seq in (0, 2, 3, 9)] == [0, 0, 3, 3]
+        assert tx.head_upto(log_id + 1, 9) == 0
+
+
+def test_what_a_child_lost_is_given_back_once_for_each_question(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.enqueue(CHILD, [AskRange(ORIGIN, 0)], NOW_US)
+        tx.enqueue(CHILD, [AskRange(ORIGIN, 1)], NOW_US)
+        assert tx.returning() == []
+        assert tx.begin_return(CHILD, b"n" * 16)
+        assert not tx.begin_return(CHILD, b"n" * 16)
+    with store.transaction() as tx:
+        assert tx.returning() == [Returning(CHILD, b"n" * 16, 0)]
+        assert tx.down_rows(CHILD, 0, 9) == []
+        tx.enqueue(CHILD, [AskRange(ORIGIN, 2)], NOW_US)
+        assert [row.seq for row in tx.down_rows(CHILD, 0, 9)] == [3]
+        tx.moved_return(CHILD, 7)
+        assert (tx.returning()[0].pos, tx.is_returning()) == (7, {CHILD})
+        tx.end_return(CHILD)
+        assert (tx.returning(), tx.is_returning()) == ([], frozenset())
+        assert not tx.begin_return(CHILD, b"n" * 16)
+        assert tx.begin_return(CHILD, b"m" * 16)
+        assert tx.returning() == [Returning(CHILD, b"m" * 16, 0)]
+
+
+def test_numbers_begin_where_they_are_told_to_and_never_twice(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.number_from(CHILD, 1 << 48)
+        tx.enqueue(CHILD, [AskRange(ORIGIN, 0)], NOW_US)
+        tx.number_from(CHILD, 1 << 49)
+        tx.enqueue(CHILD, [AskRange(ORIGIN, 0)], NOW_US)
+        assert [row.seq for row in tx.down_rows(CHILD, 0, 9)] == [(1 << 48) + 1, (1 << 48) + 2]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from domain.divisions import Division
-from domain.events import ChildEnrolled, HandedOver, KeysRevoked, LegId
+from domain.events import ChildEnrolled, HandedOver, KeysRevoked, LegId, ShardOpened
 from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import up_lane
@@ -134,6 +134,8 @@ def test_a_thief_who_came_first_is_convicted_and_the_true_node_goes_on_in_a_log_
     assert township.faults()["key_revoked"] == village.origin
     unsecured = village.log(village.origin)[good:]
     again = reborn(postgres, tree, village)
+    end = {"before": village.origin, "size": good, "root": last_good(township, village)}
+    again.say(ShardOpened, origin=again.origin, checkpoint="", why="lost", **end)
     for body in unsecured:
         event = msgspec.json.decode(body, type=HandedOver)
         again.append_all([new_event(event)])
@@ -142,6 +144,13 @@ def test_a_thief_who_came_first_is_convicted_and_the_true_node_goes_on_in_a_log_
         assert node.log(again.origin) == again.log(again.origin)
         assert set(unsecured) <= set(node.log(again.origin))
         assert node.log(village.origin)[good:] == [theirs], "evidence, in the log where it stands"
+
+
+def last_good(superior: Node, village: Node) -> str:
+    """The root of what was not taken back of a log."""
+    good = superior.exchange.trust.directory.last_good(village.origin)
+    assert good is not None
+    return good[1]
 
 
 def reborn(postgres: PostgresServer, tree: Hierarchy, village: Node) -> Node:

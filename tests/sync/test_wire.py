@@ -14,6 +14,7 @@ from sync.exchange.wire import (
     AskDown,
     AskHeld,
     AskRange,
+    AskReturn,
     Beside,
     Cosigned,
     Down,
@@ -23,6 +24,8 @@ from sync.exchange.wire import (
     Introduction,
     Letter,
     Refused,
+    Returned,
+    ReturnedAll,
     WireInvalid,
     decode_down,
     decode_item,
@@ -45,6 +48,8 @@ ITEMS = [
     AskRange(LOG, 3),
     Refused(LOG, 3, "fork"),
     Held(b"n" * 16, LOG, 2, NOTE),
+    Returned(LOG, 3, NOTE, ENTRIES, [Beside(3, 0, b"sealed")]),
+    ReturnedAll(b"n" * 16, LOG, 2),
 ]
 SHAPES = {
     "frame": Frame(LOG, 3, NOTE, ENTRIES, [Beside(3, 0, b"sealed")]),
@@ -52,6 +57,7 @@ SHAPES = {
     "acknowledge": Acknowledge(7, 1),
     "ask_down": AskDown(8),
     "ask_held": AskHeld(b"n" * 16),
+    "ask_return": AskReturn(b"n" * 16),
     "down": Down(9, 8, encode_items(ITEMS)),
 }
 
@@ -65,7 +71,7 @@ def test_every_shape_has_the_bytes_it_was_released_with() -> None:
 def test_every_shape_is_read_back_as_it_was_written() -> None:
     for name in ("frame", "letter"):
         assert decode_record(encode(SHAPES[name])) == SHAPES[name]
-    for name in ("acknowledge", "ask_down", "ask_held"):
+    for name in ("acknowledge", "ask_down", "ask_held", "ask_return"):
         assert decode_up(encode(SHAPES[name])) == SHAPES[name]
     assert [decode_item(item) for item in decode_down(encode(SHAPES["down"])).items] == ITEMS
 
