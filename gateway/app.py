@@ -43,6 +43,7 @@ from gateway.refusals import InputInvalid, KeyMissing, NotFound, NotSignedIn, Re
 from gateway.web import admin_api, api, machine, public_api, tlog
 from gateway.web.gate import Gate
 from gateway.web.model import Error, answer, components
+from gateway.web.refused import RefusedRequests
 from sync.ledger.append import Busy, LedgerError, LedgerUnavailable
 
 _MACHINE_PATHS = (
@@ -102,7 +103,10 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
         "huiyin_commands", "Commands by what came of them", ("command", "outcome"), registry=node.metrics
     )
     node.metrics.register(machine.NodeGauges(node.status))
-    app.add_middleware(Gate, registry=node.metrics, render=_render, shared_names=_shared_names())
+    app.state.refused = RefusedRequests(node.metrics)
+    app.add_middleware(
+        Gate, registry=node.metrics, render=_render, shared_names=_shared_names(), refused=app.state.refused
+    )
     app.add_exception_handler(DomainError, _on_refusal)  # type: ignore[arg-type]
     app.add_exception_handler(LedgerError, _on_ledger)  # type: ignore[arg-type]
     for outage in (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError):
@@ -162,6 +166,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 def _render(scope: Scope, refusal: DomainError, request_id: str) -> Response:
     """A refusal as JSON for programs and as a page for people."""
     status = status_of(refusal)
+    scope["state"]["refused"] = refusal.code
     if scope["path"].startswith(_MACHINE_PATHS):
         error = Error(
             code=refusal.code,
@@ -185,6 +190,7 @@ def _render(scope: Scope, refusal: DomainError, request_id: str) -> Response:
 
 def _on_refusal(request: Request, error: DomainError) -> Response:
     if isinstance(error, NotSignedIn) and not request.url.path.startswith(_MACHINE_PATHS):
+        request.state.refused = error.code
         return signing_in.to_login(request)
     return _render(request.scope, error, request.state.request_id)
 

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from domain.clocks import shanghai_date
 from domain.divisions import Division
@@ -28,6 +29,8 @@ from gateway.hosting.outside_witness import build_witness, load_config
 from gateway.hosting.status import NodeStatus, Statuses
 from gateway.hosting.surroundings import OFFICE
 from gateway.node import Node, held
+from gateway.web.bounded import BoundedHttp
+from gateway.web.refused import RefusedRequests, listen
 from gateway.web.strict import convert
 from sync.ledger.connections import open_pool
 from sync.ledger.migrations import migrate
@@ -65,7 +68,9 @@ def run_node(folder: Path, until: Callable[[], object] | None = None) -> int:
         door = _door(http.host, http.port)
         node.start()
         structlog.get_logger("node").info("listening", url=node.config.url, division=node.here)
-        _serve(build_app(node), door, node.failed, until)
+        app = build_app(node)
+        listen(app.state.refused)
+        _serve(app, door, node.failed, until)
         return 1 if node.failed.is_set() else 0
     finally:
         _give_up_after(STOP_LIMIT_S)
@@ -77,6 +82,7 @@ def run_witness(folder: Path, until: Callable[[], object] | None = None) -> int:
     logs.configure()
     settings = load_config(folder)
     with held(folder):
+        listen(RefusedRequests(CollectorRegistry()))
         _serve(build_witness(folder), _door(settings.host, settings.port), threading.Event(), until)
     return 0
 
@@ -100,6 +106,7 @@ def _door(host: str, port: int) -> socket.socket:
 def _serve(app: FastAPI, door: socket.socket, failed: threading.Event, until: Callable[[], object] | None) -> None:
     settings = uvicorn.Config(
         app,
+        http=BoundedHttp,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -23,6 +23,8 @@ from gateway.web.visits import visitor_or_none
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """The page of `template`. Every template also sees language, visitor, node, path and the label tables."""
     language = chosen(request)
+    if values.get("problems"):
+        request.state.refused = values["problems"].errors[0].code
     node = request.app.state.node
     visitor = request.state.visitor if hasattr(request.state, "visitor") else visitor_or_none(request)
     html = (

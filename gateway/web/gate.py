@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.hosting import logs
 from gateway.refusals import BodyTooLarge, BodyTooSlow, ContentTypeWrong, Refusal, TextUnsafe
+from gateway.web.refused import RULE, RefusedRequests
 
 BODY_LIMIT_BYTES: Final = 1_048_576
 BODY_WAIT_S: Final = 20.0
@@ -45,9 +46,15 @@ class Gate:
     """ASGI middleware. Inside it, `request.state.body` is the whole body and `request.state.request_id` its id."""
 
     def __init__(
-        self, app: ASGIApp, registry: CollectorRegistry, render: Render, shared_names: Mapping[str, str]
+        self,
+        app: ASGIApp,
+        registry: CollectorRegistry,
+        render: Render,
+        shared_names: Mapping[str, str],
+        refused: RefusedRequests,
     ) -> None:
         """shared_names: route template -> the name it has in metrics and logs, where that must not tell which it is."""
+        self._refused = refused
         self._app = app
         self._render = render
         self._shared_names = shared_names
@@ -92,13 +99,17 @@ class Gate:
             structlog.contextvars.clear_contextvars()
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        hidden = _path(scope) in self._shared_names
         route = self._shared_names.get(_path(scope), _path(scope))
         method = scope["method"] if scope["method"] in _WITH_BODY | {"GET", "HEAD", "OPTIONS"} else "OTHER"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400 or method not in {"GET", "HEAD"}:
-            ms = {} if _path(scope) in self._shared_names else {"ms": round(seconds * 1000)}
+            ms = {} if hidden else {"ms": round(seconds * 1000)}
             _log.info("request", method=method, route=route, status=status, **ms)
+        code = scope["state"].get("refused", RULE if 400 <= status < 500 else None)
+        if code is not None:
+            self._refused.note(code, route, scope["state"]["request_id"], status, hidden=hidden)
 
 
 def _path(scope: Scope) -> str:

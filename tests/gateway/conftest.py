@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from domain.divisions import Division, tier_of
 from gateway import accounts
@@ -28,6 +29,7 @@ from gateway.hosting.outside_witness import WitnessConfig, build_witness, found_
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
 from gateway.serving import open_accounts
+from gateway.web.bounded import BoundedHttp
 from sync.trust.keys import load_keys
 
 COUNTY = Division("410221000000")
@@ -111,7 +113,8 @@ class _Server(uvicorn.Server):
 
 def serve(app: FastAPI, port: int) -> Callable[[], None]:
     """Serve `app` on loopback in a thread; returns what stops it."""
-    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
+    http = uvicorn.Config(app, http=BoundedHttp, host="127.0.0.1", port=port, log_config=None, access_log=False)
+    server = _Server(http)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -143,6 +146,8 @@ def free_port() -> int:
 
 _ports = itertools.count(os.getpid())
 _towns = itertools.count(1)
+heard: Sequence[MutableMapping[str, Any]] = []
+"""The lines that the process logged since a test began that uses `listening`."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -158,6 +163,14 @@ def town(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     """Both nodes, started once for all tests of the gateway; each test files cases of its own."""
     with running_town(postgres, tmp_path_factory.mktemp("town")) as both:
         yield both
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """`heard` has what is logged meanwhile."""
+    global heard
+    with capture_logs() as heard:
+        yield
 
 
 @contextmanager

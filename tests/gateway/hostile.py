@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 
 from gateway.node import Node
+from tests.gateway import conftest
 from tests.gateway.conftest import COUNTY, Api, Browser, Office
 
 JSON: Final = {"content-type": "application/json"}
@@ -50,8 +51,13 @@ def nothing_happens(office: Office) -> Iterator[None]:
     assert written(office.node) == before
 
 
+def security_events(request_id: str | None) -> list[str]:
+    """The codes of the security events of one request; None: of what was no request."""
+    return [line["code"] for line in conftest.heard if line["event"] == "refused" and line["request_id"] == request_id]
+
+
 def refused(answer: httpx2.Response, status: int, code: str, field: str | None = None) -> None:
-    """Named, in Chinese and English, with an id to quote and no word of the inside."""
+    """Named, in Chinese and English, with an id to quote, no word of the inside, and one security event."""
     assert answer.status_code == status, answer.text
     error = answer.json()
     assert error["code"] == code, error
@@ -60,6 +66,7 @@ def refused(answer: httpx2.Response, status: int, code: str, field: str | None =
     assert error["en"]
     assert error["request_id"] == answer.headers["x-request-id"]
     assert not [word for word in INSIDE if word in answer.text]
+    assert security_events(error["request_id"]) in ([[code], ["rule"]] if status < 500 else [[]])
 
 
 def registration(**changes: Any) -> dict[str, Any]:

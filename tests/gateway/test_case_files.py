@@ -1,6 +1,7 @@
 from uuid import UUID, uuid4
 
 import msgspec
+import pytest
 
 from domain.divisions import Division
 from domain.events import CaseId, EventId, StreamId, encode, tag_of
@@ -15,6 +16,8 @@ from tests.domain.examples import examples
 from tests.gateway.conftest import VILLAGE, Office
 from tests.gateway.hostile import api, refused
 from tests.gateway.test_api import file_case
+
+pytestmark = pytest.mark.usefixtures("listening")
 
 
 class Watched(Reader):

@@ -31,6 +31,8 @@ from tests.gateway.conftest import COUNTY, VILLAGE, Office, Town, changed, datab
 from tests.gateway.hostile import fresh_key, nothing_happens, petition, refused
 from tests.gateway.test_pages import citizen, form
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 CITY = Division("410200000000")
 OTHER_COUNTY = Division("410222000000")
 OTHER_VILLAGE = Division("410222100201")
@@ -403,6 +405,17 @@ def test_neither_metrics_nor_logs_tell_that_a_letter_was_handed_in_or_read(town:
     for word in ("denounc", "denunc", "sealed"):
         assert word not in shown
         assert word not in str(said)
+
+
+def test_what_a_denunciation_was_refused_for_shows_in_no_event(town: Town) -> None:
+    client = town.village.client()
+    nobody, empty = {"accused_unit": f"{VILLAGE}.nobody", "text": TEXT}, {"accused_unit": "x"}
+    with capture_logs() as said:
+        for body in (nobody, empty):
+            assert client.post("/api/denunciations", json=body, headers=fresh_key()).status_code == 422
+    events = [(line["code"], line["route"]) for line in said if line["event"] == "refused"]
+    assert events == [("rule", "public"), ("input_invalid", "public")]
+    assert 'huiyin_refused_total{code="office_unknown"}' not in client.get("/metrics").text
 
 
 def test_ordinary_filings_bear_the_same_name_so_that_nothing_is_left_over_when_they_are_taken_away(town: Town) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from gateway.web import gate
+from gateway.web import bounded, gate
 from gateway.web.gate import BODY_LIMIT_BYTES
-from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office, free_port, serve
+from gateway.web.refused import listen
+from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office, free_port, serve, wait_until
 from tests.gateway.hostile import (
     INSIDE,
     JSON,
@@ -20,9 +22,12 @@ from tests.gateway.hostile import (
     nothing_happens,
     refused,
     registration,
+    security_events,
     send,
     text_of,
 )
+
+pytestmark = pytest.mark.usefixtures("listening")
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +35,30 @@ def address(lone: Office) -> Iterator[tuple[str, int]]:
     """The node behind its real HTTP server."""
     port = free_port()
     stop = serve(lone.app, port)
+    ears = listen(lone.app.state.refused)
     yield "127.0.0.1", port
+    logging.getLogger("uvicorn.error").removeHandler(ears)
     stop()
 
 
 def raw(address: tuple[str, int], request: bytes) -> bytes:
     """Everything that is answered until the server hangs up or says no more."""
-    with socket.create_connection(address, timeout=2) as connection:
-        connection.sendall(request)
+    with socket.create_connection(address, timeout=20) as connection:
         answer = b""
         try:
+            connection.sendall(request)
             while some := connection.recv(65_536):
                 answer += some
                 connection.settimeout(0.5)
-        except (TimeoutError, ConnectionResetError):
+        except (TimeoutError, ConnectionError):
             pass
         return answer
+
+
+def unrequested() -> list[str]:
+    """The security events of what was no request; who hangs up is heard a moment later."""
+    wait_until(lambda: bool(security_events(None)))
+    return security_events(None)
 
 
 def still_answers(address: tuple[str, int]) -> bool:
@@ -187,6 +200,7 @@ def test_07_a_body_of_two_lengths(lone: Office, address: tuple[str, int], head: 
         assert answers.count(b"HTTP/1.1 ") <= 1, answers
         assert not answers or answers.startswith(b"HTTP/1.1 4"), answers
         assert b"ledger_size" not in answers
+    assert unrequested() == ["http_invalid"]
 
 
 def test_08_a_body_that_never_ends(lone: Office, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +209,19 @@ def test_08_a_body_that_never_ends(lone: Office, address: tuple[str, int], monke
         answer = raw(address, b"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
         assert answer.startswith(b"HTTP/1.1 408"), answer
         assert b"body_too_slow" in answer
+
+
+@pytest.mark.parametrize("half", [b"G", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
+def test_08_a_head_that_never_ends(address: tuple[str, int], half: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "HEAD_WAIT_S", 0.3)
+    assert raw(address, half).startswith(b"HTTP/1.1 408")
+    assert unrequested() == ["head_too_slow"]
+
+
+def test_08_a_connection_on_which_nothing_comes(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "HEAD_WAIT_S", 0.3)
+    with socket.create_connection(address, timeout=20) as silent:
+        assert silent.recv(1) == b"", "hung up on, without a word"
 
 
 def test_08_connections_that_are_held_open(address: tuple[str, int]) -> None:
@@ -218,8 +245,10 @@ def test_08_a_caller_who_hangs_up_half_way(lone: Office, address: tuple[str, int
 def test_17_a_header_of_a_megabyte(lone: Office, address: tuple[str, int]) -> None:
     huge = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + b"a" * 1_000_000 + b"\r\n\r\n"
     with nothing_happens(lone):
-        raw(address, huge)
+        answer = raw(address, huge)
+        assert not answer or answer.startswith(b"HTTP/1.1 431"), "whoever still sends may lose the answer"
         assert still_answers(address)
+    assert unrequested() == ["head_too_large"]
 
 
 # --- forms and files --------------------------------------------------------------------------------------------------

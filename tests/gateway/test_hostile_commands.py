@@ -27,6 +27,8 @@ from tests.gateway.hostile import (
     registration,
 )
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 
 def test_11_one_key_for_two_commands(lone: Office) -> None:
     clerk, key = api(lone, "clerk"), str(uuid4())

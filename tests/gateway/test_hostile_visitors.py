@@ -26,6 +26,8 @@ from tests.gateway.hostile import (
     text_of,
 )
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 
 @pytest.mark.parametrize(
     "headers",

@@ -29,6 +29,8 @@ from tests.gateway.hostile import (
     written,
 )
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 HERE = {"origin": BASE}
 SOON_S = 2 * ANSWER_S
 

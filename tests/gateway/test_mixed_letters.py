@@ -5,12 +5,16 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from domain.events import SealedItem, decode
 from tests.gateway.conftest import VILLAGE, Office, Town, wait_until
 from tests.gateway.hostile import fresh_key, nothing_happens, petition, refused
 from tests.gateway.hostile import registration as command
 from tests.gateway.test_denunciations import TEXT, sealed
 from tests.gateway.test_pages import citizen, filling, form, registration
+
+pytestmark = pytest.mark.usefixtures("listening")
 
 APART = {"accused_unit": f"{VILLAGE}.office", "accusation": TEXT}
 DENUNCIATION = {"accused_unit": f"{VILLAGE}.office", "text": TEXT}
