@@ -409,7 +409,7 @@ def test_neither_metrics_nor_logs_tell_that_a_letter_was_handed_in_or_read(town:
 
 def test_what_a_denunciation_was_refused_for_shows_in_no_event(town: Town) -> None:
     client = town.village.client()
-    nobody, empty = {"accused_unit": f"{VILLAGE}.nobody", "text": TEXT}, {"accused_unit": "x"}
+    nobody, empty = {"accused_unit": "419001000000.office", "text": TEXT}, {"accused_unit": "x"}
     with capture_logs() as said:
         for body in (nobody, empty):
             assert client.post("/api/denunciations", json=body, headers=fresh_key()).status_code == 422
