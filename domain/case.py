@@ -229,6 +229,17 @@ def has_effect(file: CaseFile | None, event: AnyEvent | Unknown, place: int | No
     return is_lawful and (isinstance(event, Unknown) or not standing.is_overtaken(event))
 
 
+def must_be_told(file: CaseFile | None, event: AnyEvent, place: int | None = None) -> bool:
+    """Whether those below who know the case need `event`, which comes next: what has effect, and what gave somebody a
+    leg though a take-over crossed with it. Without that they could not judge what that office did meanwhile, of which
+    the petitioner's words count.
+    """
+    standing, is_lawful = judged(file.standing if file else Standing(), event, place)
+    return is_lawful and (
+        isinstance(event, HandedOver | LegOpened | ObjectionRuled) or not standing.is_overtaken(event)
+    )
+
+
 def _note_subjects(file: CaseFile, event: AnyEvent) -> CaseFile:
     new = {sealed.subject: Holders() for sealed in event.sealed if sealed.subject not in file.keys}
     return msgspec.structs.replace(file, keys={**file.keys, **new}) if new else file

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from domain.calendar import Calendar, seed_calendar
-from domain.case import CaseFile, evolve, has_effect
+from domain.case import CaseFile, evolve, has_effect, must_be_told
 from domain.clocks import DAY_US, SHANGHAI, shanghai_date
 from domain.commands import (
     Accept,
@@ -83,13 +83,14 @@ def us(day: date, hour: int = 9) -> int:
 class Node:
     """One node: all it knows in the order it learned it, and how far it has relayed up and dispatched down.
 
-    void: what had no effect when it came.
+    void: what had no effect when it came. untold: of that, what nobody else needs either.
     """
 
     division: Division
     ledger: list[tuple[AnyEvent, bool]] = field(default_factory=list)
     known: set[EventId] = field(default_factory=set)
     void: set[EventId] = field(default_factory=set)
+    untold: set[EventId] = field(default_factory=set)
     files: dict[CaseId, CaseFile] = field(default_factory=dict)
     relayed: int = 0
     dispatched: int = 0
@@ -100,6 +101,8 @@ class Node:
             self.ledger.append((event, from_above))
             if event.case is not None and not has_effect(self.files.get(event.case), event):
                 self.void.add(event.id)
+            if event.case is not None and not must_be_told(self.files.get(event.case), event):
+                self.untold.add(event.id)
         if event.case is not None:
             self.files[event.case] = evolve(self.files.get(event.case), event)
 
@@ -182,13 +185,15 @@ class City:
         """The exchange's rule: what was authored below a child is not sent to that child's side again."""
         while node.dispatched < len(node.ledger):
             event, _ = node.ledger[node.dispatched]
-            is_sent = event.case is not None and event.id not in node.void
+            is_sent = event.case is not None and event.id not in node.untold
             if is_sent and event.case is not None and not self._send_down(node, event, event.case):
                 return
             node.dispatched += 1
 
     def _send_down(self, node: Node, event: AnyEvent, case: CaseId) -> bool:
-        receivers = file_receivers(event, node.division, self.topology)
+        receivers: frozenset[Division] = frozenset()
+        if event.id not in node.void:
+            receivers = file_receivers(event, node.division, self.topology)
         targets = {
             target
             for target in addressees(node.files[case], event, node.division, self.topology) | receivers

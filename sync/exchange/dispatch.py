@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from domain.case import CaseFile, evolve, has_effect
+from domain.case import CaseFile, evolve, has_effect, must_be_told
 from domain.divisions import Division
 from domain.events import AnyEvent, KeyGranted, NotCanonical, SealedItem, Unknown, read
 from domain.parts import CustodyEvent
@@ -90,6 +90,13 @@ class DispatchStore(TreeReader, Protocol):
 class _Sending(NamedTuple):
     row: Row
     to: list[Division]
+
+
+class _Heard(NamedTuple):
+    """An event that others need. counts: whether it has effect."""
+
+    event: AnyEvent
+    counts: bool
 
 
 class Dispatch:
@@ -186,30 +193,32 @@ class Dispatch:
             case_id, _ = self._cases.popitem(last=False)
             held -= self._folded.pop(case_id)
 
-    def _fold(self, page: "_Page", row: Row, case_id: UUID) -> AnyEvent | Unknown | None:
-        """Bring the case file up to `row`; its event, or None where it cannot be folded or has no effect."""
+    def _fold(self, page: "_Page", row: Row, case_id: UUID) -> _Heard | None:
+        """Bring the case file up to `row`; None where it cannot be folded or says nothing that others need."""
         file = self._cases.pop(case_id, None)
         try:
             event = read(row.body)
             at = place(row.log_id, row.seq)
             self._cases[case_id] = evolve(file, event, at)
             self._folded[case_id] += 1
-            is_heard = has_effect(file, event, at)
+            counts = has_effect(file, event, at)
+            is_told = not isinstance(event, Unknown) and must_be_told(file, event, at)
         except Exception as error:  # whatever one event holds must not stop all the others
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
             if file is not None:
                 self._cases[case_id] = file
             return None
-        return event if is_heard else None
+        return _Heard(event, counts) if is_told and not isinstance(event, Unknown) else None
 
     def _decide(self, page: "_Page", row: Row, case_id: UUID) -> None:
-        event = self._fold(page, row, case_id)
-        if event is None or isinstance(event, Unknown):
+        heard = self._fold(page, row, case_id)
+        if heard is None:
             return
+        event = heard.event
         topology, here = page.directory.topology, self._station.here
         try:
             wanted = addressees(self._cases[case_id], event, here, topology)
-            receivers = file_receivers(event, here, topology)
+            receivers = file_receivers(event, here, topology) if heard.counts else frozenset[Division]()
         except Exception as error:  # as above
             page.faults.append(Fault("undispatched", f"pos {row.pos}", "", repr(error), row.body))
             return

@@ -29,7 +29,7 @@ from domain.events import AnyEvent, CaseId, ClaimId, EventId, LegId, StreamId
 from domain.ids import REST_BITS, new_id
 from domain.refusals import NotHandledHere
 from domain.standing import Standing
-from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WEISHI, YUWANG, City, office, refused, us
+from tests.given import CITY, GAOYANG, LIUZHUANG, MONDAY, QI, WANGZHAI, WEISHI, YUWANG, City, office, refused, us
 
 OF_NO_CASE = {events.SealedItem, events.NodeOpened, events.ChildEnrolled, events.UnitOpened, events.HeadsNoted}
 OF_NO_CASE |= {events.KeysRotated, events.KeysRevoked, events.NodeMoved, events.EscrowFounded, events.ShardOpened}
@@ -206,6 +206,25 @@ def test_the_petitioners_words_count_on_every_node_where_a_take_over_crossed_wit
     for node in (CITY, QI, GAOYANG, LIUZHUANG):
         assert claim in city.file(case, node).claims, node
         assert city.holder(case, node) == office(CITY)
+
+
+def test_they_count_also_where_the_matter_was_given_to_another_township_meanwhile() -> None:
+    city = City.of()
+    case = city.at(office(LIUZHUANG), "clerk").registers()
+    city.syncs()
+    city.cut = {GAOYANG}
+    city.at(office(LIUZHUANG), "clerk").hands_over(case, office(GAOYANG))
+    city.syncs()
+    claim = ClaimId(city.fresh())
+    city.at(office(GAOYANG), "citizen").does(AmendClaim(case=case, claim=claim, change="added", text="还有"))
+    city.at(office(QI), "leader").takes_over(case)
+    city.syncs()
+    city.at(office(QI)).hands_over(case, office(WANGZHAI))
+    city.cut = set()
+    city.syncs()
+    for node in (CITY, QI, YUWANG, WANGZHAI, GAOYANG, LIUZHUANG):
+        assert claim in city.file(case, node).claims, node
+        assert city.holder(case, node) == office(WANGZHAI), node
 
 
 @pytest.mark.parametrize("last_log", ["city.example/410223000000/1", "city.example/410221000000/1", "?", ""])

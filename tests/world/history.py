@@ -7,7 +7,7 @@ from itertools import chain, pairwise
 
 import msgspec
 
-from domain.case import CaseFile, evolve, has_effect
+from domain.case import CaseFile, evolve, has_effect, must_be_told
 from domain.divisions import Division
 from domain.events import AnyEvent, CaseId, EventId, KeyGranted, Unknown, decode, encode, read
 from domain.parts import CustodyEvent
@@ -127,10 +127,11 @@ def _owed_below(world: World, machine: Machine) -> Iterator[str]:
         if isinstance(event, Unknown) or event.case is None:
             continue
         counts = has_effect(files.get(event.case), event, row.seq)
+        is_told = must_be_told(files.get(event.case), event, row.seq)
         files[event.case] = file = evolve(files.get(event.case), event, row.seq)
         earlier = told.setdefault(event.case, [])
-        if counts and file is not None:
-            receivers = {to for to in file_receivers(event, machine.here, topology) if is_due(event, to)}
+        if is_told and file is not None:
+            receivers = {to for to in file_receivers(event, machine.here, topology) if counts and is_due(event, to)}
             for target in addressees(file, event, machine.here, topology) | receivers:
                 owed = [*earlier, event] if target in receivers else [event]
                 yield from _missing(world, target, [one for one in owed if is_due(one, target)], machine)
