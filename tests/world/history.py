@@ -255,7 +255,7 @@ def _essence(file: CaseFile) -> object:
         file.standing_objection,
         file.is_ended,
         file.withdrawn,
-        sorted(map(str, file.served)),
+        sorted(str(paper) for paper in file.served if paper in file.papers),  # the others have no effect
     )
 
 
