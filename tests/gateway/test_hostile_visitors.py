@@ -2,15 +2,18 @@
 
 import itertools
 import resource
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
 
-from gateway.accounts import ATTEMPTS_PER_PAIR, COST, NewAccount
+from gateway.accounts import ATTEMPTS_PER_PAIR, COST, HASHES_AT_ONCE, NewAccount
+from tests.gateway import conftest
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, Office
 from tests.gateway.hostile import (
     FOREIGN,
@@ -189,6 +192,47 @@ def test_18_many_sign_ins_at_once_in_little_memory(costly: Office) -> None:
     assert {answer.status_code for answer in answers} <= {401, 429}
     grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 1024
     assert grown_mib < 400, "twelve hashes at once would take 768"
+
+
+class CountedHasher:
+    """Says no to every password, and remembers how many it was asked about at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.now = self.most = self.asked = 0
+
+    def verify(self, _password: str, _hashed: str) -> bool:
+        with self._lock:
+            self.now, self.asked = self.now + 1, self.asked + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.001)
+        with self._lock:
+            self.now -= 1
+        return False
+
+
+def test_18_a_thousand_sign_ins_from_twenty_places_hash_two_at_once(
+    lone: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasher, places, each = CountedHasher(), 20, 50
+    monkeypatch.setattr(lone.app.state.accounts, "_hasher", hasher)
+    clients = [from_address(lone, f"10.18.0.{place}") for place in range(places)]
+
+    def keep_guessing(place: int) -> list[int]:
+        return [
+            clients[place].post("/api/login", json=guess(f"nobody{place}-{turn}")).status_code for turn in range(each)
+        ]
+
+    with ThreadPoolExecutor(places) as pool, nothing_happens(lone):
+        answers = [status for found in pool.map(keep_guessing, range(places)) for status in found]
+
+    assert len(answers) == places * each
+    assert set(answers) <= {401, 429}, "429 for whoever waited too long for a turn"
+    assert hasher.asked == answers.count(401)
+    assert 0 < hasher.most <= HASHES_AT_ONCE
+    codes = [line["code"] for line in conftest.heard if line["event"] == "refused"]
+    assert len(codes) == places * each
+    assert set(codes) <= {"wrong_password", "too_many_attempts"}
 
 
 def test_19_finding_out_which_names_exist(costly: Office) -> None:

@@ -1,12 +1,23 @@
 """Policies as their publisher signs and numbers them, and the attacks on quorum and policy, by number."""
 
+import hashlib
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from sync.proofs.merkle import Prover
-from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, Note, NoteInvalid, cosign, sign_note
+from sync.proofs.note import (
+    COSIGNATURE_V1,
+    ED25519,
+    Checkpoint,
+    Ed25519Signer,
+    Note,
+    NoteInvalid,
+    SignatureLine,
+    cosign,
+    sign_note,
+)
 from sync.proofs.policy import PolicyInvalid, QuorumMissing, check_checkpoint, demands, has_quorum, parse_policy
 from sync.proofs.receipt import ReceiptInvalid, proof_receipt, verify_receipt
 from sync.proofs.signed_policy import (
@@ -153,6 +164,21 @@ def test_50_without_the_logs_line_no_number_of_witnesses_convinces(quorum: str) 
     whole = note(PARENT, AUDIT, PEER)
     with pytest.raises(NoteInvalid, match="log itself"):
         check_checkpoint(parse_policy(quorum), Note(whole.text, whole.signatures[1:]))
+
+
+def sm2_line(owner: Ed25519Signer, text: str) -> SignatureLine:
+    """A line of the kind that SM2 would have, under the log's own name, with whatever its id was."""
+    kind = b"\xffsm2-sm3/v1"
+    key_id = hashlib.sha256(owner.verifier.name.encode() + b"\n" + kind + bytes(33)).digest()[:4]
+    return SignatureLine(owner.verifier.name, key_id, hashlib.sha512(text.encode()).digest())
+
+
+def test_68_a_line_of_a_kind_that_nobody_can_check_is_none_and_hides_none() -> None:
+    whole = note(PARENT, AUDIT, PEER)
+    line = sm2_line(LOG, whole.text)
+    check_checkpoint(parse_policy(ALL), Note(whole.text, (*whole.signatures, line)))
+    with pytest.raises(NoteInvalid, match="log itself"):
+        check_checkpoint(parse_policy(ALL), Note(whole.text, (line, *whole.signatures[1:])))
 
 
 def test_50_with_any_witness_stripped_that_the_quorum_needs_it_is_refused_by_name() -> None:
