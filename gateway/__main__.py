@@ -68,7 +68,7 @@ def node_init(
     parent: Annotated[str | None, typer.Option(help="上级区划代码 / the superior's code")] = None,
     shard: Annotated[int, typer.Option(min=1, help="磁盘丢失后：下一个分片号 / the next shard, after a lost disk")] = 1,
     root: Annotated[bool, typer.Option("--root", help="作为根节点 / as the root")] = False,
-    port: Annotated[int, typer.Option(help="监听端口 / where it listens")] = 8410,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="监听端口 / where it listens")] = 8410,
     channel_up: Annotated[str, typer.Option(help="上行通道 DSN / channel to the parent")] = "",
     channel_down: Annotated[str, typer.Option(help="下行通道 DSN / channel to the children")] = "",
     witness_url: Annotated[str, typer.Option(help="外部见证地址 / outside witness of a root")] = "",
@@ -121,7 +121,7 @@ def node_backup(folder: Folder, out: Annotated[Path, typer.Option(help="备份�
 def node_restore(
     folder: Folder,
     source: Annotated[Path, typer.Option("--from", help="备份文件 / the backup")],
-    port: Annotated[int | None, typer.Option(help="改用的端口 / another port")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="改用的端口 / another port")] = None,
     dsn: Annotated[str | None, typer.Option(help="改用的空数据库 / another, empty database")] = None,
     embedded: Annotated[bool, typer.Option("--embedded", help="改用自带数据库 / use the embedded one")] = False,
 ) -> None:
@@ -386,7 +386,7 @@ def account_revoke(
 def witness_init(
     folder: Folder,
     name: Annotated[str, typer.Option(help="见证名称 / its name, such as audit.example/witness")],
-    port: Annotated[int, typer.Option(help="监听端口 / where it listens")] = 8420,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="监听端口 / where it listens")] = 8420,
 ) -> None:
     """建立外部见证：生成密钥 / make a witness's folder and key."""
     from gateway.hosting.outside_witness import WitnessConfig, found_witness

@@ -8,6 +8,7 @@ import msgspec
 
 from domain.clocks import Language
 from domain.divisions import Division, Tier
+from domain.shards import MAX_SHARD
 from sync.trust.keys import replace_private
 
 FILE_NAME = "node.toml"
@@ -33,7 +34,7 @@ class Identity(Strict, frozen=True, kw_only=True):
     tier: Tier
     trust_domain: str
     parent: Division | None = None
-    shard: Annotated[int, msgspec.Meta(ge=1)] = 1
+    shard: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARD)] = 1
     review_organ: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
@@ -141,6 +142,16 @@ def load(folder: Path) -> NodeConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise ConfigInvalid(
             f"{path} 有误，请改正后重试 / {path} is wrong, correct it and start again: {error}"
+        ) from error
+
+
+def check(folder: Path, config: NodeConfig) -> None:
+    """Raises ConfigInvalid where what would be written to `folder` could not be loaded from there."""
+    try:
+        msgspec.convert(msgspec.to_builtins(config), NodeConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(
+            f"{folder} 未建立，请更正所给的值 / {folder} was not founded, correct the value: {error}"
         ) from error
 
 

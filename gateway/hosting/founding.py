@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from domain.divisions import Division
-from gateway.hosting.config import FILE_NAME, ChannelEnd, NodeConfig, load, write
+from gateway.hosting.config import FILE_NAME, ChannelEnd, NodeConfig, check, load, write
 from sync.sealed.sealing import recipient_key_id
 from sync.trust.certificates import RENEWAL_US, CertificateRefused, Enrolment
 from sync.trust.enrolment import read_enrolment, verify_enrolment
@@ -101,9 +101,9 @@ class RotatedLately(Exception):
 
 
 def found(folder: Path, config: NodeConfig) -> str:
-    """Make the folder of a new node with fresh keys; returns its request. Raises FolderTaken, KeyFileRefused.
+    """Make the folder of a new node with fresh keys; returns its request.
 
-    One that broke off is taken up by the same command: `node.toml` comes last, and without it there is no node.
+    Raises FolderTaken, ConfigInvalid, KeyFileRefused. One that broke off is taken up by the same command: `node.toml` comes last, and without it there is no node.
     """
     return _finish(folder, config, _keys_of_new(folder, config))
 
@@ -112,6 +112,7 @@ def _keys_of_new(folder: Path, config: NodeConfig) -> NodeKeys:
     """Fresh keys, or those of a founding of this very node that broke off here."""
     if (folder / FILE_NAME).exists():
         raise FolderTaken(folder)
+    check(folder, config)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / KEYS).is_dir() or not any((folder / KEYS).iterdir()):
         return generate_keys(folder / KEYS, config.origin)

@@ -208,6 +208,43 @@ def test_a_command_that_cannot_be_done_says_why_and_what_to_do(
     assert en in said
 
 
+ROOT_INIT = "node init new --division 410200000000 --name x --trust-domain t.example --root"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{ROOT_INIT} --port -5",
+        f"{ROOT_INIT} --port 65536",
+        f"{ROOT_INIT} --port 84l0",
+        f"{ROOT_INIT} --shard 0",
+        f"{ROOT_INIT} --shard 2001",
+        f"{ROOT_INIT} --shard {'9' * 5_000}",
+        f"{ROOT_INIT} --port \u0663",
+        "node init new --division \uff14\uff11\uff10\uff12\uff10\uff10000000 --name x --trust-domain t.example --root",
+        "node restore new --from whole --port 0",
+        "node revoke root --division 410221000000 --size -1",
+        "node revoke root --division 410221000000 --size \u0661",
+        "witness init new --name a.example/w --port 99999",
+    ],
+)
+def test_46_a_number_beyond_its_bounds_is_refused_before_anything_is_done(
+    place: Path, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path for path in place.rglob("*") if path.is_file())
+    assert say(place, line, monkeypatch) in {1, 2}
+    assert sorted(path for path in place.rglob("*") if path.is_file()) == before
+    said = capsys.readouterr().err
+    assert said
+    assert "Traceback" not in said
+
+
+def test_46_a_value_that_no_configuration_holds_founds_no_node(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="port"):
+        founding.found_root(tmp_path / "new", settings(CITY, port=70_000), 1)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_wrong_passphrase_is_told(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
