@@ -103,7 +103,8 @@ class RotatedLately(Exception):
 def found(folder: Path, config: NodeConfig) -> str:
     """Make the folder of a new node with fresh keys; returns its request.
 
-    Raises FolderTaken, ConfigInvalid, KeyFileRefused. One that broke off is taken up by the same command: `node.toml` comes last, and without it there is no node.
+    Raises FolderTaken, ConfigInvalid, KeyFileRefused. One that broke off is taken up by the same command: `node.toml`
+    comes last, and without it there is no node.
     """
     return _finish(folder, config, _keys_of_new(folder, config))
 
