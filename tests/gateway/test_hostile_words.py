@@ -5,6 +5,7 @@ Not tried, because there is nothing to attack yet: sign-in by another party, ima
 
 import io
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import structlog
 
 from gateway.hosting import logs
 from gateway.hosting.postgres_server import PostgresServer
+from gateway.web.refused import listen
 from sync.ledger.append import LedgerUnavailable
 from sync.ledger.connections import ANSWER_S
 from tests.gateway.conftest import BASE, PASSWORD, VILLAGE, Office, Town
@@ -95,6 +97,23 @@ def test_20_lines_slipped_into_headers_and_logs(lone: Office, log: io.StringIO) 
     assert lines
     assert "forged" not in {line["event"] for line in lines}
     assert PASSWORD not in log.getvalue()
+
+
+def test_20_what_the_http_server_says_of_itself_brings_no_callers_words_into_the_log(
+    lone: Office, log: io.StringIO
+) -> None:
+    server, ears = logging.getLogger("uvicorn.error"), listen(lone.app.state.refused)
+    try:
+        server.warning("cannot serve %s", '张桂兰"}\n{"event":"forged"}')
+        server.error("Exception in ASGI application", exc_info=ValueError("张桂兰"))
+    finally:
+        server.removeHandler(ears)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(line["event"], line["said"], line["error"]) for line in lines] == [
+        ("server", "cannot serve %s", None),
+        ("server", "Exception in ASGI application", "ValueError"),
+    ]
+    assert "张桂兰" not in log.getvalue()
 
 
 def test_21_a_receipt_is_handed_out_never_shown(lone: Office) -> None:
