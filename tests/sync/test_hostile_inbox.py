@@ -14,8 +14,9 @@ from sync.exchange.station import Station
 from sync.exchange.wire import Acknowledge, Frame, decode_record, encode
 from sync.proofs.merkle import Frontier, leaf_hash
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, sign_note
-from tests.sync.hierarchy import NEIGHBOUR, TOWNSHIP, VILLAGE, Hierarchy, Node, Tampering, hierarchy
+from tests.sync.hierarchy import NEIGHBOUR, TOWNSHIP, VILLAGE, Clock, Hierarchy, Node, Tampering, hierarchy
 
+DAY_US = 86_400 * 1_000_000
 NEXT = [b'{"type":"made.up.v0"}']
 
 
@@ -190,6 +191,46 @@ def test_35_the_reader_dies_a_hundred_times_after_storing_and_before_it_says_so(
     nodes.heal(nodes.all_secured)
     assert died == 100
     assert township.log(village.origin) == village.log(village.origin)
+
+
+class Wrong(Clock):
+    """As another clock, but off."""
+
+    def __init__(self, right: Clock, off_us: int) -> None:
+        self._right, self._off_us = right, off_us
+
+    @property
+    def at_us(self) -> int:  # type: ignore[override]
+        return self._right.at_us + self._off_us
+
+    @property
+    def at_s(self) -> float:  # type: ignore[override]
+        return self._right.at_s
+
+
+@pytest.mark.parametrize("off_us", [DAY_US, -DAY_US], ids=["a day ahead", "a day behind"])
+def test_36_a_node_whose_clock_is_a_day_off_stops_nobody_and_moves_nobody_elses_time(
+    nodes: Hierarchy, off_us: int
+) -> None:
+    village, neighbour, township = nodes[VILLAGE], nodes[NEIGHBOUR], nodes[TOWNSHIP]
+    nodes.clock.pass_s(3 * 86_400)
+    village.crash()
+    village.clock = Wrong(nodes.clock, off_us)
+    village.start()
+    try:
+        village.chat(2)
+        neighbour.chat(2)
+        nodes.heal(nodes.all_secured)
+        assert township.log(village.origin) == village.log(village.origin)
+        assert township.log(neighbour.origin) == neighbour.log(neighbour.origin)
+        learned = [us for (us,) in township.query("select known_us from ledger order by pos")]
+        assert learned == sorted(learned)
+        assert abs(learned[-1] - nodes.clock.now_us()) < DAY_US // 2, "when it was learned is this node's own word"
+    finally:
+        village.crash()
+        village.clock = nodes.clock
+        village.start()
+    assert not {"expired", "not_yet_valid"} & set(township.faults())
 
 
 def test_38_a_thousand_records_of_one_node_before_one_of_its_sibling(nodes: Hierarchy) -> None:
