@@ -52,6 +52,6 @@ def test_a_proof_has_its_path_and_every_line_that_is_kept() -> None:
 
 def test_a_leaf_is_proven_under_the_first_head_beyond_it_that_its_witness_cosigned() -> None:
     kept = Kept(1000)
-    assert proof_for(kept, 999, "w") == prove(kept, OWN_LOG, 999, kept.head)
-    assert proof_for(kept, 1000, "w") is None
-    assert proof_for(kept, 999, "another") is None
+    assert proof_for(kept, OWN_LOG, 999, "w") == prove(kept, OWN_LOG, 999, kept.head)
+    assert proof_for(kept, OWN_LOG, 1000, "w") is None
+    assert proof_for(kept, OWN_LOG, 999, "another") is None

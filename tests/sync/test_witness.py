@@ -215,6 +215,9 @@ class Asking:
         self.kept: list[tuple[str, list[tuple[int, int, str]], int]] = []
         self.last: Latest | None = None
 
+    def own_log(self) -> int:
+        return OWN_LOG
+
     def cosigned_size(self, log_id: int, witness: str) -> int:
         assert (log_id, witness) == (OWN_LOG, WITNESS.verifier.name)
         return self.cosigned

@@ -57,7 +57,8 @@ def _acknowledged(world: World) -> Iterator[str]:
     bodies = {division: Counter(row.body for row in m.log(m.origin)) for division, m in world.machines.items()}
     for (division, key), events in world.acknowledged.items():
         for event in events:
-            if bodies[division][encode(event)] != 1 and encode(event) not in world.lost:
+            times = bodies[division][encode(event)]
+            if times > 1 or (times == 0 and encode(event) not in world.lost):
                 yield f"{division} acknowledged {type(event).__name__} {event.id} by {key} and does not hold it once"
 
 

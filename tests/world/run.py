@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from tests.sync.seeded_hpke import seeded_hpke
 from tests.world.history import broken
 from tests.world.world import World, first_morning
 
@@ -41,10 +42,11 @@ def lived(seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _:
 
     world = World(seed, hear, first_morning())
     try:
-        world.live(turns)
-        world.heal()
-        complaints = [] if world.rest() else ["it never came to rest"]
-        complaints += broken(world)
+        with seeded_hpke(seed):
+            world.live(turns)
+            world.heal()
+            complaints = [] if world.rest() else ["it never came to rest"]
+            complaints += broken(world)
     except Exception as error:
         hear("".join(traceback.format_exception(error)))
         complaints = [f"the program failed: {type(error).__name__}: {error}"]

@@ -37,7 +37,7 @@ START_US: Final = 1_772_413_200_000_000
 RATES: Final = {
     "power_cut": 0.003,
     "connection_lost": 0.003,
-    "second_instance": 0.002,
+    "second_instance": 0.004,
     "lost": 0.04,
     "doubled": 0.03,
     "swapped": 0.03,
@@ -45,10 +45,10 @@ RATES: Final = {
     "garbled": 0.01,
     "unheard": 0.02,
     "cut": 0.01,
-    "away": 0.001,
+    "away": 0.004,
     "lane_anew": 0.002,
     "clock_step": 0.005,
-    "old_backup": 0.002,
+    "old_backup": 0.006,
     "older_version": 0.004,
     "asleep": 0.003,
 }
