@@ -35,7 +35,7 @@ def log(place: Place) -> Place:  # noqa: F811
     for at in range(HEADS):
         place.append(own(1, version=at + 1), [], None)
         with place.store.transaction() as tx:
-            assert seal(tx, LOG)
+            assert seal(tx, [LOG])
     return place
 
 
