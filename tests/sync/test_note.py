@@ -14,6 +14,7 @@ from sync.proofs.note import (
     NoteInvalid,
     SignatureLine,
     cosign,
+    named,
     parse_checkpoint,
     parse_note,
     parse_signature_lines,
@@ -257,3 +258,14 @@ def test_a_blank_line_between_signatures_moves_the_first_into_the_text() -> None
 def test_a_seed_has_thirty_two_bytes(length: int) -> None:
     with pytest.raises(KeyInvalid, match="32 bytes"):
         Ed25519Signer(ORIGIN, ED25519, bytes(length))
+
+
+def test_a_key_signs_in_the_name_of_a_later_shard_and_only_in_that_name() -> None:
+    first = Ed25519Signer("huiyin.example/410221000000/1", ED25519, bytes(32))
+    later = named(first, "huiyin.example/410221000000/2")
+    note = sign_note("text\n", later)
+
+    verify(note, [later.verifier])
+    with pytest.raises(NoteInvalid):
+        verify(note, [first.verifier])
+    assert named(first, first.verifier.name) is first

@@ -37,6 +37,7 @@ def broken(world: World) -> list[str]:
     """Every promise that a world at rest does not keep, in words; empty where all are kept."""
     judges = (
         _acknowledged,
+        _done_once,
         _replicated,
         _ordered,
         _cosigned,
@@ -60,6 +61,16 @@ def _acknowledged(world: World) -> Iterator[str]:
             times = bodies[division][encode(event)]
             if times > 1 or (times == 0 and encode(event) not in world.lost):
                 yield f"{division} acknowledged {type(event).__name__} {event.id} by {key} and does not hold it once"
+
+
+def _done_once(world: World) -> Iterator[str]:
+    """Whatever people's commands have written is what they were answered: nothing was done on the side."""
+    answered = {event.id for events in world.acknowledged.values() for event in events}
+    for machine in world.machines.values():
+        for row in machine.log(machine.origin):
+            event = read(row.body)
+            if not isinstance(event, Unknown) and event.actor.role != "system" and event.id not in answered:
+                yield f"{machine.here} did {row.topic} {event.id} for nobody"
 
 
 def _replicated(world: World) -> Iterator[str]:
