@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import chain, pairwise
 
 import msgspec
@@ -188,9 +188,13 @@ def _is_erased(machine: Machine, part: str) -> bool:
     subjects = {sealed.subject for sealed in event.sealed} | (
         {event.subject} if isinstance(event, KeyGranted) else set()
     )
-    return file is not None and any(
-        one.confirmed is not None and one.ordered.subject in subjects for one in file.erasures.values()
-    )
+    return _is_agreed(file, subjects)
+
+
+def _is_agreed(file: CaseFile | None, subjects: Set[str]) -> bool:
+    """Whether two persons have agreed that one of these subjects is destroyed."""
+    erasures = file.erasures.values() if file else ()
+    return any(one.confirmed is not None and one.ordered.subject in subjects for one in erasures)
 
 
 def _agreed(world: World) -> Iterator[str]:
@@ -224,7 +228,9 @@ def _readable(world: World) -> Iterator[str]:
             except Erased:
                 continue
             except NotCustodian:
-                yield f"{holder.here} has {case} and cannot read what it is about"
+                # Whoever had the only key may have destroyed it by what it knew, while the matter was taken over.
+                if not _is_agreed(holder.casework.desk.file(case), {sealed.subject}):
+                    yield f"{holder.here} has {case} and cannot read what it is about"
 
 
 def _destroyed(world: World) -> Iterator[str]:
