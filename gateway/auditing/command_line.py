@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,13 @@ def audit_verify(
             reports, between = verify_bundles(bundles, pins, progress, room)
     except (BundleUnreadable, PinInvalid, PolicyInvalid, OSError) as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(UNREADABLE) from None
+    except sqlite3.Error as error:  # only the temporary files are kept so
+        typer.echo(
+            f"临时文件无法写入（{error}），核验未完成；请用 --room 指定有足够空间的目录 / the temporary files cannot "
+            "be written, so nothing was found out; name a folder with enough room by --room",
+            err=True,
+        )
         raise typer.Exit(UNREADABLE) from None
     _say([told_as_json(reports, between)] if as_json else in_words(reports, between))
     raise typer.Exit(exit_code(reports, between))

@@ -1,6 +1,7 @@
 """`huiyin audit` as people type it: what it says, how it ends, and what it refuses by name."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -132,3 +133,21 @@ def test_how_far_it_is_is_shown_where_somebody_looks(
     assert " 50% 2000/4000" in told
     assert "100% 4000/4000" in told
     assert "2001" not in told
+
+
+def test_a_full_folder_for_temporary_files_ends_with_2_and_accuses_nobody(made: Made, tmp_path: Path) -> None:
+    def with_little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
+
+    words = ["verify", str(made.county), "--root", made.root, "--room", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "gateway", "audit", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=with_little_room,
+    )
+
+    assert done.returncode == UNREADABLE, done.stderr
+    assert "--room" in done.stderr
+    assert "Traceback" not in done.stderr
