@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from domain.divisions import Division
 from domain.errors import DomainError
 from gateway.hosting.config import ConfigInvalid, NodeConfig
 from sync.proofs.note import KeyInvalid, Signer, Verifier, parse_vkey
@@ -97,11 +98,17 @@ def acknowledger(config: NodeConfig, directory: Directory) -> Witness:
         known = directory.division(parent)
         if known is None:
             raise LookupError(f"the certificate of {parent} is not here")
-        former = [key for one in directory.former_parents(config.node.division) for key in directory.witnesses(one)]
-        return Witness(str(parent), known.witness, before=(*directory.witnesses(parent)[:-1], *former))
+        return Witness(str(parent), known.witness, before=_acknowledged_before(config.node.division, directory))
     if config.witness is None:
         raise ConfigInvalid("根节点须在 [witness] 中指定外部见证 / the root needs an outside [witness]")
     return Witness("outside", parse_vkey(config.witness.key), config.witness.url)
+
+
+def _acknowledged_before(division: Division, directory: Directory) -> tuple[Verifier, ...]:
+    """The keys that acknowledged a node's log before the present one: its superior's, and former superiors'."""
+    parent = directory.topology.parents.get(division)
+    former = [key for one in directory.former_parents(division) for key in directory.witnesses(one)]
+    return (*(directory.witnesses(parent)[:-1] if parent else ()), *former)
 
 
 def published(folder: Path, config: NodeConfig, directory: Directory) -> Published:
@@ -162,7 +169,14 @@ def _check_certified(policy: Policy, directory: Directory, now_us: int) -> None:
         raise PolicyNotOurs("受理承诺密钥未获登记", "its key for promises is not the certified one")
     if not set(policy.logs_before) <= set(_logs_before(policy.log.name, directory)):
         raise PolicyNotOurs("先前的日志密钥未获登记", "a log key before this one is not certified so")
+    if not set(policy.intakes_before) <= set(directory.intakes(policy.log.name)):
+        raise PolicyNotOurs("先前的受理承诺密钥未获登记", "an earlier key for promises is not certified")
     parent = None if known.certificate.parent is None else directory.division(known.certificate.parent)
+    former = set(_acknowledged_before(known.certificate.division, directory))
+    for witness in policy.witnesses:
+        # A key that counts as a witness's is as good as its own: whoever may add one is a quorum by itself.
+        if witness.before and not (parent and witness.verifier == parent.witness and set(witness.before) <= former):
+            raise PolicyNotOurs("先前的见证密钥未获登记", f"an earlier key of {witness.name} is not certified as such")
     if parent is not None and not demands(policy, parent.witness):
         raise PolicyNotOurs("未要求直接上级会签", "it can do without the cosignature of the direct superior")
 

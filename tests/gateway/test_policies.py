@@ -162,6 +162,11 @@ def test_65_a_draft_that_could_do_without_the_superior_or_names_keys_nobody_cert
         line.signs("county", draft.replace(own.log.verifier.vkey, OTHER_LOG.verifier.vkey))
     with pytest.raises(PolicyNotOurs, match="promises"):
         line.signs("county", draft.replace(own.intake.verifier.vkey, other.intake.verifier.vkey))
+    for named in (draft.split("witness ")[1].split()[0], "audit"):
+        with pytest.raises(PolicyNotOurs, match="earlier key"):
+            line.signs("county", f"{draft}# huiyin:witness-before {named} {own.witness.verifier.vkey}\n")
+    with pytest.raises(PolicyNotOurs, match="promises"):
+        line.signs("county", f"{draft}# huiyin:intake-before {other.intake.verifier.vkey}\n")
 
 
 OTHER_LOG = Ed25519Signer(f"t.example/{TOWN}/1", 0x01, b"o" * 32)
