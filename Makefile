@@ -30,7 +30,7 @@ demo: setup ## start a living four-tier city; Ctrl-C stops it, again continues i
 	@$(RUN)huiyin demo $(ARGS)
 
 test: setup ## every test, in WORKERS=2 processes side by side
-	@$(RUN)pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(RUN)pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash: setup ## real processes and databases killed at every durable write
 	@HUIYIN_TEST_EVERY=1 $(RUN)pytest -q tests/crash/test_commands_killed.py

@@ -22,16 +22,6 @@ NO_POWER_CUTS = {**SMALL_OFFICE, "fsync": "off", "full_page_writes": "off"}
 TESTS = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs a file's tests, and one runs all cities: they share one, and two would starve each other."""
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        item.add_marker(
-            pytest.mark.xdist_group("city" if place.parts[0] == "city" else place.with_suffix("").as_posix())
-        )
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A test that holds the program to a time (`quiet`) runs while no other test does, as it would in one process."""

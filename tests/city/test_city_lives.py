@@ -49,7 +49,8 @@ def test_the_status_of_the_city_has_the_promised_shape(living: Living) -> None:
     assert run.returncode == 0, run.stderr
     said = msgspec.json.decode(run.stdout)
     assert set(said) == {"nodes"}
-    assert [set(node) for node in said["nodes"]] == [STATUS_FIELDS] * len(living.members)
+    assert len(said["nodes"]) == len(living.members)
+    assert all(set(node) >= STATUS_FIELDS for node in said["nodes"])
     assert {node["division"]: node["parent"] for node in said["nodes"]} == {
         member.division: member.parent for member in living.members.values()
     }
@@ -72,7 +73,7 @@ def test_one_node_tells_its_own_status(living: Living) -> None:
     run = huiyin("node", "status", str(living.folder(WULIHE)), "--json")
     assert run.returncode == 0, run.stderr
     said = msgspec.json.decode(run.stdout)
-    assert set(said) == STATUS_FIELDS
+    assert set(said) >= STATUS_FIELDS
     assert (said["division"], said["parent"], said["lag"]) == (WULIHE, COUNTY, 0)
 
 
