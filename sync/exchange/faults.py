@@ -26,8 +26,18 @@ PROVEN: Final = ("fork", "key_revoked")
 ROLLED_BACK: Final = "witness_rolled_back"
 """A witness holds less of the own log than it has cosigned; its subject is the witness's name."""
 
-HEALING: Final = ("gap", "waits", "unknown_author", "mismatch", "incomplete", "expired", "not_yet_valid", "parked_full")
-"""Kinds that are over once their log goes on."""
+HEALING: Final = (
+    "gap",
+    "waits",
+    "unknown_author",
+    "mismatch",
+    "incomplete",
+    "expired",
+    "not_yet_valid",
+    "parked_full",
+    "behind",
+)
+"""Kinds that are over once their log goes on; from below no own log does, so `behind` of that stays."""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -196,6 +196,30 @@ def test_a_node_from_a_backup_asks_its_parent_and_writes_only_where_that_holds_n
         assert village.faults() == {}
 
 
+def test_a_restored_node_that_lacked_leaves_from_below_is_behind_only_until_it_has_them_again() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        story.settle()
+        township, village = story.township, story.village
+        early = township.tables.copied()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+
+        township.restore(early)
+        for _ in range(6):  # it hears from the city what that has cosigned, and takes in nothing from below yet
+            township.step()
+            story.city.step()
+            story.clock.pass_s(3)
+            if "behind" in township.faults():
+                break
+        assert township.faults()["behind"] == village.origin
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+
+    assert township.faults() == {}
+    assert [row.body for row in township.log(village.origin)] == [row.body for row in village.log(village.origin)]
+
+
 def test_a_second_process_on_the_tables_of_a_node_fences_the_first() -> None:
     story = Story(SEED)
     second = MemoryWriter(MemoryLedger(story.village.tables), story.clock.now_us)
