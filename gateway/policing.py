@@ -1,5 +1,6 @@
 """The commands about trust policies: a node's draft, a superior's signature, and publishing what came back."""
 
+from functools import partial
 from pathlib import Path
 
 from gateway.hosting import config, founding, policies
@@ -7,14 +8,16 @@ from gateway.hosting.clock import SharedClock, SystemClock
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
 from sync.ledger.connections import connect
+from sync.proofs.note import Verifier
 from sync.proofs.policy import format_policy
+from sync.proofs.postgres_trees import PostgresTrees
 from sync.trust.certificates import Directory, verify_chain
 from sync.trust.keys import load_keys, replace_private
 
 
 def draft_of(folder: Path) -> str:
     """The policy of the node's own log, unsigned. Raises ConfigInvalid, NotEnrolled."""
-    return format_policy(policies.draft(config.load(folder), _own_line(folder)))
+    return format_policy(policies.draft(config.load(folder), _own_line(folder), partial(_cosigned_by, folder)))
 
 
 def sign_draft(folder: Path, draft: str, out: Path, *, accept_weaker: bool) -> str:
@@ -24,15 +27,30 @@ def sign_draft(folder: Path, draft: str, out: Path, *, accept_weaker: bool) -> s
     """
     settings, signer = config.load(folder), load_keys(folder / founding.KEYS).log
     with database_of(folder) as dsn:
-        directory = _known(folder, dsn)
-    note = policies.issue(folder, signer, directory, draft, _now_us(settings), accept_weaker=accept_weaker)
+        directory, held, now_us = _known(folder, dsn), partial(_held, dsn), _now_us(settings)
+        note = policies.issue(folder, signer, directory, draft, now_us, held, accept_weaker=accept_weaker)
     replace_private(out, note.encode())
     return signer.verifier.vkey
 
 
 def install_signed(folder: Path, note: str, *, accept_weaker: bool) -> int:
     """The number of the policy that is published from the next start on. Raises as `policies.install`."""
-    return policies.install(folder, config.load(folder), _own_line(folder), note, accept_weaker=accept_weaker)
+    settings, line, cosigned_by = config.load(folder), _own_line(folder), partial(_cosigned_by, folder)
+    return policies.install(folder, settings, line, note, cosigned_by, accept_weaker=accept_weaker)
+
+
+def _held(dsn: str, origin: str) -> int:
+    """How many leaves of a log are held here."""
+    with connect(dsn) as conn:
+        tree = PostgresTrees(conn).trees([origin]).get(origin)
+    return 0 if tree is None else tree.size
+
+
+def _cosigned_by(folder: Path, key: Verifier) -> int:
+    """The largest size of the own log that is kept with a cosignature by this very key."""
+    with database_of(folder) as dsn, connect(dsn) as conn:
+        trees = PostgresTrees(conn)
+        return trees.cosigned_by(trees.own_log(), key)
 
 
 def _own_line(folder: Path) -> Directory:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,7 +18,7 @@ from gateway.hosting import config, founding, policies
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
 from sync.proofs.note import NoteInvalid, Verifier, parse_note
-from sync.proofs.policy import Group, LogBefore, Policy, Witness, check_checkpoint, format_policy
+from sync.proofs.policy import Group, KeyBefore, Policy, Witness, check_checkpoint, format_policy
 from sync.proofs.signed_policy import parse_either
 from sync.trust.certificates import Directory
 from sync.trust.keys import load_keys
@@ -190,18 +191,22 @@ class _Export:
 
     def _policy(self, log: HeldLog) -> str:
         """What the node publishes of its own log; of a log below, that one of those above its author has cosigned."""
+        cosigned_by = partial(self._at.cosigned_by, log.id)
         if log.origin == self._settings.origin:
-            return policies.published(self._folder, self._settings, self._directory).text
+            return policies.published(self._folder, self._settings, self._directory, cosigned_by).text
         authors = self._directory.log_keys(log.origin) if log.origin in self._directory.origins() else []
         above: dict[Division, list[Verifier]] = {}
         for code, keys in self._directory.witnesses_above(division_in(log.origin)).values():
             above.setdefault(code, []).extend(keys)
-        witnesses = tuple(Witness(code, keys[-1], before=tuple(keys[:-1])) for code, keys in above.items())
+        witnesses = tuple(
+            Witness(code, keys[-1], before=tuple(KeyBefore(key, cosigned_by(key)) for key in keys[:-1]))
+            for code, keys in above.items()
+        )
         if not authors or not witnesses:
             return ""
         group = Group(ANY_SUPERIOR, 1, tuple(witness.name for witness in witnesses))
         is_simulated = self._settings.clock.kind == "shared"
-        before = tuple(LogBefore(key, upto) for key, upto in authors[:-1] if upto is not None)
+        before = tuple(KeyBefore(key, upto) for key, upto in authors[:-1] if upto is not None)
         log_key, _ = authors[-1]
         return format_policy(
             Policy(log_key, witnesses, (group,), ANY_SUPERIOR, simulated_clock=is_simulated, logs_before=before)

@@ -8,6 +8,8 @@ import psycopg
 
 from sync.ledger.connections import connect
 from sync.proofs.merkle import HASH_BYTES
+from sync.proofs.note import Verifier
+from sync.proofs.postgres_trees import PostgresTrees
 
 FETCHED_ROWS: Final = 500
 
@@ -74,6 +76,10 @@ class Snapshot:
                 where cosignature.log_id = checkpoint.log_id and cosignature.size = checkpoint.size), '[]')
             from checkpoint where log_id = %s and size <= %s order by size"""
         return self._stream(query, (log_id, size))
+
+    def cosigned_by(self, log_id: int, key: Verifier) -> int:
+        """The largest size of a log that is kept with a cosignature by this very key, or 0."""
+        return PostgresTrees(self._conn).cosigned_by(log_id, key)
 
     def learned(self, whole: Sequence[HeldLog]) -> Iterator[LearnedRow]:
         """The ledger in order: the leaves of the logs that are exported as a whole, and single ones from above."""

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from domain.divisions import Division
 from gateway.auditing.bundle import POLICY, Bundle, FileUnreadable, LogLine, Manifest, folder_of
 from gateway.auditing.findings import Findings
-from sync.proofs.note import Checkpoint, Note, NoteInvalid, Verifier, parse_checkpoint, verify
+from sync.proofs.note import Checkpoint, Note, NoteInvalid, Signed, Verifier, parse_checkpoint, verify
 from sync.proofs.policy import MAX_POLICY_CHARS, Policy, PolicyInvalid, has_quorum
 from sync.proofs.signed_policy import is_signed, parse_either, read_signed
-from sync.trust.certificates import CertificateRefused, Directory
+from sync.trust.certificates import MAX_SKEW_US, CertificateRefused, Directory
 
 MAX_POLICY_BYTES: Final = 4 * MAX_POLICY_CHARS
 
@@ -65,7 +65,7 @@ class Trust:
         """policies: by origin."""
         self.directory = directory
         self._policies = policies
-        self._superiors: dict[Division, frozenset[Verifier]] = {}
+        self._superiors: dict[Division, Mapping[Verifier, int | None]] = {}
 
     def authors(self, origin: str) -> list[Verifier]:
         """Every key that the log was certified with."""
@@ -81,12 +81,11 @@ class Trust:
         given_up = self.directory.given_up_keys(Division(manifest.division))
         return [key for key in self.authors(manifest.origin) if key.vkey not in given_up]
 
-    def superiors(self, code: Division) -> frozenset[Verifier]:
-        """The witness keys of everybody above a division; none for the root."""
+    def superiors(self, code: Division) -> Mapping[Verifier, int | None]:
+        """The witness keys of everybody above a division, each with its last moment; none for the root."""
         known = self._superiors.get(code)
         if known is None:
-            above = self.directory.witnesses_above(code).values()
-            known = self._superiors[code] = frozenset(key for _, keys in above for key in keys)
+            known = self._superiors[code] = self.directory.cosigners_above(code)
         return known
 
     def head(self, log: str, note: Note) -> Head:
@@ -99,10 +98,14 @@ class Trust:
             raise NoteInvalid("是另一日志的检查点", "it is the checkpoint of another log")
         policy = self._policies.get(log)
         above = self.superiors(self.directory.division_of(log) or Division(""))
-        signed = verify(note, dict.fromkeys([*self.authors(log), *above, *(_named(policy) if policy else ())]))
+        signed = [
+            one
+            for one in verify(note, dict.fromkeys([*self.authors(log), *above, *(_named(policy) if policy else ())]))
+            if not _is_too_late(one, above.get(one.verifier))
+        ]
         self.directory.check_head(note, log, checkpoint.size)
         keys = {one.verifier for one in signed}
-        is_secured = policy is not None and has_quorum(policy, keys)
+        is_secured = policy is not None and has_quorum(policy, keys, checkpoint.size)
         cosigned = [one for one in signed if one.time_s is not None]
         times = [one.time_s or 0 for one in cosigned if one.verifier in above or (not above and is_secured)]
         return Head(checkpoint, min(times, default=None), tuple(one.verifier.name for one in cosigned), is_secured)
@@ -149,9 +152,14 @@ def build_trust(
     return Trust(directory, policies)
 
 
+def _is_too_late(signed: Signed, until_us: int | None) -> bool:
+    """Whether a cosignature is by a key that had been followed by another by then: a thief's, or by mistake."""
+    return until_us is not None and (signed.time_s or 0) * 1_000_000 > until_us + MAX_SKEW_US
+
+
 def _named(policy: Policy) -> set[Verifier]:
     """Every witness key that the policy knows, also those that others followed."""
-    return {key for witness in policy.witnesses for key in (witness.verifier, *witness.before)}
+    return {key for witness in policy.witnesses for key in witness.keys(0)}
 
 
 def _read(text: str) -> Policy:
@@ -203,6 +211,6 @@ def _is_sound(policy: Policy, log: LogLine, trust: Trust, findings: Findings, *,
         if not is_pinned:
             keys = ", ".join(witness.verifier.vkey for witness in policy.witnesses)
             findings.add("witness_not_pinned", log.origin, detail=keys)
-    elif has_quorum(policy, _named(policy) - superiors):
+    elif has_quorum(policy, _named(policy) - superiors.keys(), 0):
         findings.add("policy_weak", log.origin)
     return True

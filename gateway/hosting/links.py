@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -183,13 +184,17 @@ class Links:
         return self._policy()[1]
 
     def _policy(self) -> tuple[Quorum, Published]:
-        """Made once for every directory: its keys are in it."""
+        """Made once for every directory, whose keys are in it, and again while a key in it that another is to follow
+        goes on cosigning."""
         directory, known = self.directory(), self._quorum_of
-        if known is None or known[0] is not directory:
-            stands = published(self._folder, self._config, directory)
-            quorum = Quorum(stands.policy, acknowledger(self._config, directory).verifier.name)
-            self._quorum_of = known = (directory, quorum, stands)
-            self._secured_size = 0
+        with self._store.transaction() as tx:
+            own = tx.own_log()
+            if known is None or known[0] is not directory or known[1].is_outgrown(tx):
+                cosigned_by = partial(tx.cosigned_by, own)
+                stands = published(self._folder, self._config, directory, cosigned_by)
+                quorum = Quorum(stands.policy, acknowledger(self._config, directory, cosigned_by).verifier.name)
+                self._quorum_of = known = (directory, quorum, stands)
+                self._secured_size = 0
         return known[1:]
 
     def pass_on(self) -> bool:

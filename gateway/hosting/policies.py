@@ -4,7 +4,7 @@ DIR/trust/policy.note    what was signed for this node's log, once it was
 DIR/trust/issued.json    by log, the last policy that this node has signed for others
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,13 +14,17 @@ from domain.divisions import Division
 from domain.errors import DomainError
 from gateway.hosting.config import ConfigInvalid, NodeConfig
 from sync.proofs.note import KeyInvalid, Signer, Verifier, parse_vkey
-from sync.proofs.policy import Group, LogBefore, Policy, PolicyInvalid, Witness, demands, format_policy, parse_policy
+from sync.proofs.policy import Group, KeyBefore, Policy, PolicyInvalid, Witness, demands, format_policy, parse_policy
 from sync.proofs.signed_policy import check_later, read_signed, sign_policy
 from sync.trust.certificates import CertificateRefused, Directory
 from sync.trust.keys import replace_private
 
 POLICY: Final = Path("trust/policy.note")
 ISSUED: Final = Path("trust/issued.json")
+
+
+CosignedBy = Callable[[Verifier], int]
+"""The largest size of a log that a witness has cosigned with this very key; 0 for none."""
 
 
 class PolicyNotOurs(DomainError):
@@ -47,15 +51,16 @@ class Published(NamedTuple):
     is_outdated: bool
 
 
-def draft(config: NodeConfig, directory: Directory) -> Policy:
+def draft(config: NodeConfig, directory: Directory, cosigned_by: CosignedBy) -> Policy:
     """As the configuration and the certificates say: the next one up must have cosigned, and so many of the others.
 
-    A demo's says that its clock is simulated, so that no other reader accepts it. Raises ConfigInvalid.
+    cosigned_by: of the own log; up to there a key of the next one up counts that another followed. A demo's policy says
+    that its clock is simulated, so that no other reader accepts it. Raises ConfigInvalid.
     """
     own = directory.division(config.node.division)
     if own is None:
         raise LookupError("a node that is not enrolled has no policy")
-    up, further = acknowledger(config, directory), config.policy.witnesses
+    up, further = acknowledger(config, directory, cosigned_by), config.policy.witnesses
     try:
         _require_names([up.verifier.name, *(parse_vkey(one.key).name for one in further)])
         policy = Policy(
@@ -73,10 +78,10 @@ def draft(config: NodeConfig, directory: Directory) -> Policy:
         raise ConfigInvalid(f"[policy] 有误，请改正 / [policy] is wrong, correct it: {error}") from error
 
 
-def _logs_before(origin: str, directory: Directory) -> tuple[LogBefore, ...]:
+def _logs_before(origin: str, directory: Directory) -> tuple[KeyBefore, ...]:
     """The log keys that others followed, or that were taken back, each with the size up to which it is good."""
     *before, _ = directory.log_keys(origin)
-    return tuple(LogBefore(key, upto) for key, upto in before if upto is not None)
+    return tuple(KeyBefore(key, upto) for key, upto in before if upto is not None)
 
 
 def _require_names(names: Sequence[str]) -> None:
@@ -91,14 +96,15 @@ def _groups(up: str, further: Sequence[str], needed: str) -> tuple[Group, ...]:
     return Group("further", threshold, tuple(further)), Group("secured", 2, (up, "further"))
 
 
-def acknowledger(config: NodeConfig, directory: Directory) -> Witness:
+def acknowledger(config: NodeConfig, directory: Directory, cosigned_by: CosignedBy) -> Witness:
     """Whose cosignature acknowledges the own log: the superior's, at the root the outside witness's."""
     parent = config.node.parent
     if parent is not None:
         known = directory.division(parent)
         if known is None:
             raise LookupError(f"the certificate of {parent} is not here")
-        return Witness(str(parent), known.witness, before=_acknowledged_before(config.node.division, directory))
+        before = _acknowledged_before(config.node.division, directory)
+        return Witness(str(parent), known.witness, before=tuple(KeyBefore(key, cosigned_by(key)) for key in before))
     if config.witness is None:
         raise ConfigInvalid("根节点须在 [witness] 中指定外部见证 / the root needs an outside [witness]")
     return Witness("outside", parse_vkey(config.witness.key), config.witness.url)
@@ -111,29 +117,37 @@ def _acknowledged_before(division: Division, directory: Directory) -> tuple[Veri
     return (*(directory.witnesses(parent)[:-1] if parent else ()), *former)
 
 
-def published(folder: Path, config: NodeConfig, directory: Directory) -> Published:
-    """What stands for this node's log now. Raises PolicyInvalid, ConfigInvalid."""
-    proposed = draft(config, directory)
+def published(folder: Path, config: NodeConfig, directory: Directory, cosigned_by: CosignedBy) -> Published:
+    """What stands for this node's log now; cosigned_by: see `draft`. Raises PolicyInvalid, ConfigInvalid."""
+    proposed = draft(config, directory, cosigned_by)
     text = _read(folder / POLICY)
     if text is None:
         return Published(format_policy(proposed), proposed, is_outdated=False)
     signed = read_signed(text, _publishers(config, directory, ever=True), accept_simulated_clock=True)
     try:
         read_signed(text, _publishers(config, directory), accept_simulated_clock=True)
-        _check_fits(signed.policy, proposed, acknowledger(config, directory).verifier)
+        _check_fits(signed.policy, proposed)
     except (PolicyNotOurs, PolicyInvalid):
         return Published(format_policy(proposed), proposed, is_outdated=True)
     return Published(text, signed.policy, is_outdated=False)
 
 
-def install(folder: Path, config: NodeConfig, directory: Directory, text: str, *, accept_weaker: bool = False) -> int:
-    """Publish what the superior or the root has signed from the next start; its number.
+def install(
+    folder: Path,
+    config: NodeConfig,
+    directory: Directory,
+    text: str,
+    cosigned_by: CosignedBy,
+    *,
+    accept_weaker: bool = False,
+) -> int:
+    """Publish what the superior or the root has signed from the next start; its number. cosigned_by: see `draft`.
 
     Raises PolicyInvalid, PolicyOutdated, PolicyWeaker, PolicyNotOurs, ConfigInvalid.
     """
     publishers = _publishers(config, directory)
     signed = read_signed(text, publishers, accept_simulated_clock=config.clock.kind == "shared")
-    _check_fits(signed.policy, draft(config, directory), acknowledger(config, directory).verifier)
+    _check_fits(signed.policy, draft(config, directory, cosigned_by))
     before = _read(folder / POLICY)
     if before is not None:
         check_later(read_signed(before, None, accept_simulated_clock=True), signed, accept_weaker=accept_weaker)
@@ -142,14 +156,22 @@ def install(folder: Path, config: NodeConfig, directory: Directory, text: str, *
 
 
 def issue(
-    folder: Path, signer: Signer, directory: Directory, text: str, now_us: int, *, accept_weaker: bool = False
+    folder: Path,
+    signer: Signer,
+    directory: Directory,
+    text: str,
+    now_us: int,
+    held: Callable[[str], int],
+    *,
+    accept_weaker: bool = False,
 ) -> str:
     """Sign the draft for a log that is certified here, under its next number. folder: of the superior, or the root.
 
+    held: how many leaves of a log are held here: no key that another followed has cosigned more.
     Raises PolicyInvalid, PolicyWeaker, PolicyNotOurs, CertificateRefused.
     """
     policy = parse_policy(text, accept_simulated_clock=True)
-    _check_certified(policy, directory, now_us)
+    _check_certified(policy, directory, now_us, held(policy.log.name))
     issued = _issued(folder)
     known = issued.get(policy.log.name)
     before = None if known is None else read_signed(known, None, accept_simulated_clock=True)
@@ -160,7 +182,7 @@ def issue(
     return note
 
 
-def _check_certified(policy: Policy, directory: Directory, now_us: int) -> None:
+def _check_certified(policy: Policy, directory: Directory, now_us: int, held_size: int) -> None:
     if policy.log not in directory.authors(policy.log.name, now_us):
         raise CertificateRefused("keys", "日志密钥未获登记", f"nobody has certified this key for {policy.log.name}")
     division = directory.division_of(policy.log.name)
@@ -175,17 +197,23 @@ def _check_certified(policy: Policy, directory: Directory, now_us: int) -> None:
     former = set(_acknowledged_before(known.certificate.division, directory))
     for witness in policy.witnesses:
         # A key that counts as a witness's is as good as its own: whoever may add one is a quorum by itself.
-        if witness.before and not (parent and witness.verifier == parent.witness and set(witness.before) <= former):
+        before = {key.verifier for key in witness.before}
+        if before and not (parent and witness.verifier == parent.witness and before <= former):
             raise PolicyNotOurs("先前的见证密钥未获登记", f"an earlier key of {witness.name} is not certified as such")
+        if any(key.upto > held_size for key in witness.before):
+            raise PolicyNotOurs(
+                f"先前的见证密钥有效范围超出此处所存的{held_size}条",
+                f"an earlier key of {witness.name} would count beyond the {held_size} leaves held here",
+            )
     if parent is not None and not demands(policy, parent.witness):
         raise PolicyNotOurs("未要求直接上级会签", "it can do without the cosignature of the direct superior")
 
 
-def _check_fits(signed: Policy, proposed: Policy, up: Verifier) -> None:
+def _check_fits(signed: Policy, proposed: Policy) -> None:
     """That a signed policy is of this log, demands the next one up, and only such others as are asked."""
     if (signed.log, signed.intake) != (proposed.log, proposed.intake):
         raise PolicyNotOurs("密钥不是本节点现用密钥", "its keys are not this node's present ones")
-    if not demands(signed, up):
+    if not demands(signed, proposed.witnesses[0].verifier):
         raise PolicyNotOurs("未要求直接上级或外部见证会签", "it can do without the cosignature of the next one up")
     asked = {witness.verifier for witness in proposed.witnesses}
     strangers = [one.name for one in signed.witnesses if one.verifier not in asked and demands(signed, one.verifier)]

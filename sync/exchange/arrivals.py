@@ -319,7 +319,8 @@ class _Batch:
         text = Checkpoint(item.log, item.size, item.root).text()
         try:
             (line,) = parse_signature_lines(item.line.encode())
-            witness, keys = self.directory.witnesses_above(self._station.here).get(line.name, (None, []))
+            above = self.directory.witnesses_above(self._station.here, self._moment.now_us)
+            witness, keys = above.get(line.name, (None, []))
             verify(Note(text, (line,)), keys)
         except (NoteInvalid, ValueError) as error:
             self._fault("cosignature_invalid", item.log, str(error), item.line.encode())

@@ -4,11 +4,12 @@ Comment lines, which other tools ignore, say what that format has no word for:
 `# huiyin:intake <vkey>` names the key that signs receipt promises; `# huiyin:clock simulated` says that the
 times in this log are those of a demonstration, and only a caller who says so accepts such a policy.
 Keys that others followed stay good for receipts of their time: `# huiyin:log-before <vkey> <size>` signs heads up to
-that size, `# huiyin:witness-before <name> <vkey>` counts as that witness, `# huiyin:intake-before <vkey>` promised.
+that size, `# huiyin:witness-before <name> <vkey> <size>` counts as that witness up to that size, and
+`# huiyin:intake-before <vkey>` promised.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -29,6 +30,8 @@ from sync.proofs.note import (
 MAX_POLICY_CHARS = 64 * 1024
 MAX_MEMBERS = 64
 
+_SIZE = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
+
 
 class PolicyInvalid(Exception):
     """The policy text is malformed, contradicts itself or would prove nothing. Get it again from its publisher."""
@@ -43,6 +46,13 @@ class QuorumMissing(NoteInvalid):
     """The log signed, but too few of its witnesses. Wait for their cosignatures, or ask the log for them."""
 
 
+class KeyBefore(msgspec.Struct, frozen=True):
+    """A key that another followed, of the log or of a witness: it signs heads up to size `upto`."""
+
+    verifier: Verifier
+    upto: int
+
+
 class Witness(msgspec.Struct, frozen=True):
     """A witness. name: its name within the policy; url: where it is reached, if the policy says.
 
@@ -52,7 +62,11 @@ class Witness(msgspec.Struct, frozen=True):
     name: str
     verifier: Verifier
     url: str | None = None
-    before: tuple[Verifier, ...] = ()
+    before: tuple[KeyBefore, ...] = ()
+
+    def keys(self, size: int) -> list[Verifier]:
+        """Those that count as this witness's under a head of so many leaves."""
+        return [self.verifier, *_good_for(self.before, size)]
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -61,13 +75,6 @@ class Group(msgspec.Struct, frozen=True):
     name: str
     threshold: int
     members: tuple[str, ...]
-
-
-class LogBefore(msgspec.Struct, frozen=True):
-    """A log key that another followed: it signs heads up to size `upto`."""
-
-    verifier: Verifier
-    upto: int
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -84,7 +91,7 @@ class Policy(msgspec.Struct, frozen=True):
     log_url: str | None = None
     intake: Verifier | None = None
     simulated_clock: bool = False
-    logs_before: tuple[LogBefore, ...] = ()
+    logs_before: tuple[KeyBefore, ...] = ()
     intakes_before: tuple[Verifier, ...] = ()
 
     @property
@@ -116,7 +123,11 @@ def format_policy(policy: Policy) -> str:
     if policy.intake is not None:
         lines.append(f"# huiyin:intake {policy.intake.vkey}")
     lines += [f"# huiyin:log-before {it.verifier.vkey} {it.upto}" for it in policy.logs_before]
-    lines += [f"# huiyin:witness-before {it.name} {key.vkey}" for it in policy.witnesses for key in it.before]
+    lines += [
+        f"# huiyin:witness-before {it.name} {key.verifier.vkey} {key.upto}"
+        for it in policy.witnesses
+        for key in it.before
+    ]
     lines += [f"# huiyin:intake-before {key.vkey}" for key in policy.intakes_before]
     if policy.simulated_clock:
         lines.append("# huiyin:clock simulated")
@@ -130,21 +141,21 @@ def check_checkpoint(policy: Policy, note: Note) -> tuple[Checkpoint, tuple[Sign
     QuorumMissing if the log signed but too few witnesses did.
     """
     checkpoint = parse_checkpoint(note.text)
-    logs = [policy.log, *(it.verifier for it in policy.logs_before if checkpoint.size <= it.upto)]
-    signed = verify(note, [*logs, *(key for it in policy.witnesses for key in (it.verifier, *it.before))])
+    logs = [policy.log, *_good_for(policy.logs_before, checkpoint.size)]
+    signed = verify(note, [*logs, *(key for it in policy.witnesses for key in it.keys(checkpoint.size))])
     if checkpoint.origin != policy.log.name:
         raise NoteInvalid("不是此策略所指的日志", "it is not the log of this policy")
     keys = {it.verifier for it in signed}
     if not keys.intersection(logs):
         raise NoteInvalid("缺少日志自身的签名", "the log itself has not signed it")
-    if not has_quorum(policy, keys):
+    if not has_quorum(policy, keys, checkpoint.size):
         raise QuorumMissing("见证联署不足", "too few witnesses have cosigned it")
     return checkpoint, tuple(it for it in signed if it.verifier not in logs)
 
 
-def has_quorum(policy: Policy, keys: Collection[Verifier]) -> bool:
-    """Whether cosignatures by these keys satisfy the quorum."""
-    met = {it.name: any(key in keys for key in (it.verifier, *it.before)) for it in policy.witnesses}
+def has_quorum(policy: Policy, keys: Collection[Verifier], size: int) -> bool:
+    """Whether cosignatures by these keys, under a head of so many leaves, satisfy the quorum."""
+    met = {it.name: any(key in keys for key in it.keys(size)) for it in policy.witnesses}
     for group in policy.groups:  # members stand before their groups, so one pass is enough
         met[group.name] = sum(met[member] for member in group.members) >= group.threshold
     return met[policy.quorum]
@@ -152,7 +163,11 @@ def has_quorum(policy: Policy, keys: Collection[Verifier]) -> bool:
 
 def demands(policy: Policy, key: Verifier) -> bool:
     """Whether nothing satisfies the quorum without a cosignature by this key."""
-    return not has_quorum(policy, {witness.verifier for witness in policy.witnesses} - {key})
+    return not has_quorum(policy, {witness.verifier for witness in policy.witnesses} - {key}, 0)
+
+
+def _good_for(before: Iterable[KeyBefore], size: int) -> list[Verifier]:
+    return [it.verifier for it in before if size <= it.upto]
 
 
 def _words(*words: str | None) -> str:
@@ -174,7 +189,7 @@ class _Reading:
         self.quorum: str | None = None
         self.intake: Verifier | None = None
         self.simulated_clock = False
-        self.logs_before: list[LogBefore] = []
+        self.logs_before: list[KeyBefore] = []
         self.intakes_before: list[Verifier] = []
         self._defined: set[str] = set()
         self._grouped: set[str] = set()
@@ -205,10 +220,10 @@ class _Reading:
         match _split(comment):
             case ["huiyin:intake", vkey] if self.intake is None:
                 self.intake = self._key(vkey, ED25519)
-            case ["huiyin:log-before", vkey, size] if re.fullmatch("0|[1-9][0-9]{0,18}", size, re.ASCII):
-                self.logs_before.append(LogBefore(self._key(vkey, ED25519), int(size)))
-            case ["huiyin:witness-before", name, vkey] if name in {it.name for it in self.witnesses}:
-                before = self._key(vkey, COSIGNATURE_V1)
+            case ["huiyin:log-before", vkey, size] if _SIZE.fullmatch(size):
+                self.logs_before.append(KeyBefore(self._key(vkey, ED25519), int(size)))
+            case ["huiyin:witness-before", name, vkey, size] if _SIZE.fullmatch(size) and self._is_witness(name):
+                before = KeyBefore(self._key(vkey, COSIGNATURE_V1), int(size))
                 self.witnesses = [
                     msgspec.structs.replace(it, before=(*it.before, before)) if it.name == name else it
                     for it in self.witnesses
@@ -242,6 +257,9 @@ class _Reading:
             logs_before=tuple(self.logs_before),
             intakes_before=tuple(self.intakes_before),
         )
+
+    def _is_witness(self, name: str) -> bool:
+        return name in {it.name for it in self.witnesses}
 
     def _key(self, vkey: str, kind: int) -> Verifier:
         try:

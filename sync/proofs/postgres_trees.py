@@ -10,6 +10,7 @@ from domain.divisions import Division
 from domain.shards import shard_of
 from sync.ledger.reader import register_log
 from sync.proofs.merkle import Frontier
+from sync.proofs.note import Verifier, encode64
 from sync.proofs.tree import Growth, LastCosigned, Latest, SignedHead, Tree, TreeMoved
 
 _TREE: LiteralString = """
@@ -226,6 +227,15 @@ class PostgresTrees(Statements):
         rows = self.rows(
             "select size from cosignature where log_id = %b and witness = %b order by size desc limit 1",
             (log_id, witness),
+        )
+        return int(rows[0][0]) if rows else 0
+
+    def cosigned_by(self, log_id: int, key: Verifier) -> int:
+        """The largest size whose kept cosignature is by this very key, or 0; told by the first 30 bits of its id."""
+        rows = self.rows(
+            "select size from cosignature where log_id = %b and witness = %b"
+            " and left(split_part(line, ' ', 3), 5) = %b order by size desc limit 1",
+            (log_id, key.name, encode64(key.key_id)[:5]),
         )
         return int(rows[0][0]) if rows else 0
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from sync.proofs.note import NoteInvalid, parse_note
+from sync.proofs.note import NoteInvalid, Verifier, parse_note, parse_signature_lines
 from sync.proofs.policy import Policy, check_checkpoint, demands
 from sync.proofs.signed_policy import fewest_witnesses
 from sync.proofs.tree import Proof, SignedHead, TreeReader, prove
@@ -19,6 +19,9 @@ class QuorumStore(TreeReader, Protocol):
     ) -> list[SignedHead]:
         """Heads larger than `beyond` that at least so many of these witnesses have cosigned, in order of size."""
 
+    def cosigned_by(self, log_id: int, key: Verifier) -> int:
+        """The largest size whose kept cosignature is by this very key, or 0."""
+
 
 class Quorum:
     """The policy of the own log. Every quorum demands the key of the next one up: `acknowledger`, its name."""
@@ -32,6 +35,9 @@ class Quorum:
         names = {witness.verifier.name for witness in policy.witnesses}
         self._others = sorted(names - {acknowledger})
         self._others_needed = fewest_witnesses(policy) - 1
+        has_former = any(it.before for it in policy.witnesses)
+        if has_former and not self._others_needed:  # then each of the acknowledger's heads is held against the policy
+            self._others, self._others_needed = [acknowledger], 1
 
     def secured_size(self, store: QuorumStore, known: int = 0) -> int:
         """How many leaves stand under a head that satisfies it. known: so many are known to."""
@@ -39,6 +45,16 @@ class Quorum:
             return store.cosigned_size(store.own_log(), self.acknowledger)
         found = self._found(store, store.own_log(), known, newest_first=True)
         return known if found is None else found.size
+
+    def is_outgrown(self, store: QuorumStore) -> bool:
+        """Whether the next one up has signed more since with a key that the policy says another followed."""
+        before = {key.verifier.key_id: key.upto for one in self.policy.witnesses for key in one.before}
+        if not before:
+            return False
+        own = store.own_log()
+        size = store.cosigned_size(own, self.acknowledger)
+        lines = parse_signature_lines("".join(store.cosignature_lines(own, size)).encode()) if size else ()
+        return any(before.get(line.key_id, size) < size for line in lines)
 
     def proof(self, store: QuorumStore, log_id: int, seq: int) -> Proof | None:
         """For a receipt: own leaf `seq` of that log under the first head beyond it that meets the policy, if any."""

@@ -9,6 +9,7 @@ from domain.divisions import Division
 from domain.shards import log_id_of, shard_of
 from sync.ledger.rows import Head
 from sync.proofs.merkle import Frontier
+from sync.proofs.note import Verifier, encode64
 from sync.proofs.tree import Growth, LastCosigned, Latest, SignedHead, Tree, TreeMoved
 from tests.sync.memory_tables import HEAD, OWN_ROW, Tables
 
@@ -118,6 +119,12 @@ class MemoryTrees:
     def cosigned_size(self, log_id: int, witness: str) -> int:
         key = self.tables.cosigned.last((log_id, witness, 0), (log_id, witness, NO_END))
         return 0 if key is None else key[2]
+
+    def cosigned_by(self, log_id: int, key: Verifier) -> int:
+        keys = self.tables.cosigned.between((log_id, key.name, 0), (log_id, key.name, NO_END))
+        short = encode64(key.key_id)[:5]
+        sizes = [size for *_, size in keys if _key_in(self.tables.cosignatures[log_id, size, key.name]) == short]
+        return max(sizes, default=0)
 
     def cosignature_lines(self, log_id: int, size: int) -> list[str]:
         keys = self.tables.cosignatures.between((log_id, size, ""), (log_id, size + 1, ""))

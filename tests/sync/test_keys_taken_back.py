@@ -213,3 +213,18 @@ def test_only_a_superior_takes_keys_back(known: Directory, city: Applicant, town
         origin = f"huiyin.example/{whose}/1"
         with pytest.raises(CertificateRefused):
             revoke(whose, origin, 1, ROOT, "stolen", None, (), signer.signer, known, LATER_US)
+
+
+def test_a_witness_s_key_that_another_followed_cosigns_nothing_new_after_a_month(
+    known: Directory, city: Applicant, county: Applicant
+) -> None:
+    before = known.witnesses(COUNTY)
+    directory = rotated(known, city, county, new_keys_of(county), 50)
+    both = directory.witnesses(COUNTY)
+    assert (both[:1], len(both)) == (before, 2)
+    for moment_us, keys in ((LATER_US + OVERLAP_US, both), (LATER_US + OVERLAP_US + 1, both[1:]), (None, both)):
+        told = directory.witnesses_above(TOWNSHIP, moment_us).values()
+        assert [found for division, found in told if division == COUNTY] == [keys]
+    until = directory.cosigners_above(TOWNSHIP)
+    assert [until[key] for key in both] == [LATER_US + OVERLAP_US, None]
+    assert set(until) == {*both, *directory.witnesses(CITY)}

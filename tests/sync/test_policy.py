@@ -91,7 +91,7 @@ LOG_BEFORE = Ed25519Signer(LOG.verifier.name, ED25519, b"before the log".ljust(3
 TOWN_BEFORE = Ed25519Signer(TOWN.verifier.name, COSIGNATURE_V1, b"before the town".ljust(32))
 INTAKE_BEFORE = Ed25519Signer(INTAKE.verifier.name, ED25519, b"before the intake".ljust(32))
 BEFORE = (
-    f"# huiyin:log-before {LOG_BEFORE.verifier.vkey} 12\n# huiyin:witness-before town {TOWN_BEFORE.verifier.vkey}\n"
+    f"# huiyin:log-before {LOG_BEFORE.verifier.vkey} 12\n# huiyin:witness-before town {TOWN_BEFORE.verifier.vkey} 13\n"
     f"# huiyin:intake-before {INTAKE_BEFORE.verifier.vkey}\n"
 )
 
@@ -112,10 +112,24 @@ def test_keys_that_others_followed_stay_good_for_what_is_of_their_time() -> None
             check_checkpoint(parse_policy(TEXT), note)
 
 
+def test_a_witness_s_key_that_another_followed_counts_up_to_where_it_had_cosigned_and_for_nothing_newer() -> None:
+    policy = parse_policy(TEXT + BEFORE)
+    for size, is_good in ((12, True), (13, True), (14, False)):
+        head = sign_note(Checkpoint(ORIGIN, size, b"r" * 32).text(), LOG)
+        note = head.with_lines([cosign(head.text, witness, 1) for witness in (TOWN_BEFORE, AUDIT)])
+        if is_good:
+            assert [one.verifier for one in check_checkpoint(policy, note)[1]] == [TOWN_BEFORE.verifier, AUDIT.verifier]
+        else:
+            with pytest.raises(QuorumMissing):
+                check_checkpoint(policy, note)
+
+
 REFUSED = {
     "a key before in another role": TEXT + f"# huiyin:log-before {INTAKE.verifier.vkey} 5\n",
     "a key before without its end": TEXT + f"# huiyin:log-before {LOG_BEFORE.verifier.vkey}\n",
-    "a key before nobody": TEXT + f"# huiyin:witness-before city {TOWN_BEFORE.verifier.vkey}\n",
+    "a key before nobody": TEXT + f"# huiyin:witness-before city {TOWN_BEFORE.verifier.vkey} 5\n",
+    "a witness's key before without its end": TEXT + f"# huiyin:witness-before town {TOWN_BEFORE.verifier.vkey}\n",
+    "a witness's key before with no plain end": TEXT + f"# huiyin:witness-before town {TOWN_BEFORE.verifier.vkey} -1\n",
     "empty": "",
     "no quorum": TEXT.replace("quorum both\n", ""),
     "two quorums": TEXT + "quorum town\n",

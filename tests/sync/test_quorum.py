@@ -5,7 +5,7 @@ import pytest
 from sync.exchange.checkpoints import seal
 from sync.proofs.merkle import leaf_hash, verify_inclusion
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, cosign, parse_note
-from sync.proofs.policy import check_checkpoint, parse_policy
+from sync.proofs.policy import check_checkpoint, format_policy, parse_policy
 from sync.proofs.quorum import Quorum
 from sync.proofs.tree import OWN_LOG, Latest
 from tests.sync.test_store import NOW_US, OWN_ORIGIN, Place, own, place  # noqa: F401  a fixture
@@ -101,3 +101,28 @@ def test_the_last_word_of_a_witness_takes_the_place_of_the_one_before(log: Place
         assert tx.latest(OWN_LOG, "w") == Latest("w", 3, "again", NOW_US + 1)
         assert tx.latest(OWN_LOG, "v") == Latest("v", 1, "other", 5)
         assert tx.latest(OWN_LOG + 1, "w") is None
+
+
+def test_what_a_key_that_another_followed_cosigned_counts_as_far_as_the_policy_says(log: Place) -> None:
+    former = Ed25519Signer(PARENT.verifier.name, COSIGNATURE_V1, b"before".ljust(32))
+    text = format_policy(UP_ALONE.policy) + f"# huiyin:witness-before up {former.verifier.vkey} 9\n"
+    rule = Quorum(parse_policy(text), PARENT.verifier.name)
+    sign(log, former, *range(1, 10))
+    with log.store.transaction() as tx:
+        assert (tx.cosigned_by(OWN_LOG, former.verifier), tx.cosigned_by(OWN_LOG, PARENT.verifier)) == (9, 0)
+        assert not rule.is_outgrown(tx)
+    assert secured(log, rule) == 9
+    sign(log, former, 12)
+    with log.store.transaction() as tx:
+        assert rule.is_outgrown(tx), "the policy says less than is known by now"
+        assert rule.proof(tx, OWN_LOG, 9) is None
+    assert secured(log, rule) == 9
+    sign(log, PARENT, 9, 14)
+    with log.store.transaction() as tx:
+        assert (tx.cosigned_by(OWN_LOG, former.verifier), tx.cosigned_by(OWN_LOG, PARENT.verifier)) == (12, 14)
+        assert not rule.is_outgrown(tx)
+        assert not UP_ALONE.is_outgrown(tx)
+        proof = rule.proof(tx, OWN_LOG, 9)
+        assert proof is not None
+        assert check_checkpoint(rule.policy, parse_note(proof.checkpoint.encode()))[0].size == 14
+    assert secured(log, rule) == 14

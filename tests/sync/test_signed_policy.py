@@ -152,8 +152,8 @@ def test_how_many_witnesses_a_quorum_needs_at_the_least(quorum: str, fewest: int
 def test_a_quorum_that_can_do_without_a_key_does_not_demand_it() -> None:
     assert demands(parse_policy(ANY_OUTSIDE), PARENT.verifier)
     assert not demands(parse_policy(ANY_OUTSIDE), AUDIT.verifier)
-    assert not has_quorum(parse_policy(ANY_OUTSIDE), [PARENT.verifier])
-    assert has_quorum(parse_policy(ANY_OUTSIDE), {PARENT.verifier, PEER.verifier})
+    assert not has_quorum(parse_policy(ANY_OUTSIDE), [PARENT.verifier], 12)
+    assert has_quorum(parse_policy(ANY_OUTSIDE), {PARENT.verifier, PEER.verifier}, 12)
 
 
 # --- (50) a receipt or checkpoint with lines taken out, doubled, or with one key in two roles
