@@ -95,29 +95,43 @@ def audit_verify(
 @audit.command("replay")
 def audit_replay(
     bundles: Annotated[list[Path], typer.Argument(help="证据包，可附其他层级的 / a bundle, and those of other tiers")],
-    case: Annotated[str, typer.Option(help="事项编号（UUID）/ the case's id")],
+    case: Annotated[str | None, typer.Option(help="事项编号（UUID）/ a case's id")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="单位或区划，如 410221100201.office / an office or a division")
+    ] = None,
     at: Annotated[str | None, typer.Option(help="某一时刻，如 2026-11-22T15:00 / a moment, China's time")] = None,
+    step: Annotated[int, typer.Option(min=1, help="从第几步开始 / the step to begin with, from 1")] = 1,
+    from_: Annotated[str | None, typer.Option("--from", help="单位：从何时 / of an office: from when on")] = None,
+    to: Annotated[str | None, typer.Option(help="单位：到何时止 / of an office: up to when")] = None,
 ) -> None:
-    """逐步回放一件事项：n 前进，p 后退 / step through a case forwards and backwards, or see it as of a moment."""
+    """逐步回放一件事项或一个单位：n 前进，p 后退 / step through a case or an office, or see it as of a moment."""
     from gateway.auditing.bundle import BundleUnreadable, FileUnreadable
-    from gateway.auditing.replaying import read_case
+    from gateway.auditing.replaying import read_case, read_unit
     from gateway.auditing.telling import UNREADABLE
-    from gateway.auditing.telling_replay import told_moment, told_step, walk
+    from gateway.auditing.telling_replay import told, walk
 
-    id_, at_us = _case_id(case), None if at is None else _moment_us(at)
+    if (case is None) == (unit is None):
+        raise typer.BadParameter("请指定 --case 或 --unit 之一 / name either --case or --unit")
+    at_us = None if at is None else _moment_us(at, "--at")
+    begin_us, end_us = (_moment_us(from_, "--from") if from_ else 0), (_moment_us(to, "--to") if to else 1 << 62)
     try:
-        replay = read_case(bundles, id_)
+        if case is not None:
+            story = told(read_case(bundles, _case_id(case)))
+        else:
+            story = told(read_unit(bundles, str(unit), begin_us, end_us))
     except (BundleUnreadable, FileUnreadable, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(UNREADABLE) from None
-    if not replay.steps:
-        raise typer.BadParameter("证据包中没有该事项，请核对编号 / the bundle holds no such case; check its id")
+    if not story.steps:
+        raise typer.BadParameter("证据包中没有该事项或单位，请核对 / the bundle holds nothing of it; check its id")
+    if step > len(story.steps):
+        raise typer.BadParameter(f"--step 不得大于 {len(story.steps)} / --step is at most {len(story.steps)}")
     if at_us is not None:
-        _say(told_moment(replay, at_us))
+        _say(story.moment(at_us))
     elif sys.stdin.isatty() and sys.stdout.isatty():
-        walk(replay, typer.getchar, typer.echo)
+        walk(story, typer.getchar, typer.echo, step - 1)
     else:
-        _say(line for number in range(len(replay.steps)) for line in told_step(replay, number))
+        _say(line for number in range(step - 1, len(story.steps)) for line in story.step(number))
 
 
 def _case_id(text: str) -> UUID:
@@ -127,12 +141,12 @@ def _case_id(text: str) -> UUID:
         raise typer.BadParameter("--case 须为事项编号（UUID）/ --case takes a case's id, a UUID") from None
 
 
-def _moment_us(text: str) -> int:
+def _moment_us(text: str, option: str) -> int:
     from gateway.reading.moments import moment_us
     from gateway.refusals import InputInvalid
 
     try:
-        return moment_us(text, "--at")
+        return moment_us(text, option)
     except InputInvalid as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -1,152 +1,183 @@
-"""A case's history out of a bundle, step by step: what happened, which tier knew it from when on, who answered for it.
+"""Reads the history of a case, or of an office, out of a bundle: none of it is verified here."""
 
-What the node that made the bundle knew, its own order says; what an author knew, its log; of every other tier the first
-note of heads (`node.heads.v0`) that covers a leaf proves that it was known by then, and nothing here says since when.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
-
-from domain.authority import effects
-from domain.case import CaseFile, evolve
+from domain.calendar import Calendar, Notice, seed_calendar
 from domain.divisions import Division
-from domain.events import AnyEvent, HeadsNoted, Unit, Unknown, read, tag_of
-from gateway.auditing.bundle import CERTIFICATES, LOGS, MAX_LOGS, Bundle, LogLine, Manifest
+from domain.errors import DomainError
+from domain.events import AnyEvent, HeadsNoted, HolidaysNoticed, Unknown, read
+from domain.shards import place_in
+from gateway.auditing.bundle import CERTIFICATES, CHECKPOINTS, LOGS, MAX_LOGS, Bundle, LogLine, Manifest, folder_of
 from gateway.auditing.findings import Findings
 from gateway.auditing.leaves import Tiles
 from gateway.auditing.manifest import read_manifest
 from gateway.auditing.order import Learned, Order
 from gateway.auditing.trusting import Trust
+from gateway.reading.history import History, Knew, Step, UnitHistory, concerns, history, step_of, unit_history
+from sync.proofs.note import NoteInvalid, parse_checkpoint, parse_note
 from sync.trust.certificates import Directory
 
-How = Literal["wrote", "order", "note"]
-"""Why a tier is said to have known: it wrote the event; the bundle's own order says so; it had noted a later head."""
-
-
-class Knew(NamedTuple):
-    """Since when (UTC microseconds) a tier knew an event, or by when at the latest where a note says so."""
-
-    at_us: int
-    how: How
-
-
-class Step(msgspec.Struct):
-    """One event of the case, as it was learned. event: Unknown for a type of a newer version.
-
-    has_effect: after all that came later. known: by division.
-    """
-
-    log: str
-    seq: int
-    event: AnyEvent | Unknown
-    learned_us: int
-    has_effect: bool
-    known: dict[Division, Knew]
-
-    @property
-    def tag(self) -> str:
-        """The stored name of its type."""
-        return self.event.tag if isinstance(self.event, Unknown) else tag_of(self.event)
-
-    @property
-    def recorded_us(self) -> int:
-        """By its author's clock; of what cannot be read, when it was learned."""
-        return self.learned_us if isinstance(self.event, Unknown) else self.event.recorded_us
-
-    @property
-    def occurred_us(self) -> int:
-        """When it happened, as claimed."""
-        return self.learned_us if isinstance(self.event, Unknown) else self.event.occurred_us
-
-
-class View(NamedTuple):
-    """A tier's view at a moment: how many of the steps it is known to have known, and who answered by these."""
-
-    known: int
-    accountable: Unit | None
+US = 1_000_000
 
 
 class Replay(NamedTuple):
-    """A case, step by step."""
+    """A case out of a bundle. calendar: the working days as that node knew them."""
 
     manifest: Manifest
-    case: UUID
-    steps: Sequence[Step]
+    history: History
+    calendar: Calendar
 
-    def happened(self, at_us: int) -> list[Step]:
-        """What had happened by a moment, as claimed; what is claimed of the future, when it was recorded."""
-        return [step for step in self.steps if min(step.occurred_us, step.recorded_us) <= at_us]
 
-    def accountable(self, at_us: int) -> Unit | None:
-        """Who answered for the case then, by all that had been recorded, whoever knew of it."""
-        return _accountable([step for step in self.steps if step.recorded_us <= at_us])
+class UnitReplay(NamedTuple):
+    """An office out of a bundle."""
 
-    def views(self, at_us: int) -> Mapping[Division, View]:
-        """What each tier that ever knew of the case knew by then."""
-        tiers = sorted({division for step in self.steps for division in step.known})
-        views: dict[Division, View] = {}
-        for tier in tiers:
-            known = [step for step in self.steps if tier in step.known and step.known[tier].at_us <= at_us]
-            views[tier] = View(len(known), _accountable(known))
-        return views
+    manifest: Manifest
+    history: UnitHistory
+    calendar: Calendar
 
 
 def read_case(folders: Sequence[Path], case: UUID) -> Replay:
-    """The history of a case in the first bundle, none of which is verified here; the others, of other tiers, say what
-    those knew. Raises BundleUnreadable, FileUnreadable."""
-    replay, *others = (_read(folder, case) for folder in folders)
+    """The history of a case in the first bundle; the others, of other tiers, say what those knew.
+
+    Raises BundleUnreadable, FileUnreadable.
+    """
+    first, *others = (_Reader(folder, lambda event: event.case == case) for folder in folders)
+    _add_views(first, others)
+    return Replay(first.manifest, first.history(case), first.calendar())
+
+
+def read_unit(folders: Sequence[Path], unit: str, from_us: int, to_us: int) -> UnitReplay:
+    """The history of an office, or a division, in the first bundle; the others, of other tiers, say what those knew.
+
+    In memory are the cases that it had to do with. Raises BundleUnreadable, FileUnreadable.
+    """
+    cases = set(_cases_of(folders[0], unit))
+    first, *others = (_Reader(folder, lambda event: event.case in cases) for folder in folders)
+    _add_views(first, others)
+    told = [first.history(case) for case in cases]
+    return UnitReplay(
+        first.manifest, unit_history(Division(first.manifest.division), unit, told, from_us, to_us), first.calendar()
+    )
+
+
+def _add_views(first: "_Reader", others: Iterable["_Reader"]) -> None:
     for other in others:
         here = Division(other.manifest.division)
         known = {(step.log, step.seq): step.known[here] for step in other.steps}
-        for step in replay.steps:
+        for step in first.steps:
             knew = known.get((step.log, step.seq))
             if knew is not None:
                 step.known[here] = knew
-    return replay
 
 
-def _read(folder: Path, case: UUID) -> Replay:
+class _Opened(NamedTuple):
+    """What any reading of a bundle begins with."""
+
+    bundle: Bundle
+    manifest: Manifest
+    logs: list[LogLine]
+    directory: Directory
+
+    def order(self) -> Order:
+        return Order(self.bundle, self.logs, Tiles(self.bundle), Trust(self.directory, {}), Findings())
+
+
+def _open(folder: Path) -> _Opened:
     bundle = Bundle(folder)
     manifest, _ = read_manifest(bundle)
     logs = [line for _, line in zip(range(MAX_LOGS), bundle.lines(LOGS, LogLine), strict=False)]
     directory, _ = Directory(manifest.root).adding_what_holds(bundle.lines(CERTIFICATES, str))
-    order = Order(bundle, logs, Tiles(bundle), Trust(directory, {}), Findings())
-    steps: list[Step] = []
-    for learned in order:
-        if learned.leaf.case_id == case:
-            steps.append(_step(learned, logs, Division(manifest.division)))
-        elif isinstance(learned.leaf.event, HeadsNoted):
-            _note(steps, learned.leaf.event)
-    told = [(None if isinstance(step.event, Unknown) else step.event, step.seq) for step in steps]
-    for step, has_effect in zip(steps, effects(told), strict=True):
-        step.has_effect = has_effect
-    return Replay(manifest, case, steps)
+    return _Opened(bundle, manifest, logs, directory)
 
 
-def _step(learned: Learned, logs: Sequence[LogLine], here: Division) -> Step:
-    event = learned.leaf.event or read(learned.body)  # of a newer type: what is no event concerns no case
-    step = Step(logs[learned.log].origin, learned.seq, event, learned.known_us, True, {})
-    step.known[here] = Knew(learned.known_us, "order")
-    if event.node is not None:
-        step.known[Division(event.node)] = Knew(step.recorded_us, "wrote")
-    return step
+def _cases_of(folder: Path, unit: str) -> Iterator[UUID]:
+    """The cases in which an office did or was given anything."""
+    for learned in _open(folder).order():
+        event = _event(learned)
+        if event.case is not None and concerns(event, unit):
+            yield event.case
 
 
-def _note(steps: Sequence[Step], event: HeadsNoted) -> None:
-    """Its author has accepted every leaf under these heads by now."""
-    sizes = {head.log: head.size for head in event.heads}
-    for step in steps:
-        if step.seq < sizes.get(step.log, 0):
-            step.known.setdefault(Division(event.node), Knew(event.recorded_us, "note"))
+class _Reader:
+    """The wanted events of a bundle, in the order learned, with what shows which tier knew them."""
+
+    def __init__(self, folder: Path, is_wanted: Callable[[AnyEvent | Unknown], bool]) -> None:
+        self._opened = _open(folder)
+        self.manifest = self._opened.manifest
+        self.steps: list[Step] = []
+        self._notices: list[HolidaysNoticed] = []
+        self._by_log: dict[str, list[Step]] = {}
+        here = Division(self.manifest.division)
+        for learned in self._opened.order():
+            event = _event(learned)
+            if is_wanted(event):
+                self._take(learned, event, here)
+            elif isinstance(event, HeadsNoted):
+                self._note(event)
+            elif isinstance(event, HolidaysNoticed) and learned.via != 1:
+                self._notices.append(event)
+        for log in self._opened.logs:
+            if log.folder is not None and log.origin in self._by_log:
+                self._cosigned(log, self._by_log[log.origin])
+
+    def history(self, case: UUID) -> History:
+        """That of one case."""
+        return history(Division(self.manifest.division), case, [step for step in self.steps if step.event.case == case])
+
+    def calendar(self) -> Calendar:
+        """The working days with every notice that the node learned from above or wrote itself."""
+        return reduce(_with_notice, self._notices, seed_calendar())
+
+    def _take(self, learned: Learned, event: AnyEvent | Unknown, here: Division) -> None:
+        log = self._opened.logs[learned.log].origin
+        number = len(self.steps)
+        at = place_in(log, learned.seq)
+        step = step_of(here, log, learned.seq, at, number, learned.via, event, learned.known_us)
+        self.steps.append(step)
+        self._by_log.setdefault(log, []).append(step)
+
+    def _note(self, event: HeadsNoted) -> None:
+        """Its author has accepted every leaf under these heads by now."""
+        tier = Division(event.node)
+        for head in event.heads:
+            for step in self._by_log.get(head.log, ()):
+                if step.seq < head.size:
+                    step.learn(tier, Knew(event.recorded_us, "note"))
+
+    def _cosigned(self, log: LogLine, steps: Sequence[Step]) -> None:
+        """Every superior has seen every leaf under a head that it cosigned, by the end of that second."""
+        directory = self._opened.directory
+        above = directory.witnesses_above(directory.division_of(log.origin) or Division(""))
+        keys = {(key.name, key.key_id): tier for tier, known in above.values() for key in known}
+        waiting = {tier: sorted(steps, key=lambda step: -step.seq) for tier in set(keys.values())}
+        for text in self._opened.bundle.lines(f"{folder_of(log)}/{CHECKPOINTS}", str):
+            try:
+                note = parse_note(text.encode())
+                size = parse_checkpoint(note.text).size
+            except NoteInvalid:
+                continue
+            for line in note.signatures:
+                tier = keys.get((line.name, line.key_id))
+                while tier is not None and waiting[tier] and waiting[tier][-1].seq < size:
+                    waiting[tier].pop().learn(tier, Knew((line.time_s + 1) * US, "cosigned"))
 
 
-def _accountable(steps: Sequence[Step]) -> Unit | None:
-    file: CaseFile | None = None
-    for step in steps:
-        if step.event.case is not None and step.event.stream is not None and step.event.version is not None:
-            file = evolve(file, step.event, step.seq)
-    return file.accountable if file else None
+def _event(learned: Learned) -> AnyEvent | Unknown:
+    """Of a newer type too: what is no event concerns no case."""
+    return learned.leaf.event or (_NOTHING if learned.leaf.fault is not None else read(learned.body))
+
+
+_NOTHING = Unknown(tag="?", body=b"")
+
+
+def _with_notice(calendar: Calendar, event: HolidaysNoticed) -> Calendar:
+    try:
+        return calendar.with_notice(
+            Notice(year=event.year, off=event.off, working=event.working, source=event.source, edition=event.edition)
+        )
+    except DomainError:
+        return calendar

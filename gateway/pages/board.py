@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from gateway.accounts import Visitor
 from gateway.casework.remit import OVERSEERS
-from gateway.languages import N_
+from gateway.catalog import N_
 from gateway.node import Node
 from gateway.pages.desk import staff
 from gateway.pages.forms import Problems

@@ -24,12 +24,12 @@ from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_
 from gateway.pages.papers import printable
 from gateway.pages.registering import key_of
 from gateway.pages.render import page, rule_name, translator
-from gateway.pages.texts import Words, detail_of, in_order, text_name
 from gateway.reading import labels
 from gateway.reading.case_reading import CaseReading
 from gateway.reading.case_view import ErasureView, targets
 from gateway.reading.moments import point_of_view
 from gateway.reading.units import known_units
+from gateway.reading.wording import Words, detail_of, in_order, text_name
 from gateway.web.api import carry_out
 from gateway.web.visits import visitor_or_none
 from projections.board import Lateness

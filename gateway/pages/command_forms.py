@@ -8,7 +8,7 @@ import msgspec
 
 from domain.case import CaseFile
 from domain.commands import AnyCommand
-from gateway.languages import N_
+from gateway.catalog import N_
 from gateway.pages.forms import Form, in_page_words, renamed, require
 from gateway.reading import labels
 from gateway.refusals import InputInvalid

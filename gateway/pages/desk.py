@@ -13,7 +13,7 @@ from domain.clocks import shanghai_date
 from domain.errors import DomainError
 from gateway.accounts import Visitor
 from gateway.casework.remit import OVERSEERS, require_staff
-from gateway.languages import N_
+from gateway.catalog import N_
 from gateway.node import Node
 from gateway.pages.citizen import receipt_page
 from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, visitor_of

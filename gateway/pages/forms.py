@@ -11,7 +11,7 @@ from python_multipart.multipart import Field, File
 
 from domain.errors import DomainError
 from gateway.accounts import Visitor
-from gateway.languages import words
+from gateway.catalog import words
 from gateway.refusals import BodyInvalid, ContentTypeWrong, InputInvalid
 from gateway.web.strict import tidy
 from gateway.web.visits import check_csrf, check_origin, visitor_or_none

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from domain.commands import Register
 from gateway.casework.denunciations import Denunciation
-from gateway.languages import N_
+from gateway.catalog import N_
 from gateway.pages.forms import Form, in_page_words, renamed, require
 from gateway.refusals import InputInvalid
 from gateway.web.strict import convert

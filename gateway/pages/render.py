@@ -15,7 +15,8 @@ from domain.articles import in_english
 from domain.clocks import Language, shanghai_date, shanghai_time
 from domain.errors import DomainError
 from domain.limits import RuleId, rule_on
-from gateway.languages import COOKIE, chosen, words
+from gateway.catalog import words
+from gateway.languages import COOKIE, chosen
 from gateway.reading import labels
 from gateway.web.visits import visitor_or_none
 

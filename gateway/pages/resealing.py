@@ -16,9 +16,9 @@ from gateway.pages.desk import staff
 from gateway.pages.forms import FormInvalid, Given, Problems, SentForm, require, visitor_of
 from gateway.pages.registering import key_of
 from gateway.pages.render import moment, page
-from gateway.pages.texts import in_order, text_name
 from gateway.reading import labels
 from gateway.reading.case_reading import CaseReading
+from gateway.reading.wording import in_order, text_name
 from gateway.web.visits import require_role, visitor_or_none
 
 router = APIRouter()

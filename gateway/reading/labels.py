@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.languages import N_
+from gateway.catalog import N_
 
 EVENTS: Final = {
     "case.registered.v0": N_("登记"),

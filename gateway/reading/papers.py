@@ -21,7 +21,7 @@ from domain.events import (
     encode,
 )
 from domain.parts import Leg
-from gateway.languages import N_
+from gateway.catalog import N_
 from gateway.reading import labels
 from sync.proofs.merkle import leaf_hash
 

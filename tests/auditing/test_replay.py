@@ -11,7 +11,8 @@ import pytest
 from domain.events import CaseId, HandedOver, LegOpened, Registered, Unknown, encode, read
 from gateway.__main__ import main
 from gateway.auditing.replaying import Replay, read_case
-from gateway.auditing.telling_replay import told_moment, told_step, walk
+from gateway.auditing.telling_replay import told, walk
+from gateway.reading.history import History
 from tests.auditing.conftest import Made
 from tests.auditing.forging import Parts
 from tests.gateway.conftest import COUNTY, VILLAGE
@@ -28,17 +29,27 @@ def handed_up(folder: Path) -> UUID:
 
 
 @pytest.fixture
-def replay(made: Made) -> Replay:
+def replayed_case(made: Made) -> Replay:
     return read_case([made.county], handed_up(made.county))
 
 
-def at(replay: Replay, shape: type, last: bool = False) -> int:
+@pytest.fixture
+def replay(replayed_case: Replay) -> History:
+    return replayed_case.history
+
+
+def own_line(head: str) -> str:
+    """The line of a head's author, who signs first."""
+    return head[head.index("\n\n") + 2 :].splitlines(keepends=True)[0]
+
+
+def at(replay: History, shape: type, last: bool = False) -> int:
     """When an event of this kind was recorded."""
     times = [step.recorded_us for step in replay.steps if isinstance(step.event, shape)]
     return times[-1 if last else 0]
 
 
-def test_a_case_is_told_from_its_registration_on(replay: Replay) -> None:
+def test_a_case_is_told_from_its_registration_on(replay: History) -> None:
     assert isinstance(replay.steps[0].event, Registered)
     assert [step.seq for step in replay.steps if step.log.split("/")[1] == VILLAGE] == sorted(
         step.seq for step in replay.steps if step.log.split("/")[1] == VILLAGE
@@ -46,13 +57,13 @@ def test_a_case_is_told_from_its_registration_on(replay: Replay) -> None:
     assert all(step.has_effect for step in replay.steps)
 
 
-def test_who_answered_changes_when_the_receiver_opens_the_case(replay: Replay) -> None:
+def test_who_answered_changes_when_the_receiver_opens_the_case(replay: History) -> None:
     assert replay.accountable(at(replay, Registered) - 1) is None
     assert replay.accountable(at(replay, HandedOver)) == f"{VILLAGE}.office"
     assert replay.accountable(at(replay, LegOpened, last=True)) == f"{COUNTY}.office"
 
 
-def test_each_tier_knows_what_it_wrote_at_once_and_what_another_wrote_later(replay: Replay) -> None:
+def test_each_tier_knows_what_it_wrote_at_once_and_what_another_wrote_later(replay: History) -> None:
     registered = replay.steps[0]
     assert registered.known[VILLAGE].how == "wrote"
     assert registered.known[COUNTY].how == "order"
@@ -60,17 +71,17 @@ def test_each_tier_knows_what_it_wrote_at_once_and_what_another_wrote_later(repl
     views = replay.views(registered.known[VILLAGE].at_us)
     assert views[VILLAGE].known == 3, "the case, its first leg and its key are one act"
     assert views[VILLAGE].accountable == f"{VILLAGE}.office"
-    assert views[COUNTY] == (0, None)
+    assert views[COUNTY] == (0, None, (0, 1, 2), True)
     assert replay.views(2**62)[COUNTY].accountable == f"{COUNTY}.office"
 
 
-def test_what_came_down_to_a_tier_its_own_bundle_shows(made: Made, replay: Replay) -> None:
+def test_what_came_down_to_a_tier_its_own_bundle_shows(made: Made, replay: History) -> None:
     assert replay.views(2**62)[VILLAGE].accountable == f"{VILLAGE}.office", "the county's bundle alone cannot tell"
-    both = read_case([made.county, made.village], handed_up(made.county))
+    both = read_case([made.county, made.village], handed_up(made.county)).history
     assert {view.accountable for view in both.views(2**62).values()} == {f"{COUNTY}.office"}
 
 
-def test_what_had_happened_grows_with_time(replay: Replay) -> None:
+def test_what_had_happened_grows_with_time(replay: History) -> None:
     assert replay.happened(0) == []
     moments = sorted(step.recorded_us for step in replay.steps)
     assert [len(replay.happened(moment)) for moment in moments] == sorted(
@@ -83,8 +94,10 @@ def test_a_noted_head_proves_that_a_third_tier_knew(made: Made, tmp_path: Path) 
     """The county's log in the village's hands would be another's word: what it noted counts as known by then."""
     parts = Parts.of(made.county)
     parts.manifest = msgspec.structs.replace(parts.manifest, division=VILLAGE)
+    for log in parts.logs:
+        log.heads = [head[: head.index("\n\n") + 2] + own_line(head) for head in log.heads]
     folder = parts.write(tmp_path / "b", made.keys.county)
-    replay = read_case([folder], handed_up(made.county))
+    replay = read_case([folder], handed_up(made.county)).history
     assert replay.steps[0].known[COUNTY].how == "note"
 
 
@@ -98,23 +111,24 @@ def test_an_event_of_a_newer_version_is_a_step_and_one_that_is_none_is_not(made:
     tag = body[: body.index(b",")]
     log.leaves += [body.replace(tag, b'{"type":"newer.v9"'), body.replace(b'"law":', b'"law" :')]
     parts.reorder()
-    replay = read_case([parts.write(tmp_path / "b", made.keys.county)], case)
-    assert replay.steps[-1].tag == "newer.v9"
-    assert "newer.v9" in next(told_step(replay, len(replay.steps) - 1))
+    replayed = read_case([parts.write(tmp_path / "b", made.keys.county)], case)
+    steps = replayed.history.steps
+    assert steps[-1].tag == "newer.v9"
+    assert "newer.v9" in next(iter(told(replayed).step(len(steps) - 1)))
 
 
-def test_keys_lead_forwards_and_backwards_and_never_beyond(replay: Replay) -> None:
+def test_keys_lead_forwards_and_backwards_and_never_beyond(replayed_case: Replay) -> None:
     keys: Iterator[str] = iter(["p", "n", "n", "p", "G", "n", "g", "x", "q"])
     said: list[str] = []
-    walk(replay, lambda: next(keys), said.append)
+    walk(told(replayed_case), lambda: next(keys), said.append)
     steps = [int(line[1 : line.index("/")]) for line in said if line.startswith("[")]
-    count = len(replay.steps)
+    count = len(replayed_case.history.steps)
     assert steps == [1, 1, 2, 3, 2, count, count, 1, 1]
 
 
-def test_a_moment_is_told_with_what_each_tier_knew(replay: Replay) -> None:
-    said = "\n".join(told_moment(replay, at(replay, HandedOver)))
-    assert f"accountable: {VILLAGE}.office" in said
+def test_a_moment_is_told_with_what_each_tier_knew(replayed_case: Replay) -> None:
+    said = "\n".join(told(replayed_case).moment(at(replayed_case.history, HandedOver)))
+    assert f"accountable then: {VILLAGE}.office" in said
     assert "leg.handed_over.v0" in said
     assert f"{COUNTY} 至少知道" in said
 

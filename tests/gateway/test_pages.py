@@ -14,8 +14,8 @@ import pytest
 
 from domain.clocks import shanghai_date
 from domain.commands import AnyCommand, Petitioner
+from gateway.catalog import words
 from gateway.hosting.clock import SystemClock
-from gateway.languages import words
 from tests.gateway.conftest import BASE, COUNTY, PASSWORD, VILLAGE, Browser, Office, Town, wait_until
 
 TEMPLATES = Path(__file__).parents[2] / "gateway" / "templates"

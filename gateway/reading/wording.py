@@ -21,7 +21,7 @@ from domain.events import (
     Served,
     TakenOver,
 )
-from gateway.languages import N_
+from gateway.catalog import N_
 from gateway.reading import labels
 
 Words = Callable[[str], str]
