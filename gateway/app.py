@@ -27,6 +27,7 @@ from gateway.languages import chosen
 from gateway.node import Node
 from gateway.pages import (
     administration,
+    audit,
     board,
     case,
     citizen,
@@ -116,7 +117,20 @@ def build_app(node: Node, now_us: Callable[[], int] | None = None) -> FastAPI:
     app.include_router(machine.router)
     for part in (api, public_api, admin_api, tlog):
         app.include_router(part.router)
-    for page in (citizen, signing_in, desk, case, papers, events, board, sealed, resealing, health, administration):
+    for page in (
+        citizen,
+        signing_in,
+        desk,
+        case,
+        papers,
+        events,
+        board,
+        audit,
+        sealed,
+        resealing,
+        health,
+        administration,
+    ):
         app.include_router(page.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=str(files("gateway") / "static"), check_dir=False))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

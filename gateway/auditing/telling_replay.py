@@ -51,7 +51,7 @@ class ToldCase:
         """See Told."""
         step = self.steps[number]
         yield from _told(step, number, len(self.steps))
-        yield from self._stood(step.recorded_us)
+        yield from self._stood(step.at_us)
 
     def moment(self, at_us: int) -> Iterator[str]:
         """How the case stood: what had happened, what each tier knew of it, who answered, which clocks ran."""
@@ -90,7 +90,7 @@ class ToldUnit:
         step = self.steps[number]
         yield from _told(step, number, len(self.steps))
         yield f"  事项 / case {step.event.case}"
-        yield from self._stood(step.recorded_us)
+        yield from self._stood(step.at_us)
 
     def moment(self, at_us: int) -> Iterator[str]:
         """What it answered for, and which of its clocks ran."""

@@ -93,6 +93,7 @@ def environment(language: Language) -> Environment:
     }
     found.filters |= {
         "moment": moment,
+        "second": second,
         "day": day,
         "label": lambda code, table: catalog.gettext(table.get(code, code)),
         "article": lambda article: article if language == "zh" else in_english(article),
@@ -106,6 +107,11 @@ def environment(language: Language) -> Environment:
 def moment(at_us: int | None) -> str:
     """A moment (UTC microseconds) as date and minute in China; a dash for none."""
     return "—" if at_us is None else shanghai_time(at_us)
+
+
+def second(at_us: int | None) -> str:
+    """A moment (UTC microseconds) as date, minute and second in China; a dash for none."""
+    return "—" if at_us is None else f"{shanghai_time(at_us)}:{at_us // 1_000_000 % 60:02d}"
 
 
 def day(value: date | int | None) -> str:

@@ -7,7 +7,7 @@ note of such a head (`node.heads.v0`). Nothing here says that such a tier did no
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,8 @@ from gateway.reading.case_view import ClockView, running_clocks
 How = Literal["wrote", "order", "note", "cosigned"]
 """Why a tier is said to have known: it wrote the event; the order of the node that tells says so; it had noted, or had
 cosigned, a head beyond it."""
+
+OWN: Final = 0
 
 _FIRM: frozenset[How] = frozenset({"wrote", "order"})
 
@@ -60,6 +62,11 @@ class Step(msgspec.Struct):
     def recorded_us(self) -> int:
         """By its author's clock; of what cannot be read, when it was learned."""
         return self.learned_us if isinstance(self.event, Unknown) else self.event.recorded_us
+
+    @property
+    def at_us(self) -> int:
+        """The moment at which it is looked at: recorded by its author; of what the telling node wrote, kept there."""
+        return max(self.recorded_us, self.learned_us) if self.via == OWN else self.recorded_us
 
     @property
     def occurred_us(self) -> int:
@@ -103,11 +110,11 @@ class History(NamedTuple):
 
     def happened(self, at_us: int) -> list[Step]:
         """What had happened by a moment, as claimed; what is claimed of the future, when it was recorded."""
-        return [step for step in self.steps if min(step.occurred_us, step.recorded_us) <= at_us]
+        return [step for step in self.steps if min(step.occurred_us, step.at_us) <= at_us]
 
     def number_at(self, at_us: int) -> int:
         """The number, from 0, of the last step recorded by then; -1 before the first."""
-        return sum(step.recorded_us <= at_us for step in self.steps) - 1
+        return sum(step.at_us <= at_us for step in self.steps) - 1
 
     def file(self, at_us: int, tier: Division | None = None) -> CaseFile | None:
         """The case by all that had been recorded by then, whoever knew of it, or by what a tier knew."""
@@ -129,7 +136,7 @@ class History(NamedTuple):
 
     def views(self, at_us: int) -> Mapping[Division, View]:
         """What each tier that ever knew of the case knew by then, in order of their codes."""
-        recorded = [number for number, step in enumerate(self.steps) if step.recorded_us <= at_us]
+        recorded = [number for number, step in enumerate(self.steps) if step.at_us <= at_us]
         return {tier: self._view(tier, at_us, recorded) for tier in self.tiers}
 
     @property
@@ -145,7 +152,7 @@ class History(NamedTuple):
 
     def _by(self, at_us: int, tier: Division | None) -> list[Step]:
         if tier is None:
-            return [step for step in self.learned if step.recorded_us <= at_us]
+            return [step for step in self.learned if step.at_us <= at_us]
         return [step for step in self.learned if step.is_known(tier, at_us)]
 
 
@@ -154,7 +161,7 @@ def history(here: Division, case: UUID, learned: Sequence[Step]) -> History:
     told = [(step.said_to, step.place) for step in learned]
     for step, has_effect in zip(learned, effects(told), strict=True):
         step.has_effect = has_effect
-    return History(here, case, sorted(learned, key=lambda step: (step.recorded_us, step.order)), learned)
+    return History(here, case, sorted(learned, key=lambda step: (step.at_us, step.order)), learned)
 
 
 def step_of(
@@ -163,7 +170,7 @@ def step_of(
     """An event as `here` learned it: known to it since then, and to its author since it was recorded."""
     step = Step(log, seq, place, order, via, event, learned_us, True, {})
     if event.node is not None:
-        step.learn(Division(event.node), Knew(step.recorded_us, "wrote"))
+        step.learn(Division(event.node), Knew(step.at_us, "wrote"))
     step.learn(here, Knew(learned_us, "order"))
     return step
 
@@ -199,7 +206,7 @@ class UnitHistory(NamedTuple):
 
     def number_at(self, at_us: int) -> int:
         """The number, from 0, of the last step recorded by then; -1 before the first."""
-        return sum(step.recorded_us <= at_us for step in self.steps) - 1
+        return sum(step.at_us <= at_us for step in self.steps) - 1
 
     def held(self, at_us: int) -> list[History]:
         """The cases that it answered for then, by all that had been recorded, in order of their ids."""
@@ -216,8 +223,8 @@ class UnitHistory(NamedTuple):
 def unit_history(here: Division, unit: str, cases: Iterable[History], from_us: int, to_us: int) -> UnitHistory:
     """Its steps recorded in [from_us, to_us), out of the cases that it had to do with."""
     known = {one.case: one for one in cases}
-    steps = [step for one in known.values() for step in one.steps if from_us <= step.recorded_us < to_us]
-    own = sorted((step for step in steps if concerns(step.event, unit)), key=lambda s: (s.recorded_us, s.log, s.seq))
+    steps = [step for one in known.values() for step in one.steps if from_us <= step.at_us < to_us]
+    own = sorted((step for step in steps if concerns(step.event, unit)), key=lambda s: (s.at_us, s.log, s.seq))
     return UnitHistory(here, unit, own, known)
 
 

@@ -50,7 +50,7 @@ def whole_view(node: Node, at: Moment | None) -> Moment:
 def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
     """The units of the node `root` (default: this one) and of all below it. NotFound for a node that is elsewhere."""
     top = division(root) if root else node.here
-    _require_here_or_below(node, top)
+    require_here_or_below(node, top)
     when = whole_view(node, at)
     with node.pool.connection() as conn:
         nodes = board.subtree(conn, top, when)
@@ -71,7 +71,7 @@ def unit_cases(node: Node, unit: str, about: About, at: Moment | None, after: st
 
     after: `next` of the page before. NotFound as the board, InputInvalid.
     """
-    _require_here_or_below(node, division(unit[:12]))
+    require_here_or_below(node, division(unit[:12]))
     when = whole_view(node, at)
     with node.pool.connection() as conn:
         found = board.cases_of(conn, unit, about, when, after=_after(after), limit=PAGE_SIZE)
@@ -89,7 +89,7 @@ def _after(text: str | None) -> After | None:
         raise InputInvalid("“after”不正确，请从第一页重新查看", "after is wrong; start again", field="after") from None
 
 
-def _require_here_or_below(node: Node, of: Division) -> None:
+def require_here_or_below(node: Node, of: Division) -> None:
     try:
         is_seen = of == node.here or node.around.topology().is_below(of, node.here)
     except DivisionUnknown:

@@ -45,7 +45,7 @@ def own_line(head: str) -> str:
 
 def at(replay: History, shape: type, last: bool = False) -> int:
     """When an event of this kind was recorded."""
-    times = [step.recorded_us for step in replay.steps if isinstance(step.event, shape)]
+    times = [step.at_us for step in replay.steps if isinstance(step.event, shape)]
     return times[-1 if last else 0]
 
 
@@ -83,7 +83,7 @@ def test_what_came_down_to_a_tier_its_own_bundle_shows(made: Made, replay: Histo
 
 def test_what_had_happened_grows_with_time(replay: History) -> None:
     assert replay.happened(0) == []
-    moments = sorted(step.recorded_us for step in replay.steps)
+    moments = sorted(step.at_us for step in replay.steps)
     assert [len(replay.happened(moment)) for moment in moments] == sorted(
         len(replay.happened(moment)) for moment in moments
     )
