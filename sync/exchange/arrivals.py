@@ -9,7 +9,8 @@ import msgspec
 from domain.divisions import Division
 from domain.shards import follows, shard_before, shard_of
 from sync.exchange.downlink import pack
-from sync.exchange.faults import OWN_KEYS_REVOKED, Fault, Outlived, evidence_of
+from sync.exchange.evidence import split_at
+from sync.exchange.faults import OWN_KEYS_REVOKED, SUPERIOR_ROLLED_BACK, Fault, Outlived, evidence_of
 from sync.exchange.inbox_store import LearningStore, Part
 from sync.exchange.leaf import is_part_of, read_leaf
 from sync.exchange.opening import LetterForged, open_letter
@@ -38,10 +39,20 @@ from sync.exchange.wire import (
 from sync.ledger.append import Learned
 from sync.ledger.rows import FROM_ABOVE
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_inclusion
-from sync.proofs.note import Checkpoint, Note, NoteInvalid, parse_checkpoint, parse_note, parse_signature_lines, verify
+from sync.proofs.note import (
+    Checkpoint,
+    Note,
+    NoteInvalid,
+    SignatureLine,
+    parse_checkpoint,
+    parse_note,
+    parse_signature_lines,
+    verify,
+)
 from sync.proofs.tree import Growth, SignedHead, Tree, frontier_at
+from sync.proofs.witness import RolledBack
 from sync.trust.certificates import CertificateRefused, Directory
-from sync.trust.statements import Revocation, is_newer, read_statement
+from sync.trust.statements import MAX_SKEW_US, Revocation, is_newer, read_statement
 
 NUMBERS_A_SHARD: Final = 1 << 48
 """More than a node says to one child before it loses its disk; some 16 000 shards fit."""
@@ -192,6 +203,7 @@ class _Batch:
         self._papers: list[str] = []
         self._is_answered = False
         self._taken_again: set[str] = set()
+        self._rolled_back: set[str] = set()
         self._regaining: Regaining | None = None
         self._is_returning = _is_returning(store, station, directory)
 
@@ -280,6 +292,8 @@ class _Batch:
                     self._store.enqueue(child, letter, now_us)
             if self._taken_again:
                 self._store.heal(["refused_above"], sorted(self._taken_again), now_us)
+            if gone_on := sorted(self._lines.keys() - self._rolled_back):
+                self._store.heal([SUPERIOR_ROLLED_BACK], gone_on, now_us)
             if self._is_answered:
                 self._store.heal(["held_invalid"], [self._station.origin], now_us)
             if self._faults:
@@ -325,27 +339,57 @@ class _Batch:
         except (NoteInvalid, ValueError) as error:
             self._fault("cosignature_invalid", item.log, str(error), item.line.encode())
             return
-        if not self._agrees(tree, item.size, item.root, f"{text}\n{item.line}"):
+        author = self.directory.division_of(item.log)
+        for child in self._next_hops([author] if author else []):
+            self._onward.setdefault(child, []).append(item)  # also what differs here: its author knows what it signed
+        if not self._agrees(tree, item.size, item.root, f"{text}\n{item.line}", line.name):
             return
+        self._look_for_rollback(tree, item.size, line)
         self._lines.setdefault(line.name, []).append((tree.log_id, item.size, item.line))
         if witness == self._parent:
             self._acked[tree.log_id] = max(item.size, self._acked.get(tree.log_id, 0))
             if item.size > tree.acked_size:
                 self._taken_again.add(item.log)
-        author = self.directory.division_of(item.log)
-        for child in self._next_hops([author] if author else []):
-            self._onward.setdefault(child, []).append(item)
 
-    def _agrees(self, tree: Tree, size: int, root: bytes, evidence: str) -> bool:
-        """Whether what stands signed above is what is held here; a difference is recorded with its proof."""
+    def _agrees(self, tree: Tree, size: int, root: bytes, theirs: str, witness: str = "") -> bool:
+        """Whether what stands signed above is what is held here; a difference is recorded with its proof.
+
+        theirs: the signed note. witness: whose, so that a head that it has cosigned otherwise is set against it.
+        """
         if size > tree.size:
-            self._fault("behind", tree.origin, f"{size} leaves are known above, {tree.size} here", evidence.encode())
+            self._fault("behind", tree.origin, f"{size} leaves are known above, {tree.size} here", theirs.encode())
             return False
         here = self._root_at(tree, size)
         if here != root:
             detail = f"above stands another root of {tree.origin} at {size}"
-            self._fault("differs_above", tree.origin, detail, evidence.encode())
+            self._fault("differs_above", tree.origin, detail, self._against(tree, size, theirs, witness))
         return here == root
+
+    def _against(self, tree: Tree, size: int, theirs: str, witness: str) -> bytes:
+        """The evidence: beside what was signed above, a head of what is held here that `witness` has signed as well,
+        or else the newest one that its author has."""
+        head = self._store.cosigned_head(tree.log_id, size - 1, witness) if witness else None
+        head = head or self._store.head_at(tree.log_id, tree.size)
+        if head is None:
+            return theirs.encode()
+        held = msgspec.structs.replace(tree, frontier=frontier_at(self._store.hashes(tree.log_id), head.size))
+        ours = head.note + "".join(self._store.cosignature_lines(tree.log_id, head.size))
+        return split_at(self._store.hashes(tree.log_id), held, ours, size, theirs)
+
+    def _look_for_rollback(self, tree: Tree, size: int, line: SignatureLine) -> None:
+        """Who has cosigned more before has forgotten it, or wants it forgotten."""
+        known = self._store.cosigned_size(tree.log_id, line.name) if size < tree.size else 0
+        if size >= known:
+            return
+        lines = parse_signature_lines("".join(self._store.cosignature_lines(tree.log_id, known)).encode())
+        before = next(one for one in lines if one.name == line.name)
+        larger, smaller = self._store.head_at(tree.log_id, known), self._store.head_at(tree.log_id, size)
+        if larger is None or smaller is None or line.time_s <= before.time_s + MAX_SKEW_US // 1_000_000:
+            return
+        evidence = RolledBack(larger.note + str(before), smaller.note + str(line), size)
+        detail = f"{line.name} has cosigned {known} leaves, and {size} later"
+        self._fault(SUPERIOR_ROLLED_BACK, line.name, detail, msgspec.json.encode(evidence))
+        self._rolled_back.add(line.name)
 
     def _root_at(self, tree: Tree, size: int) -> bytes:
         if size == tree.size:
@@ -468,7 +512,7 @@ class _Batch:
             verify_inclusion(item.seq, checkpoint.size, digest, item.proof, checkpoint.root)
         except CertificateRefused as error:
             kind = error.reason if error.said_by else "enclosure_invalid"
-            evidence = Outlived(error.said_by, item.checkpoint.encode() + item.body)
+            evidence = Outlived(error.said_by, item.checkpoint.encode())
             self._fault(kind, where, str(error), msgspec.msgpack.encode(evidence))
             return
         except (NoteInvalid, ProofInvalid) as error:

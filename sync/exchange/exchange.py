@@ -22,6 +22,7 @@ from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store import NotStorable, Store, Transaction
 from sync.exchange.succession import End, has_lost_all, opening, pass_on
 from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, AskReturn, Up
+from sync.exchange.withheld import look_for_withheld
 from sync.proofs.merkle import EMPTY_ROOT
 from sync.proofs.tree import Proof, frontier_at, proof_for
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment
@@ -39,6 +40,7 @@ and so long after its certificate has run out what a child has not read is kept.
 
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
+_WATCH_EVERY_S: Final = 3_600.0
 
 Recording = Callable[[str], str]
 """Records the event of a text and keeps the text, both or neither; gives the text as recorded."""
@@ -106,6 +108,8 @@ class Exchange:
         self._asked = Asked(retry_s)
         self._lanes = Lanes(store, now_us, elapsed_s)
         self._forgot_s = 0.0
+        self._watched_s: float | None = None
+        self._is_withheld = True
         self._held_sizes: dict[str, int] = {}
         self._known_origins: frozenset[str] = frozenset()
         self._asked_held_s: float | None = None
@@ -360,6 +364,7 @@ class Exchange:
         if self._above is None or parent is None:
             return False
         self._look_again()
+        self._watch_superiors()
         asked = self._ask_held()
         lane = down_lane(self.station.here)
         try:
@@ -376,12 +381,23 @@ class Exchange:
             lambda tx: receive_down(tx, self.station, records, lane, offset, directory, self._asked, moment)
         )
         self.trust.publish(arrived.directory)
+        if self._is_withheld:
+            self._watched_s = None
         self._lanes.reached({lane: offset})
         self._say_up(Acknowledge(arrived.down_seq, EDITION))
         if arrived.ask_from is not None:
             self._say_up(AskDown(arrived.ask_from))
         self._lanes.trim(self._above, [lane], is_idle=False)
         return True
+
+    def _watch_superiors(self) -> None:
+        """Every hour, and after every arrival while something is withheld, whether all of them go on."""
+        elapsed_s = self._elapsed_s()
+        if self._watched_s is not None and elapsed_s - self._watched_s < _WATCH_EVERY_S:
+            return
+        self._watched_s = elapsed_s
+        with self._store.transaction() as tx:
+            self._is_withheld = look_for_withheld(tx, self.station.here, self.trust.directory, self._now_us())
 
     def _look_again(self) -> None:
         """Once in a program's life: what the one before could not read."""

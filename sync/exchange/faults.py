@@ -20,8 +20,14 @@ MORE_FAULTS: Final = "more_faults"
 OWN_KEYS_REVOKED: Final = "own_keys_revoked"
 """The kind of the fault that tells a node that its superior took its keys back: it needs new ones, in person."""
 
-PROVEN: Final = ("fork", "key_revoked")
+PROVEN: Final = ("fork", "key_revoked", "noted_otherwise")
 """Kinds that always have a row of their own, one per certified log: their evidence convicts."""
+
+NOTED_BEYOND: Final = "noted_beyond"
+"""The kind of the fault that names leaves of a log which somebody below has noted and which have not come here."""
+
+SUPERIOR_ROLLED_BACK: Final = "superior_rolled_back"
+"""A superior has cosigned less than before, later; its subject is the name of its key. Over once it goes on."""
 
 ROLLED_BACK: Final = "witness_rolled_back"
 """A witness holds less of the own log than it has cosigned; its subject is the witness's name."""
@@ -36,6 +42,7 @@ HEALING: Final = (
     "not_yet_valid",
     "parked_full",
     "behind",
+    NOTED_BEYOND,
 )
 """Kinds that are over once their log goes on; from below no own log does, so `behind` of that stays."""
 

@@ -6,11 +6,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from domain.divisions import Division
+from domain.events import HeadsNoted
 from domain.shards import shard_after, shard_before
 from sync.exchange.answers import Answers
 from sync.exchange.faults import HEALING, Fault, evidence_against, evidence_of, fork_below, fork_beyond
 from sync.exchange.filing import Filed, enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
+from sync.exchange.noting import Note, compared
 from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.succession import ENDED, NOT_CONTINUED, late, not_continued, succession
@@ -102,6 +104,7 @@ class _Batch:
         self._carried: dict[str, Division] = {}  # what is cosigned at the end, and by whose lane it came
         self._answers = Answers(store, station, moment.now_us)
         self._is_followed: dict[str, bool] = {}
+        self._notes: list[Note] = []
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -154,12 +157,19 @@ class _Batch:
             [(child, tree) for child, tree in carried if tree.origin not in self._healed],
         )
         self._answers.answer_held(self.directory)
+        noted = self._compare_notes()
         with self._store.together():
             self._answers.send(offsets, self.directory)
             if self._faults:
                 self._store.fault(self._faults, self._moment.now_us)
             if self._healed:
                 self._store.heal(HEALING, sorted(self._healed), self._moment.now_us)
+            if noted:
+                self._store.fault(noted, self._moment.now_us)
+
+    def _compare_notes(self) -> list[Fault]:
+        logs = {head.log for note in self._notes for head in note.event.heads}
+        return compared(self._store, self._notes, [log for log in logs if self._is_below(log)])
 
     # --- frames -------------------------------------------------------------------------------------------------
 
@@ -287,6 +297,11 @@ class _Batch:
         growing.tiles += tiles
         growing.heads.append(opened.head)
         self._file(opened, filed)
+        self._notes += [
+            Note(opened.child, opened.frame.log, tree.size + at, leaf.event)
+            for at, leaf in enumerate(opened.leaves[skipped:])
+            if isinstance(leaf.event, HeadsNoted)
+        ]
         self._trees[opened.frame.log] = msgspec.structs.replace(tree, frontier=frontier)
         self._grown[opened.frame.log] = frontier.size
         self._healed.add(opened.frame.log)
@@ -432,6 +447,11 @@ class _Batch:
             known = division is None or self._station.here in self.directory.topology.path_up(division)
             self._is_followed[log] = known
         return known
+
+    def _is_below(self, log: str) -> bool:
+        """Whether this node must hold the log of a division that it knows, and not as its own."""
+        author = self.directory.division_of(log)
+        return author is not None and author != self._station.here and self._follows(log)
 
     def _newest_head(self, tree: Tree) -> SignedHead:
         head = self._store.head_at(tree.log_id, tree.size)

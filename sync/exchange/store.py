@@ -12,6 +12,7 @@ from sync.exchange.inbox_store import InboxStore
 from sync.exchange.outbox import OutboxStore
 from sync.exchange.returning import ReturningStore
 from sync.exchange.waiting_parts import WaitingStore
+from sync.exchange.withheld import WithheldStore
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -25,6 +26,7 @@ class Transaction(
     DownlinkStore,
     ArrivalsStore,
     WaitingStore,
+    WithheldStore,
     Protocol,
 ):
     """All that one transaction offers. What it writes it reads; nobody else sees it before it is committed."""

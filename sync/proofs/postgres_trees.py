@@ -239,6 +239,14 @@ class PostgresTrees(Statements):
         )
         return int(rows[0][0]) if rows else 0
 
+    def cosigned_since(self, log_id: int, witnesses: Sequence[str], beyond: int) -> int | None:
+        """When the first cosignature of any of these over more than `beyond` leaves was kept (UTC microseconds)."""
+        ((at_us,),) = self.rows(
+            "select min(at_us) from cosignature where log_id = %b and witness = any(%b::text[]) and size > %b",
+            (log_id, list(witnesses), beyond),
+        )
+        return None if at_us is None else int(at_us)
+
     def cosigned_without(self, leaves: Sequence[tuple[int, int, int]]) -> list[int | None]:
         """For each (log, leaf, moment in UTC microseconds): when the newest head without that leaf that had been
         cosigned by that moment was, by this node's clock."""

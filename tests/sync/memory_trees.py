@@ -126,6 +126,11 @@ class MemoryTrees:
         sizes = [size for *_, size in keys if _key_in(self.tables.cosignatures[log_id, size, key.name]) == short]
         return max(sizes, default=0)
 
+    def cosigned_since(self, log_id: int, witnesses: Sequence[str], beyond: int) -> int | None:
+        cosigned = self.tables.cosigned
+        keys = [key for one in witnesses for key in cosigned.between((log_id, one, beyond + 1), (log_id, one, NO_END))]
+        return min((cosigned[key] for key in keys), default=None)
+
     def cosignature_lines(self, log_id: int, size: int) -> list[str]:
         keys = self.tables.cosignatures.between((log_id, size, ""), (log_id, size + 1, ""))
         return [self.tables.cosignatures[key] for key in keys]

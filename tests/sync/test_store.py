@@ -255,6 +255,8 @@ def test_heads_and_cosignatures_are_found_by_the_leaf_that_they_cover(place: Pla
         assert [head.size for head in tx.heads([(OWN_LOG, 0, 5)])[OWN_LOG]] == [2, 4, 6]
         assert tx.heads([(OWN_LOG, 0, 6)]) == {}
         assert (tx.cosigned_size(OWN_LOG, "w"), tx.cosigned_size(OWN_LOG, "x")) == (6, 0)
+        assert tx.cosigned_since(OWN_LOG, ["w"], 3) == tx.cosigned_since(OWN_LOG, ["x", "w"], 0) == NOW_US
+        assert tx.cosigned_since(OWN_LOG, ["a"], 6) is tx.cosigned_since(OWN_LOG, ["x"], 0) is None
         assert tx.cosignature_lines(OWN_LOG, 6) == ["other", "third"]
         assert tx.cosignature_lines(OWN_LOG, 4) == ["first"]
         newest = tx.last_cosigned([OWN_LOG, 9], "w")
