@@ -6,7 +6,14 @@ from typing import Final, NamedTuple, Protocol
 from domain.divisions import Division
 from domain.events import HeadsNoted, NotCanonical, ShardOpened, read
 from domain.shards import shard_before
-from sync.exchange.evidence import Evidence, NotedOtherwise, Split
+from sync.exchange.evidence import (
+    Evidence,
+    EvidenceFile,
+    NotedOtherwise,
+    Split,
+    read_evidence,
+    read_file,
+)
 from sync.exchange.faults import Fork, Outlived
 from sync.exchange.wire import Frame, WireInvalid, decode_record
 from sync.proofs.merkle import Frontier, FrontierDamaged, ProofInvalid, leaf_hash, verify_consistency, verify_inclusion
@@ -250,6 +257,7 @@ def _noted_otherwise(evidence: NotedOtherwise, trusted: Trusted) -> Verdict:
 
 
 def _rolled_back(evidence: RolledBack, trusted: Trusted) -> Verdict:
+    """Later by more than clocks may be set back: a superior does not refuse to cosign meanwhile."""
     earlier, first = _head(evidence.earlier, trusted)
     later, then = _head(evidence.later, trusted)
     if earlier.origin != later.origin or later.size >= earlier.size:
@@ -257,15 +265,9 @@ def _rolled_back(evidence: RolledBack, trusted: Trusted) -> Verdict:
     times_s = {one.verifier.name: one.time_s for one in first if one.time_s is not None}
     for one in then:
         before_s = times_s.get(one.verifier.name)
-        if one.time_s is not None and before_s is not None and one.time_s > before_s + _skew_s(one, trusted, earlier):
+        if one.time_s is not None and before_s is not None and one.time_s > before_s + _SKEW_S:
             return Verdict("witness_rolled_back", (one.verifier.name,), earlier.origin)
     raise NotProven("同一见证方未后签更小者", "no witness has signed the smaller head after the larger one")
-
-
-def _skew_s(signed: Signed, trusted: Trusted, head: Checkpoint) -> int:
-    """A superior's clock may be set back by as much as clocks may differ; a witness by itself never signs backwards."""
-    superiors = trusted.witnesses(head.origin) if isinstance(trusted, ByRoot) else ()
-    return _SKEW_S if signed.verifier in superiors else 0
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -327,3 +329,48 @@ def certificates_for(evidence: Evidence | None, directory: Directory) -> list[st
     """The statements, superiors first, from which a stranger who knows the root alone gets all these keys."""
     codes = [directory.division_of(origin) for origin in (concerned(evidence) if evidence else [])]
     return list(dict.fromkeys(text for code in codes if code is not None for text in directory.chain(Division(code))))
+
+
+class Judged(NamedTuple):
+    """An evidence file, and whom it convicts, or why nobody (then verdict is null)."""
+
+    file: EvidenceFile
+    verdict: Verdict | None
+    why_not: NotProven | None
+
+
+def judge(data: bytes, root: str | None, policies: Iterable[Policy] = ()) -> Judged:
+    """Judge the file in foreign bytes. root: fingerprint of the pinned root's certificate (hex), or null: then only the
+    policies say whose keys count. Raises EvidenceUnreadable.
+    """
+    file = read_file(data)
+    known: list[Trusted] = [ByPolicies(policies)]
+    if root is not None:
+        known.append(ByRoot(Directory(root).adding_what_holds(file.certificates)[0]))
+    evidence = read_evidence(file.evidence)
+    if evidence is None:
+        why = "this fault keeps no two signed statements that contradict each other; it is a trace, no proof"
+        return Judged(file, None, NotProven("此故障未留有互相矛盾的签名陈述，只作线索", why))
+    try:
+        return Judged(file, convict(evidence, _Together(known)), None)
+    except NotProven as error:
+        return Judged(file, None, error)
+
+
+class _Together:
+    """Keys from several places."""
+
+    def __init__(self, known: Sequence[Trusted]) -> None:
+        self._known = known
+
+    def authors(self, origin: str) -> Sequence[Verifier]:
+        """Of all of them."""
+        return [key for one in self._known for key in one.authors(origin)]
+
+    def witnesses(self, origin: str) -> Sequence[Verifier]:
+        """Of all of them."""
+        return [key for one in self._known for key in one.witnesses(origin)]
+
+    def ended_by(self, note: Note, checkpoint: Checkpoint) -> str:
+        """What any of them says."""
+        return next((said for one in self._known if (said := one.ended_by(note, checkpoint))), "")

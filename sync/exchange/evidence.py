@@ -1,12 +1,12 @@
 """What two signed statements look like that contradict each other, and the file in which they leave a node."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from domain.bounds import StatementText
-from sync.exchange.faults import EVIDENCE_BYTES, Fork, Outlived
+from sync.exchange.faults import EVIDENCE_BYTES, Fault, Fork, Outlived
 from sync.proofs.merkle import HashReader, Prover
 from sync.proofs.tree import SignedHead, Tree, frontier_at
 from sync.proofs.witness import RolledBack
@@ -71,6 +71,14 @@ class EvidenceFile(msgspec.Struct, frozen=True, tag="huiyin-evidence.v0", tag_fi
     certificates: Annotated[list[StatementText], Meta(max_length=10_000)]
 
 
+class Met(NamedTuple):
+    """How often a fault was met, first and last (UTC microseconds)."""
+
+    times: int
+    first_us: int
+    last_us: int
+
+
 class EvidenceUnreadable(Exception):
     """A file that holds no evidence. Have it made again: `huiyin node evidence DIR --out FOLDER`."""
 
@@ -101,6 +109,12 @@ def read_evidence(data: bytes) -> Evidence | None:
         return msgspec.json.decode(data, type=RolledBack)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def file_of(by: str, fault: Fault, met: Met, certificates: list[str]) -> bytes:
+    """What leaves the node `by`: see `EvidenceFile`."""
+    told = (fault.kind, fault.subject, fault.detail, met.times, met.first_us, met.last_us)
+    return msgspec.json.encode(EvidenceFile(by, *told, fault.evidence, certificates))
 
 
 def split_at(hashes: HashReader, tree: Tree, ours: str, size: int, theirs: str) -> bytes:

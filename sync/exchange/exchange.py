@@ -109,7 +109,7 @@ class Exchange:
         self._lanes = Lanes(store, now_us, elapsed_s)
         self._forgot_s = 0.0
         self._watched_s: float | None = None
-        self._is_withheld = True
+        self._is_withheld = False
         self._held_sizes: dict[str, int] = {}
         self._known_origins: frozenset[str] = frozenset()
         self._asked_held_s: float | None = None
@@ -153,6 +153,7 @@ class Exchange:
         lane = up_lane(self.station.here)
         with self._store.transaction() as tx:
             outgoing = self._outbox.next(tx, self._elapsed_s())
+            self._watch_superiors(tx)
         if not outgoing.records:
             is_unsure = self._outbox.is_unsure(self._elapsed_s())
             return is_unsure and self._outbox.look(self._above.extent(lane), self._elapsed_s())
@@ -162,6 +163,13 @@ class Exchange:
             return False
         self._outbox.sent(outgoing, offset, self._elapsed_s())
         return True
+
+    def _watch_superiors(self, tx: Transaction) -> None:
+        """Every hour, and after every arrival while something is withheld, whether all of them go on."""
+        elapsed_s = self._elapsed_s()
+        if self._watched_s is None or elapsed_s - self._watched_s >= _WATCH_EVERY_S:
+            self._watched_s = elapsed_s
+            self._is_withheld = look_for_withheld(tx, self.station.here, self.trust.directory, self._now_us())
 
     @property
     def awaits_parent(self) -> bool:
@@ -364,7 +372,6 @@ class Exchange:
         if self._above is None or parent is None:
             return False
         self._look_again()
-        self._watch_superiors()
         asked = self._ask_held()
         lane = down_lane(self.station.here)
         try:
@@ -389,15 +396,6 @@ class Exchange:
             self._say_up(AskDown(arrived.ask_from))
         self._lanes.trim(self._above, [lane], is_idle=False)
         return True
-
-    def _watch_superiors(self) -> None:
-        """Every hour, and after every arrival while something is withheld, whether all of them go on."""
-        elapsed_s = self._elapsed_s()
-        if self._watched_s is not None and elapsed_s - self._watched_s < _WATCH_EVERY_S:
-            return
-        self._watched_s = elapsed_s
-        with self._store.transaction() as tx:
-            self._is_withheld = look_for_withheld(tx, self.station.here, self.trust.directory, self._now_us())
 
     def _look_again(self) -> None:
         """Once in a program's life: what the one before could not read."""

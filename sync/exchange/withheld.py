@@ -9,10 +9,10 @@ from sync.proofs.tree import TreeReader
 from sync.trust.certificates import Directory
 
 WITHHELD_US: Final = 24 * 3_600 * 1_000_000
-"""So long the own log may be cosigned by the parent and not by everybody above it before that is a named fault."""
+"""So long one superior may have cosigned the own log and another one not before that is a named fault."""
 
 WITHHELD: Final = "withheld_above"
-"""Its kind; the subject is the own log. It is over once every superior has cosigned what the parent has."""
+"""Its kind; the subject is the own log. It is over once every superior has cosigned what any of them has."""
 
 
 class WithheldStore(TreeReader, Protocol):
@@ -20,6 +20,9 @@ class WithheldStore(TreeReader, Protocol):
 
     def cosigned_since(self, log_id: int, witnesses: Sequence[str], beyond: int) -> int | None:
         """When the first cosignature of any of these over more than `beyond` leaves was kept (UTC microseconds)."""
+
+    def open_faults(self, subject: str) -> frozenset[str]:
+        """The kinds of the faults of this subject that are not over."""
 
     def fault(self, faults: Sequence[Fault], now_us: int) -> None:
         """Count them."""
@@ -35,22 +38,23 @@ class _Superior(NamedTuple):
 
 
 def look_for_withheld(store: WithheldStore, here: Division, directory: Directory, now_us: int) -> bool:
-    """Name it, or say that it is over; whether the own log is held back above the parent.
+    """Name it, or say that it is over; whether one superior has for long not cosigned what another one has.
 
-    A link that is down for so long above the parent looks the same from here. The parent's cosignature is kept with
-    the fault: it says that the parent has the log, and when, so that it can be asked.
+    A link that is down for so long between the two looks the same from here. The cosignature of the one is kept with
+    the fault: it says that it has the log, and when, so that it can be asked.
     """
     above = _superiors(store, here, directory)
     own = store.own_log()
     origin = store.tree(own).origin
-    late = _first_late(store, own, above, now_us)
-    if late is None:
-        store.heal([WITHHELD], [origin], now_us)
+    most = max(above, key=lambda superior: superior.size, default=None)
+    late = None if most is None else _first_late(store, own, above, most, now_us)
+    if most is None or late is None:
+        if WITHHELD in store.open_faults(origin):
+            store.heal([WITHHELD], [origin], now_us)
         return False
-    parent, size = above[0], above[0].size
-    head = store.cosigned_head(own, size - 1, _newest(store, own, parent))
-    lines = "".join(store.cosignature_lines(own, size))
-    detail = f"{parent.code} has cosigned {size} leaves, {late.code} above it {late.size}"
+    head = store.cosigned_head(own, most.size - 1, _newest(store, own, most))
+    lines = "".join(store.cosignature_lines(own, most.size))
+    detail = f"{most.code} has cosigned {most.size} leaves, {late.code} {late.size}"
     store.fault([Fault(WITHHELD, origin, "", detail, (head.note + lines).encode() if head else b"")], now_us)
     return True
 
@@ -63,10 +67,12 @@ def _superiors(store: WithheldStore, here: Division, directory: Directory) -> li
     return [_Superior(code, of, max(store.cosigned_size(own, name) for name in of)) for code, of in named.items()]
 
 
-def _first_late(store: WithheldStore, own: int, above: Sequence[_Superior], now_us: int) -> _Superior | None:
-    for superior in above[1:]:
-        if superior.size < above[0].size:
-            since_us = store.cosigned_since(own, above[0].names, superior.size)
+def _first_late(
+    store: WithheldStore, own: int, above: Sequence[_Superior], most: _Superior, now_us: int
+) -> _Superior | None:
+    for superior in above:
+        if superior.size < most.size:
+            since_us = store.cosigned_since(own, most.names, superior.size)
             if since_us is not None and now_us - since_us > WITHHELD_US:
                 return superior
     return None

@@ -1,0 +1,220 @@
+"""A node below lies upward: each lie is refused by name, convicts where signatures can, and stops no honest sibling."""
+
+import msgspec
+import pytest
+
+from sync.exchange.channel import up_lane
+from sync.exchange.convicting import judge
+from sync.exchange.evidence import read_file
+from sync.exchange.faults import Fork
+from sync.exchange.wire import Acknowledge, AskDown
+from sync.proofs.merkle import Frontier, leaf_hash
+from tests.liars.city import City, convicted, exported, judged, new_faults
+from tests.liars.evil_node import EvilNode, stranger
+from tests.liars.evil_upper import EvilUpper, head_of, without_parts
+from tests.sync.hierarchy import NEIGHBOUR, VILLAGE
+from tests.sync.test_dispatch import register
+
+
+@pytest.fixture
+def city() -> City:
+    return City()
+
+
+def rewrites(city: City, leaves: list[bytes], first: int = 0) -> None:
+    """The village signs this history in place of the one that it had signed; it is convicted, and nothing moves."""
+    liar = EvilNode(city.village)
+    held = city.holding(city.village.origin)
+    city.asleep.add(VILLAGE)
+
+    def lie() -> None:
+        liar.sends(liar.frame(leaves, first))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.township, lie) == [("fork", city.village.origin)]
+    assert city.holding(city.village.origin) == held
+    assert city.township.frozen(city.village.origin) == "fork"
+    assert convicted(city.township, "fork", city.village.origin) == ("forked", (city.village.origin,))
+
+
+def test_a_village_that_deletes_a_leaf_and_goes_on_is_convicted_by_both_heads(city: City) -> None:
+    liar = EvilNode(city.village)
+    leaves = liar.leaves()
+    rewrites(city, [*leaves[:2], *leaves[3:], liar.made_up(), liar.made_up()])
+
+
+def test_a_village_that_edits_a_leaf_is_convicted_by_both_heads(city: City) -> None:
+    liar = EvilNode(city.village)
+    leaves = liar.leaves()
+    rewrites(city, [*leaves[:2], liar.edited(leaves[2]), *leaves[3:]])
+
+
+def test_a_village_that_puts_two_leaves_into_another_order_is_convicted_by_both_heads(city: City) -> None:
+    leaves = EvilNode(city.village).leaves()
+    rewrites(city, [leaves[0], leaves[2], leaves[1], *leaves[3:]])
+
+
+def test_a_village_that_inserts_a_leaf_in_the_past_is_convicted_by_both_heads(city: City) -> None:
+    liar = EvilNode(city.village)
+    leaves = liar.leaves()
+    rewrites(city, [leaves[0], liar.made_up(), *leaves[1:]])
+
+
+def test_a_village_that_signs_a_shorter_past_than_it_had_signed_is_convicted_by_both_heads(city: City) -> None:
+    liar = EvilNode(city.village)
+    rewrites(city, [liar.leaves()[0], liar.made_up()])
+
+
+def test_a_village_that_grew_another_history_beyond_what_is_held_is_convicted_by_its_own_entries(city: City) -> None:
+    liar = EvilNode(city.village)
+    leaves = liar.leaves()
+    rewrites(city, [*leaves[:-1], *(liar.made_up() for _ in range(4))], first=len(leaves) - 1)
+
+
+def test_a_village_restored_from_an_old_backup_that_writes_on_without_asking_is_convicted(city: City) -> None:
+    backup = city.village.ghost()
+    city.village.chat(4)
+    city.rest()
+    held = city.holding(city.village.origin)
+    city.asleep.add(VILLAGE)
+
+    def lie() -> None:
+        backup.chat(6)
+        for _ in range(5):
+            backup.step()
+        city.goes_on(city.neighbour)
+
+    assert ("fork", city.village.origin) in new_faults(city.township, lie)
+    assert city.holding(city.village.origin) == held
+    assert convicted(city.township, "fork", city.village.origin) == ("forked", (city.village.origin,))
+
+
+def test_evidence_of_a_fork_that_a_lying_superior_made_up_from_an_honest_log_convicts_nobody(city: City) -> None:
+    honest = EvilNode(city.village)
+    leaves = honest.leaves()
+    city.village.chat(2)
+    city.rest()
+    grown = honest.leaves()
+    rewrites(city, [*grown[:-1], *(honest.made_up() for _ in range(4))], first=len(grown) - 1)
+    first = len(leaves) - 1
+    edge, _ = Frontier().extend([leaf_hash(leaf) for leaf in leaves[:first]])
+    record = honest.frame(grown, first)
+    fork = Fork(honest.head(leaves), honest.head(grown), b"", [], first, edge.to_bytes(), record)
+    file = read_file(exported(city.township, "fork", city.village.origin))
+    made_up = msgspec.structs.replace(file, evidence=msgspec.msgpack.encode(fork))
+    assert judge(msgspec.json.encode(made_up), city.city.pin).verdict is None
+
+
+def test_all_that_a_village_ever_said_once_more_changes_nothing_and_is_no_fault(city: City) -> None:
+    liar = EvilNode(city.village)
+    said: list[bytes] = []
+    liar.hides(lambda record: [said.append(record) or record])  # type: ignore[func-returns-value]
+    for _ in range(3):
+        city.village.chat(2)
+        city.rest()
+    held = city.holding(city.village.origin)
+    assert len(said) >= 3
+
+    def lie() -> None:
+        liar.sends(*said, *reversed(said))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.township, lie) == []
+    assert city.holding(city.village.origin) == held
+
+
+def test_a_thief_who_signs_before_the_true_village_leaves_two_heads_that_convict_its_key(city: City) -> None:
+    thief = EvilNode(city.village)
+    stolen = [*thief.leaves(), thief.made_up()]
+
+    def lie() -> None:
+        thief.sends(thief.frame(stolen, len(stolen) - 1))
+        city.turn()
+        city.village.chat(2)
+        city.goes_on(city.neighbour)
+
+    assert ("fork", city.village.origin) in new_faults(city.township, lie)
+    assert convicted(city.township, "fork", city.village.origin) == ("forked", (city.village.origin,))
+    assert "differs_above" in city.village.faults(), "the true village sees what was signed in its name"
+    assert convicted(city.village, "differs_above", city.village.origin)[0] == "cosigned_otherwise"
+
+
+def test_a_village_that_claims_its_neighbours_log_is_not_believed_in_either_way(city: City) -> None:
+    liar, neighbour = EvilNode(city.village), EvilNode(city.neighbour)
+    leaves = [*neighbour.leaves(), neighbour.made_up()]
+    held = city.holding(city.neighbour.origin)
+
+    def lie() -> None:
+        by_own_key = liar.frame(leaves, len(leaves) - 1, city.neighbour.origin)
+        by_a_strangers = liar.frame(leaves, len(leaves) - 1, city.neighbour.origin, stranger(city.neighbour.origin))
+        liar.sends(by_own_key, by_a_strangers, neighbour.frame(leaves, len(leaves) - 1))
+        city.rest()
+
+    assert new_faults(city.township, lie) == [("bad_signature", up_lane(VILLAGE)), ("misplaced", up_lane(VILLAGE))]
+    assert city.holding(city.neighbour.origin) == held
+    city.goes_on(city.neighbour)
+
+
+def test_a_village_that_says_it_has_more_of_its_letters_than_there_are_harms_itself_alone(city: City) -> None:
+    liar = EvilNode(city.village)
+    before = city.township.tables.children[NEIGHBOUR]
+
+    def lie() -> None:
+        liar.tells(Acknowledge(2**62, 1))
+        liar.tells(AskDown(2**62))
+        liar.tells(AskDown(1))
+        city.rest()
+
+    assert new_faults(city.township, lie) == []
+    state = city.township.tables.children[VILLAGE]
+    assert state.down_acked <= state.down_size
+    assert city.township.tables.children[NEIGHBOUR] == before
+    city.goes_on(city.neighbour)
+    city.goes_on(city.village)
+
+
+def test_a_village_that_strips_what_lies_beside_is_asked_named_and_its_sibling_goes_on(city: City) -> None:
+    liar = EvilNode(city.village)
+
+    liar.hides(lambda record: [without_parts(record)])
+    register(city.village)
+
+    def lie() -> None:
+        city.goes_on(city.neighbour)
+        city.wait(lambda: city.village.secured() == city.village.size())
+
+    faults = new_faults(city.township, lie)
+    assert {kind for kind, _ in faults} == {"incomplete", "part_missing"}
+    part = next(subject for kind, subject in faults if kind == "part_missing")
+    assert part.startswith(city.village.origin)
+    assert judged(city.township, "part_missing", part).verdict is None, "it is shown what is missing, not who took it"
+
+
+def test_a_township_that_notes_more_of_a_village_than_it_passes_on_is_named_until_it_comes(city: City) -> None:
+    liar = EvilUpper(city.township)
+    liar.hides(city.village.origin)
+    city.village.chat(4)
+    city.rest()
+
+    def lie() -> None:
+        liar.notes(head_of(city.village.origin, city.village.log(city.village.origin)))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.county, lie) == [("noted_beyond", city.village.origin)]
+    assert judged(city.county, "noted_beyond", city.village.origin).verdict is None, "what is left out is no statement"
+    liar.passes_up(lambda record: [record])
+    city.wait(lambda: city.city.log(city.village.origin) == city.village.log(city.village.origin))
+    assert "noted_beyond" not in city.county.faults()
+
+
+def test_a_township_that_notes_another_history_than_it_passes_on_is_contradicted_by_the_author(city: City) -> None:
+    leaves = [*city.village.log(city.village.origin)[:-1], EvilNode(city.village).made_up()]
+
+    def lie() -> None:
+        EvilUpper(city.township).notes(head_of(city.village.origin, leaves))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.county, lie) == [("noted_otherwise", city.village.origin)]
+    found = convicted(city.county, "noted_otherwise", city.village.origin)
+    assert found == ("noted_otherwise", (city.village.origin, city.township.origin))
+    city.goes_on(city.village)
