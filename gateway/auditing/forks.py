@@ -30,7 +30,7 @@ class _Authors:
         """Those of this log."""
         return self._authors if origin == self._origin else ()
 
-    def witnesses(self, origin: str) -> Sequence[Verifier]:
+    def witnesses(self, origin: str, size: int) -> Sequence[Verifier]:
         """Nobody's."""
         return ()
 

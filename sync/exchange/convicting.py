@@ -59,8 +59,8 @@ class Trusted(Protocol):
     def authors(self, origin: str) -> Sequence[Verifier]:
         """The keys that ever could sign for this log; empty for an unknown one."""
 
-    def witnesses(self, origin: str) -> Sequence[Verifier]:
-        """The keys whose cosignature under a head of this log counts."""
+    def witnesses(self, origin: str, size: int) -> Sequence[Verifier]:
+        """The keys whose cosignature under a head of this log and size counts."""
 
     def ended_by(self, note: Note, checkpoint: Checkpoint) -> str:
         """The statement by which the key that signed the note is good for no head of that size; '' for none."""
@@ -76,7 +76,7 @@ class ByRoot:
         """Every key that the log was certified with."""
         return self._directory.past_authors(origin)
 
-    def witnesses(self, origin: str) -> Sequence[Verifier]:
+    def witnesses(self, origin: str, size: int) -> Sequence[Verifier]:
         """Of everybody who stands, or stood, above its author."""
         code = self._directory.division_of(origin)
         if code is None:
@@ -107,11 +107,10 @@ class ByPolicies:
         policy = self._policies.get(origin)
         return [] if policy is None else [policy.log, *(before.verifier for before in policy.logs_before)]
 
-    def witnesses(self, origin: str) -> Sequence[Verifier]:
-        """Every one that the policy knows, also those that others followed."""
+    def witnesses(self, origin: str, size: int) -> Sequence[Verifier]:
+        """Every one that the policy knows, those that others followed up to where they count."""
         policy = self._policies.get(origin)
-        known = policy.witnesses if policy else ()
-        return [key for witness in known for key in (witness.verifier, *witness.before)]
+        return [key for witness in (policy.witnesses if policy else ()) for key in witness.keys(size)]
 
     def ended_by(self, note: Note, checkpoint: Checkpoint) -> str:
         """Nothing."""
@@ -277,7 +276,8 @@ def _head(text: str, trusted: Trusted) -> tuple[Checkpoint, list[Signed]]:
     """A head and everybody who signed it and whose word counts. Raises NoteInvalid."""
     note = parse_note(text.encode())
     checkpoint = parse_checkpoint(note.text)
-    return checkpoint, verify(note, [*trusted.authors(checkpoint.origin), *trusted.witnesses(checkpoint.origin)])
+    origin = checkpoint.origin
+    return checkpoint, verify(note, [*trusted.authors(origin), *trusted.witnesses(origin, checkpoint.size)])
 
 
 def _authored(text: str, trusted: Trusted) -> Checkpoint:
@@ -367,9 +367,9 @@ class _Together:
         """Of all of them."""
         return [key for one in self._known for key in one.authors(origin)]
 
-    def witnesses(self, origin: str) -> Sequence[Verifier]:
+    def witnesses(self, origin: str, size: int) -> Sequence[Verifier]:
         """Of all of them."""
-        return [key for one in self._known for key in one.witnesses(origin)]
+        return [key for one in self._known for key in one.witnesses(origin, size)]
 
     def ended_by(self, note: Note, checkpoint: Checkpoint) -> str:
         """What any of them says."""
