@@ -285,6 +285,18 @@ def node_status(
     typer.echo(msgspec.json.encode(status).decode() if as_json else shown([status]))
 
 
+@node.command("evidence")
+def node_evidence(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="导出目录 / folder to write a file of each into")] = None,
+) -> None:
+    """列出所存的故障证据，或导出供第三方核验 / list what is kept of lies, or export it for a third party to check."""
+    from gateway.evidencing import list_evidence
+
+    for line in list_evidence(folder, out):
+        typer.echo(line)
+
+
 @node.command("clock")
 def node_clock(
     folder: Folder,
@@ -324,6 +336,31 @@ def verify_receipt(
     believed = Believed(publisher, known, accept_weaker_policy)
     told = tell_receipt(data, published, now_us, accept_simulated_clock=accept_simulated_clock, believed=believed)
     typer.echo(told)
+
+
+@verify.command("evidence")
+def verify_evidence(
+    file: Annotated[Path, typer.Argument(help="证据文件 / a file of evidence")],
+    root: Annotated[str | None, typer.Option(help="根证书指纹（64 位十六进制）/ the root's fingerprint")] = None,
+    policy: Annotated[list[Path] | None, typer.Option(help="策略文件，可多次 / a policy; may be repeated")] = None,
+) -> None:
+    """核验证据：0 定责，1 不能定责，2 无法读取 / judge evidence: exit 0 convicts, 1 nobody, 2 unreadable."""
+    from gateway.auditing.trusting import PinInvalid
+    from gateway.evidencing import UNREADABLE, judge_file
+    from sync.exchange.evidence import MAX_FILE_BYTES, EvidenceUnreadable
+    from sync.proofs.policy import PolicyInvalid
+
+    if root is None and not policy:
+        raise typer.BadParameter("须给出 --root 或 --policy / give --root or --policy: whose keys are to count")
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+        told = judge_file(data, root, [path.read_text("utf-8", "replace") for path in policy or []])
+    except (EvidenceUnreadable, PinInvalid, PolicyInvalid, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNREADABLE) from None
+    typer.echo(told.text)
+    raise typer.Exit(told.exit_code)
 
 
 @account.command("add")

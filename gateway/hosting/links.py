@@ -20,6 +20,7 @@ from gateway.hosting.trouble import passes
 from gateway.hosting.witness_client import WitnessClient
 from sync.exchange.channel import ChannelDown
 from sync.exchange.channel_postgres import PostgresChannel
+from sync.exchange.convicting import file_for
 from sync.exchange.exchange import Exchange, Recording, Standing, Trust
 from sync.exchange.faults import Fault
 from sync.exchange.pump import Pump
@@ -32,6 +33,7 @@ from sync.exchange.status import (
     OwnCosigned,
     OwnStatus,
     child_statuses,
+    fault_kept,
     faults,
     own_cosigned,
     own_status,
@@ -293,6 +295,14 @@ class Links:
         """The faults that stand, the latest first."""
         with self._store.transaction() as tx:
             return faults(tx)
+
+    def evidence(self, kind: str, subject: str) -> bytes | None:
+        """The file in which a fault leaves this node, over or not; null where it keeps no evidence."""
+        with self._store.transaction() as tx:
+            kept = fault_kept(tx, kind, subject)
+        if kept is None or not kept[0].evidence:
+            return None
+        return file_for(self.exchange.station.here, *kept, self.exchange.trust.directory)
 
     def fault(self, fault: Fault) -> None:
         """Let one stand that was found beside the exchange."""

@@ -3,18 +3,21 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from domain.divisions import Division
 from domain.events import HeadsNoted, NotCanonical, ShardOpened, read
 from domain.shards import shard_before
 from sync.exchange.evidence import (
     Evidence,
     EvidenceFile,
+    Met,
     NotedOtherwise,
     Split,
     read_evidence,
     read_file,
 )
-from sync.exchange.faults import Fork, Outlived
+from sync.exchange.faults import Fault, Fork, Outlived
 from sync.exchange.wire import Frame, WireInvalid, decode_record
 from sync.proofs.merkle import Frontier, FrontierDamaged, ProofInvalid, leaf_hash, verify_consistency, verify_inclusion
 from sync.proofs.note import (
@@ -329,6 +332,13 @@ def certificates_for(evidence: Evidence | None, directory: Directory) -> list[st
     """The statements, superiors first, from which a stranger who knows the root alone gets all these keys."""
     codes = [directory.division_of(origin) for origin in (concerned(evidence) if evidence else [])]
     return list(dict.fromkeys(text for code in codes if code is not None for text in directory.chain(Division(code))))
+
+
+def file_for(by: str, fault: Fault, met: Met, directory: Directory) -> bytes:
+    """The file in which a fault leaves the node `by`, with what a stranger needs to judge it."""
+    certificates = certificates_for(read_evidence(fault.evidence), directory)
+    told = (fault.kind, fault.subject, fault.detail, met.times, met.first_us, met.last_us)
+    return msgspec.json.encode(EvidenceFile(by, *told, fault.evidence, certificates))
 
 
 class Judged(NamedTuple):

@@ -1,12 +1,14 @@
 """What two signed statements look like that contradict each other, and the file in which they leave a node."""
 
+import hashlib
+import re
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from domain.bounds import StatementText
-from sync.exchange.faults import EVIDENCE_BYTES, Fault, Fork, Outlived
+from sync.exchange.faults import EVIDENCE_BYTES, Fork, Outlived
 from sync.proofs.merkle import HashReader, Prover
 from sync.proofs.tree import SignedHead, Tree, frontier_at
 from sync.proofs.witness import RolledBack
@@ -89,6 +91,12 @@ class EvidenceUnreadable(Exception):
         )
 
 
+def name_of(kind: str, subject: str) -> str:
+    """The name of the file: the same for a fault each time, whatever stands in its subject."""
+    digest = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:12]
+    return f"{re.sub('[^a-z0-9_]', '', kind)}-{digest}.evidence.json"
+
+
 def read_file(data: bytes) -> EvidenceFile:
     """The file in foreign bytes. Raises EvidenceUnreadable."""
     if len(data) > MAX_FILE_BYTES:
@@ -109,12 +117,6 @@ def read_evidence(data: bytes) -> Evidence | None:
         return msgspec.json.decode(data, type=RolledBack)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def file_of(by: str, fault: Fault, met: Met, certificates: list[str]) -> bytes:
-    """What leaves the node `by`: see `EvidenceFile`."""
-    told = (fault.kind, fault.subject, fault.detail, met.times, met.first_us, met.last_us)
-    return msgspec.json.encode(EvidenceFile(by, *told, fault.evidence, certificates))
 
 
 def split_at(hashes: HashReader, tree: Tree, ours: str, size: int, theirs: str) -> bytes:

@@ -4,6 +4,8 @@ from typing import LiteralString, NamedTuple
 
 import msgspec
 
+from sync.exchange.evidence import Met
+from sync.exchange.faults import Fault
 from sync.proofs.note import parse_signature_lines
 from sync.proofs.postgres_trees import Statements
 
@@ -43,7 +45,10 @@ class ChildStatus(msgspec.Struct, frozen=True):
 
 
 class FaultStatus(msgspec.Struct, frozen=True):
-    """One fault, as on the board of faults. healed_us: since when it is over, or null."""
+    """One fault, as on the board of faults. healed_us: since when it is over, or null.
+
+    evidence_bytes: how long what is kept of it is, 0 for nothing.
+    """
 
     kind: str
     subject: str
@@ -53,6 +58,7 @@ class FaultStatus(msgspec.Struct, frozen=True):
     first_us: int
     last_us: int
     healed_us: int | None
+    evidence_bytes: int
 
 
 class OwnCosigned(NamedTuple):
@@ -92,7 +98,7 @@ from child left join lateral (
 order by child.division"""
 
 _FAULTS: LiteralString = """
-select kind, subject, child, detail, count, first_us, last_us, healed_us from fault
+select kind, subject, child, detail, count, first_us, last_us, healed_us, length(evidence) from fault
 where healed_us is null or %b order by last_us desc limit %b"""
 
 
@@ -119,3 +125,16 @@ def child_statuses(store: Statements) -> list[ChildStatus]:
 def faults(store: Statements, limit: int = 200, *, healed: bool = False) -> list[FaultStatus]:
     """The latest faults first; with those that are over too, if asked."""
     return [FaultStatus(*row) for row in store.rows(_FAULTS, (healed, limit))]
+
+
+def fault_kept(store: Statements, kind: str, subject: str) -> tuple[Fault, Met] | None:
+    """One fault with its evidence, over or not; null where there is none."""
+    rows = store.rows(
+        "select kind, subject, child, detail, evidence, count, first_us, last_us from fault"
+        " where kind = %b and subject = %b",
+        (kind, subject),
+    )
+    if not rows:
+        return None
+    of, about, child, detail, evidence, times, first_us, last_us = rows[0]
+    return Fault(of, about, child, detail, bytes(evidence)), Met(times, first_us, last_us)

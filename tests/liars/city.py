@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from domain.divisions import Division
-from sync.exchange.convicting import Judged, certificates_for, judge
-from sync.exchange.evidence import Met, file_of, read_evidence
+from sync.exchange.convicting import Judged, file_for, judge
+from sync.exchange.evidence import Met
 from sync.exchange.faults import Fault
 from tests.sync.hierarchy import CITY, COUNTY, NEIGHBOUR, TOWNSHIP, VILLAGE, Clock
 from tests.sync.memory_channel import MemoryChannel
@@ -79,9 +79,8 @@ def exported(node: SimulatedNode, kind: str, subject: str) -> bytes:
     """The file in which a fault leaves a node."""
     stands = node.tables.faults[kind, subject]
     fault = Fault(kind, subject, stands.child, stands.detail, stands.evidence)
-    directory = node.exchange.trust.directory
-    certificates = certificates_for(read_evidence(fault.evidence), directory)
-    return file_of(node.division, fault, Met(stands.times, stands.first_us, stands.last_us), certificates)
+    met = Met(stands.times, stands.first_us, stands.last_us)
+    return file_for(node.division, fault, met, node.exchange.trust.directory)
 
 
 def judged(node: SimulatedNode, kind: str, subject: str) -> Judged:
