@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from domain.divisions import Division
-from domain.events import HeadsNoted, NotCanonical, ShardOpened, read
+from domain.events import HeadsNoted, NotCanonical, ShardOpened, Unknown, read
 from domain.shards import shard_before
 from sync.exchange.evidence import (
     Evidence,
@@ -190,8 +190,8 @@ def _broken_shard(fork: Fork, theirs: Checkpoint, before: str, trusted: Trusted)
     if frame.first or Frontier().extend([leaf_hash(entry) for entry in frame.entries])[0].root() != theirs.root:
         raise NotProven("条目与检查点不符", "the entries do not make the root of the head")
     verdict = Verdict("shard_not_continued", (theirs.origin,), theirs.origin)
-    leaf = read(frame.entries[0])
-    if not isinstance(leaf, ShardOpened) or (leaf.origin, leaf.before) != (theirs.origin, before):
+    leaf = _first_leaf(frame)
+    if leaf is None or (leaf.origin, leaf.before) != (theirs.origin, before):
         return verdict
     ours = _authored(fork.ours, trusted)
     if leaf.size == ours.size and decode64(leaf.root) != ours.root:
@@ -201,6 +201,17 @@ def _broken_shard(fork: Fork, theirs: Checkpoint, before: str, trusted: Trusted)
     raise NotProven(
         "磁盘丢失者未必记得后来所签", "who has lost its disk need not know what it had signed beyond; ask its superior"
     )
+
+
+def _first_leaf(frame: Frame) -> ShardOpened | None:
+    """What it says of the shard before; null where it says nothing. Raises NotProven for what a newer version wrote."""
+    try:
+        leaf = read(frame.entries[0])
+    except NotCanonical:
+        return None
+    if isinstance(leaf, Unknown):
+        raise NotProven("首条由更新版本写成", "its first leaf was written by a newer version; judge it with that")
+    return leaf if isinstance(leaf, ShardOpened) else None
 
 
 def _outlived(evidence: Outlived, trusted: Trusted) -> Verdict:
