@@ -3,17 +3,21 @@
 import msgspec
 import pytest
 
+from domain.events import ShardOpened, UnitOpened
+from domain.shards import shard_after
 from sync.exchange.channel import up_lane
 from sync.exchange.convicting import judge
 from sync.exchange.evidence import read_file
 from sync.exchange.faults import Fork
-from sync.exchange.wire import Acknowledge, AskDown
+from sync.exchange.wire import Acknowledge, AskDown, Frame, decode_record, encode
 from sync.proofs.merkle import Frontier, leaf_hash
+from sync.proofs.note import encode64, named
 from tests.liars.city import City, convicted, exported, judged, new_faults
 from tests.liars.evil_node import EvilNode, stranger
 from tests.liars.evil_upper import EvilUpper, head_of, without_parts
-from tests.sync.hierarchy import NEIGHBOUR, VILLAGE
-from tests.sync.test_dispatch import register
+from tests.sync.hierarchy import NEIGHBOUR, VILLAGE, new_event
+from tests.sync.test_dispatch import SECRET, register
+from tests.sync.test_theft import take_back
 
 
 @pytest.fixture
@@ -217,4 +221,82 @@ def test_a_township_that_notes_another_history_than_it_passes_on_is_contradicted
     assert new_faults(city.county, lie) == [("noted_otherwise", city.village.origin)]
     found = convicted(city.county, "noted_otherwise", city.village.origin)
     assert found == ("noted_otherwise", (city.village.origin, city.township.origin))
+    city.goes_on(city.village)
+
+
+def test_what_is_signed_with_a_key_that_was_taken_back_is_refused_and_convicts_with_the_word_against_it(
+    city: City,
+) -> None:
+    thief = EvilNode(city.village)
+    held = city.holding(city.village.origin)
+    take_back(city.township, city.village)
+    city.asleep.add(VILLAGE)
+
+    def lie() -> None:
+        leaves = [*thief.leaves(), thief.made_up()]
+        thief.sends(thief.frame(leaves, len(leaves) - 1))
+        thief.tells(Acknowledge(9, 1))
+        city.goes_on(city.neighbour)
+
+    refused = new_faults(city.township, lie)
+    assert refused == [("key_revoked", city.village.origin), ("letter_forged", up_lane(VILLAGE))]
+    assert city.holding(city.village.origin) == held
+    assert convicted(city.township, "key_revoked", city.village.origin) == ("key_outlived", (city.village.origin,))
+    file = read_file(exported(city.township, "key_revoked", city.village.origin))
+    without = [text for text in file.certificates if "revocation" not in text.partition("\n")[0]]
+    assert len(without) < len(file.certificates)
+    silent = msgspec.json.encode(msgspec.structs.replace(file, certificates=without))
+    assert judge(silent, city.city.pin).verdict is None, "without the superior's word the key was good"
+
+
+def test_ciphertexts_of_another_subject_in_place_of_a_leafs_own_are_not_taken_as_its_own(city: City) -> None:
+    liar = EvilNode(city.village)
+    liar.hides(lambda record: [swapped_parts(record)])
+    register(city.village)
+    city.wait(lambda: city.village.secured() == city.village.size())
+    city.goes_on(city.neighbour)
+    assert "part_missing" in city.township.faults()
+    assert SECRET not in city.township.tables.beside.values()
+    assert OTHERS not in city.township.tables.beside.values()
+
+
+OTHERS = b"sealed words of somebody else" * 90
+
+
+def swapped_parts(record: bytes) -> bytes:
+    frame = decode_record(record)
+    if not isinstance(frame, Frame):
+        return record
+    beside = [msgspec.structs.replace(part, body=OTHERS) for part in frame.beside]
+    return encode(msgspec.structs.replace(frame, beside=beside))
+
+
+def test_a_village_that_speaks_for_another_division_in_its_own_log_is_proven_and_without_effect(city: City) -> None:
+    false = city.village.envelope(city.village.chance.id_by(VILLAGE), None)
+    event = UnitOpened(**(false | {"node": NEIGHBOUR}), unit=f"{NEIGHBOUR}.office", name="x")
+
+    def lie() -> None:
+        city.village.append(event)
+        city.goes_on(city.neighbour)
+
+    (fault,) = new_faults(city.township, lie)
+    assert fault[0] == "undecodable"
+    city.goes_on(city.village)
+
+
+def test_a_shard_that_begins_elsewhere_than_where_the_one_before_was_signed_to_end_convicts(city: City) -> None:
+    liar = EvilNode(city.village)
+    after = shard_after(city.village.origin)
+    short = liar.leaves()[:2]
+    there = head_of(city.village.origin, short)
+    envelope = city.village.envelope(city.village.chance.id_by(VILLAGE), None)
+    end = {"before": city.village.origin, "size": 2, "root": encode64(there.root), "checkpoint": liar.head(short)}
+    opened = ShardOpened(**envelope, origin=after, why="year", **end)
+
+    def lie() -> None:
+        liar.sends(liar.frame([new_event(opened).body], 0, after, named(city.village.signer, after)))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.township, lie) == [("shard_not_continued", after)]
+    assert convicted(city.township, "shard_not_continued", after) == ("shard_not_continued", (after,))
     city.goes_on(city.village)
