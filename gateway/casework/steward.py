@@ -25,6 +25,7 @@ from domain.events import (
     EventId,
     HandedOver,
     HolidaysNoticed,
+    KeyDestroyed,
     KeyGranted,
     Objected,
     ObjectionRuled,
@@ -40,6 +41,7 @@ from gateway.casework.denunciations import Denunciations
 from gateway.casework.desk import Desk
 from gateway.casework.erasing import Erasing
 from gateway.casework.journal import Journal
+from gateway.casework.kept_keys import KeptKeys
 from gateway.casework.later import Later
 from gateway.casework.store import CaseworkStore, Leaf
 from gateway.hosting.clock_doubt import ClockInDoubt
@@ -135,6 +137,7 @@ class Steward:
         self._passing: tuple[type[Exception], ...] = (*hands.passing, StaleVersion, TimeoutError, ClockInDoubt)
         self._store = store = hands.store
         self._erasing = Erasing(here, hands.desk.file, hands.custody, self._do, store, hands.exchange, hands.now_us)
+        self._kept_keys = KeptKeys(here, hands.cases, hands.exchange, hands.faults.fault, hands.origin)
         self._actor = Actor(account=UUID(int=0), role="system", unit=f"{here}.office")
         self._stopping = stopping
         self._later = Later(store)
@@ -269,6 +272,9 @@ class Steward:
                 self._store.watch(case, event.id)
             case KeyGranted() if event.node != self._here:
                 self._pass_on(case, event, row)
+                self._kept_keys.look(case, event)
+            case KeyDestroyed():
+                self._kept_keys.look(case, event)
             case ErasureConfirmed():
                 self._erasing.confirmed(case)
             case _:

@@ -6,13 +6,15 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from domain.divisions import Division
-from domain.events import HeadsNoted, NotCanonical, ShardOpened, Unknown, read
-from domain.shards import shard_before
+from domain.events import AnyEvent, HeadsNoted, KeyDestroyed, KeyGranted, NotCanonical, ShardOpened, Unknown, read
+from domain.shards import place_in, shard_before, shard_named
 from sync.exchange.evidence import (
     Evidence,
     EvidenceFile,
+    KeptKey,
     Met,
     NotedOtherwise,
+    ProvenLeaf,
     Split,
     read_evidence,
     read_file,
@@ -132,6 +134,8 @@ def convict(evidence: Evidence, trusted: Trusted) -> Verdict:
                 return _noted_otherwise(evidence, trusted)
             case Outlived():
                 return _outlived(evidence, trusted)
+            case KeptKey():
+                return _kept_key(evidence, trusted)
             case RolledBack():
                 return _rolled_back(evidence, trusted)
     except (NoteInvalid, ProofInvalid) as error:
@@ -221,6 +225,25 @@ def _outlived(evidence: Outlived, trusted: Trusted) -> Verdict:
     if trusted.ended_by(note, checkpoint) != evidence.statement or not evidence.statement:
         raise NotProven("签名时密钥仍有效", "the key was good for what it signed, as far as is known here")
     return Verdict("key_outlived", (checkpoint.origin,), checkpoint.origin)
+
+
+def _kept_key(evidence: KeptKey, trusted: Trusted) -> Verdict:
+    (destroyed, there), (granted, here) = _leaf(evidence.destroyed, trusted), _leaf(evidence.granted, trusted)
+    if not isinstance(destroyed, KeyDestroyed) or not isinstance(granted, KeyGranted):
+        raise NotProven("两条并非销毁与授予", "the two leaves are not a destruction and a grant")
+    if (destroyed.custodian, destroyed.subject) != (granted.node, granted.subject) or destroyed.node != granted.node:
+        raise NotProven("两条不属同一机关或同一密钥", "the two leaves are not of one node and one key")
+    is_later = place_in(here, evidence.granted.seq) > place_in(there, evidence.destroyed.seq)
+    if shard_named(here, 1) != shard_named(there, 1) or not is_later:
+        raise NotProven("授予不在销毁之后", "the key was not given on after its destruction was signed")
+    return Verdict("kept_key", (here,), here)
+
+
+def _leaf(proven: ProvenLeaf, trusted: Trusted) -> tuple[AnyEvent | Unknown, str]:
+    """What it says, and the log in which it is proven to stand."""
+    head = _authored(proven.head, trusted)
+    verify_inclusion(proven.seq, head.size, leaf_hash(proven.leaf), proven.path, head.root)
+    return read(proven.leaf), head.origin
 
 
 def _note_of(record: bytes) -> Note:
@@ -325,6 +348,8 @@ def concerned(evidence: Evidence) -> list[str]:
             texts = [_origin_in(evidence.record)]
         case NotedOtherwise():
             texts = [evidence.head, evidence.ours]
+        case KeptKey():
+            texts = [evidence.destroyed.head, evidence.granted.head]
         case RolledBack():
             texts = [evidence.earlier]
         case _:

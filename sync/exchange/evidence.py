@@ -48,10 +48,26 @@ class NotedOtherwise(msgspec.Struct, frozen=True, tag="noted_otherwise.v0", tag_
     proof: list[bytes]
 
 
-Evidence = Fork | Outlived | Split | NotedOtherwise | RolledBack
+class ProvenLeaf(msgspec.Struct, frozen=True):
+    """A leaf, its place, and its RFC 6962 inclusion path under the signed note `head`."""
 
-_evidence: msgspec.msgpack.Decoder[Fork | Outlived | Split | NotedOtherwise] = msgspec.msgpack.Decoder(
-    Fork | Outlived | Split | NotedOtherwise
+    leaf: bytes
+    seq: int
+    path: list[bytes]
+    head: str
+
+
+class KeptKey(msgspec.Struct, frozen=True, tag="kept_key.v0", tag_field="type"):
+    """Two leaves of one author: that it has destroyed a subject's key, and later, that it gives this key on."""
+
+    destroyed: ProvenLeaf
+    granted: ProvenLeaf
+
+
+Evidence = Fork | Outlived | Split | NotedOtherwise | KeptKey | RolledBack
+
+_evidence: msgspec.msgpack.Decoder[Fork | Outlived | Split | NotedOtherwise | KeptKey] = msgspec.msgpack.Decoder(
+    Fork | Outlived | Split | NotedOtherwise | KeptKey
 )
 
 

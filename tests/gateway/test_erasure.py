@@ -24,6 +24,7 @@ from gateway.app import build_app
 from gateway.backup.backup import make_backup
 from gateway.backup.backup_file import Cost
 from gateway.backup.restore import Changes, restore_backup
+from gateway.evidencing import judge_file
 from gateway.hosting.config import Database
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import Node
@@ -204,6 +205,32 @@ def test_a_key_that_is_given_on_after_the_erasure_stays_nowhere(town: Town) -> N
     wait_until(lambda: town.county.node.reader.fetch(granted, (UUID(filed.case),))[0][0] == 2)
     wait_until(lambda: kept(town.county, filed.case, subject) == 0)
     wait_until(lambda: parts_missing(town.county) == 0)
+    wait_until(lambda: len(kept_keys(town.county.node)) == 1)
+    town.county.node.links.heal("kept_key", kept_keys(town.county.node))
+
+
+def test_who_gives_on_a_key_that_it_signed_to_have_destroyed_is_convicted_by_its_own_two_leaves(town: Town) -> None:
+    county = town.county.node
+    filed = file_case(town.village.api("clerk"))
+    end(town.village, filed.case, filed.leg)
+    subject = erase(town.village, filed)
+    wait_until(lambda: learned(town.county, filed.case) and kept(town.village, filed.case, subject) == 0)
+    assert not kept_keys(county)
+
+    give_on(town.village, filed.case, subject, COUNTY)
+
+    wait_until(lambda: len(kept_keys(county)) == 1)
+    (leaf,) = kept_keys(county)
+    data = county.links.evidence("kept_key", leaf)
+    assert data is not None
+    told = judge_file(data, county.links.exchange.trust.directory.root_fingerprint, [])
+    assert told.exit_code == 0
+    assert town.village.node.links.exchange.station.origin in told.text.partition("\n")[0]
+    county.links.heal("kept_key", [leaf])
+
+
+def kept_keys(node: Node) -> list[str]:
+    return [fault.subject for fault in node.links.faults() if fault.kind == "kept_key"]
 
 
 def test_a_superior_keeps_an_open_matter_whatever_two_lines_of_a_village_say(town: Town) -> None:

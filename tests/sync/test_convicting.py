@@ -11,14 +11,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.divisions import Division
-from domain.events import Actor, EventId, Head, HeadsNoted, ShardOpened, StreamId, encode
+from domain.events import (
+    Actor,
+    EventId,
+    Grant,
+    Head,
+    HeadsNoted,
+    KeyDestroyed,
+    KeyGranted,
+    ShardOpened,
+    StreamId,
+    encode,
+)
+from domain.keys import new_subject
 from domain.shards import shard_after
 from sync.exchange.convicting import ByPolicies, NotProven, concerned, convict, judge
 from sync.exchange.evidence import (
     Evidence,
     EvidenceFile,
     EvidenceUnreadable,
+    KeptKey,
     NotedOtherwise,
+    ProvenLeaf,
     Split,
     name_of,
     noted_otherwise,
@@ -29,7 +43,7 @@ from sync.exchange.evidence import (
 from sync.exchange.faults import Fork, Outlived, fork_below, fork_beyond
 from sync.exchange.wire import AskRange, Frame
 from sync.exchange.wire import encode as encode_record
-from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
+from sync.proofs.merkle import Frontier, MemoryHashes, Prover, leaf_hash
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, cosign, encode64, sign_note
 from sync.proofs.policy import Policy, Witness
 from sync.proofs.tree import SignedHead, Tree
@@ -132,6 +146,27 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return Frontier().extend([leaf_hash(leaf) for leaf in leaves])[0].root()
 
 
+KEY = {"subject": new_subject(Division("410221100201"), bytes(10))}
+
+
+def kept_key(*said: str, of: str = "410221100000") -> KeptKey:
+    """What is said in the leaves of one log, in that order; the proof of the first and the last."""
+    erasure = {"erasure": UUID(int=7), "custodian": Division(of)}
+    grant = Grant(custodian=Division("410221100201"), purpose="handle", recipient_key="k" * 16)
+    shapes = {
+        "destroyed": encode(KeyDestroyed(**ENVELOPE, **KEY, **erasure)),  # type: ignore[arg-type]
+        "granted": encode(KeyGranted(**ENVELOPE, **KEY, grants=(grant,))),  # type: ignore[arg-type]
+    }
+    leaves = [shapes[one] for one in said]
+    over = head(leaves, NOTER).note
+    proofs = [
+        ProvenLeaf(leaf, seq, Prover(hashes(leaves), len(leaves)).inclusion(seq), over)
+        for seq, leaf in enumerate(leaves)
+    ]
+    by_kind = sorted([proofs[0], proofs[-1]], key=lambda one: one.leaf != shapes["destroyed"])
+    return KeptKey(*by_kind)
+
+
 def back(later_s: int) -> RolledBack:
     return RolledBack(note(LEAVES, (TOWN, 1_000)), note(LEAVES[:3], (TOWN, later_s)), 3)
 
@@ -151,6 +186,7 @@ GUILTY: dict[str, tuple[Evidence, str, tuple[str, ...]]] = {
         "cosigned_otherwise", (ORIGIN, CITY.verifier.name),
     ),
     "a note of another history": (noted(OTHER), "noted_otherwise", (ORIGIN, UPPER)),
+    "who gives on what it had destroyed": (kept_key("destroyed", "granted"), "kept_key", (UPPER,)),
     "a witness that was put back": (back(5_000), "witness_rolled_back", (TOWN.verifier.name,)),
     "a shard that goes on from another root": (
         shard(5, root(OTHER), "lost", note(LEAVES)), "shard_not_continued", (shard_after(ORIGIN),)
@@ -187,6 +223,9 @@ INNOCENT: dict[str, Evidence] = {
     "a note of nothing": noted(LEAVES, 0),
     "a leaf that is not there": msgspec.structs.replace(noted(OTHER), seq=0),
     "a leaf that is no note": msgspec.structs.replace(noted(OTHER), leaf=b"before", seq=0, path=noted(OTHER).path),
+    "who gave on and then destroyed": kept_key("granted", "destroyed"),
+    "who destroyed twice": kept_key("destroyed", "destroyed"),
+    "what another one has destroyed": kept_key("destroyed", "granted", of="410221100201"),
     "a witness within the clocks": back(1_500),
     "a witness that goes on": RolledBack(note(LEAVES[:3], (TOWN, 1)), note(LEAVES, (TOWN, 9_000)), 5),
     "two witnesses": RolledBack(note(LEAVES, (TOWN, 1)), note(LEAVES[:3], (CITY, 9_000)), 3),
@@ -266,6 +305,7 @@ SHAPES: dict[str, Evidence] = {
     "noted_otherwise": noted(OTHER),
     "outlived": Outlived("statement", b"record"),
     "rolled_back": back(5_000),
+    "kept_key": kept_key("destroyed", "granted"),
 }
 
 
