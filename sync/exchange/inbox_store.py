@@ -38,7 +38,7 @@ class LearningStore(TreeReader, Protocol):
     """What both inboxes need: a transaction that takes part in the order of the ledger."""
 
     def together(self) -> AbstractContextManager[object]:
-        """What is written inside may be sent in one go; nothing is read there."""
+        """What is written inside may be sent in one go; what is read there waits for it."""
 
     def learn(self, via: int, rows: Sequence[Learned]) -> None:
         """Append to the ledger, in this order. None of them may be there already."""

@@ -141,9 +141,9 @@ class PostgresLinks(Statements):
 
     def begin_return(self, child: Division, nonce: bytes) -> bool:
         """A question that is known changes nothing."""
-        begun = self.do(
+        begun = self.rows(
             "insert into giving_back as known (child, nonce, pos) values (%b, %b, 0) on conflict (child) do update"
-            " set nonce = excluded.nonce, pos = 0 where known.nonce <> excluded.nonce",
+            " set nonce = excluded.nonce, pos = 0 where known.nonce <> excluded.nonce returning child",
             (child, nonce),
         )
         if begun:
@@ -245,8 +245,12 @@ class PostgresLinks(Statements):
 
     def answered(self, held: Held) -> bool:
         """False where nobody asked with this nonce."""
-        statement: LiteralString = "update held set size = %b, note = %b where nonce = %b and size is null"
-        return self.do(statement, (held.size, held.checkpoint, held.nonce)) == 1
+        return bool(
+            self.rows(
+                "update held set size = %b, note = %b where nonce = %b and size is null returning size",
+                (held.size, held.checkpoint, held.nonce),
+            )
+        )
 
     # --- what waits, what went wrong, who is trusted --------------------------------------------------------------
 

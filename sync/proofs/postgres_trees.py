@@ -66,13 +66,13 @@ class Statements:
             return cursor.execute(query, params, prepare=True).fetchall()
 
     def together(self) -> AbstractContextManager[object]:
-        """What is written inside is sent in one go, its errors raised at the end; nothing is read there."""
+        """What is written inside is sent in one go, its errors raised at the end; what is read there waits for it."""
         return self.conn.pipeline()
 
-    def do(self, statement: LiteralString, params: Sequence[object] = ()) -> int:
-        """How many rows a statement touched."""
+    def do(self, statement: LiteralString, params: Sequence[object] = ()) -> None:
+        """Whether it touched a row is not known before the server was waited for: ask `rows` for what it returns."""
         with self.conn.cursor(binary=True) as cursor:
-            return cursor.execute(statement, params, prepare=True).rowcount
+            cursor.execute(statement, params, prepare=True)
 
 
 class PostgresTrees(Statements):
@@ -124,8 +124,9 @@ class PostgresTrees(Statements):
 
     def write_log(self, log_id: int, own_size: int) -> None:
         """A writer that has begun is fenced, but for that of a database that had no log yet."""
-        moved = self.do(
-            "update head set log_id = %b, own_size = 0, epoch = epoch + (log_id is not null)::int where own_size = %b",
+        moved = self.rows(
+            "update head set log_id = %b, own_size = 0, epoch = epoch + (log_id is not null)::int where own_size = %b"
+            " returning log_id",
             (log_id, own_size),
         )
         if not moved:

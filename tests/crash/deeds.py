@@ -182,3 +182,73 @@ def start_with_older(view: str) -> Deed:
         offices.village.start()
 
     return deed
+
+
+def freeze(offices: Offices, history: History) -> None:
+    """The village's year ends: its log goes on in the next shard."""
+    register(offices, history)
+    offices.village.stop()
+    offices.village.insist("node", "freeze", str(offices.village.folder))
+    offices.village.start()
+    offices.wait_until_ready()
+    register(offices, history)
+
+
+def lose_disk(offices: Offices, history: History) -> None:
+    """The village loses its disk once everything of it is above, and has it all back.
+
+    Which commands it had been given is lost with the disk: they are repeated before.
+    """
+    register(offices, history)
+    history.check()
+    shard = offices.lose_disk()
+
+    def is_opened() -> bool:
+        with offices.database("village") as conn:
+            query = "select 1 from ledger join log on log.id = log_id where origin like %s limit 1"
+            return conn.execute(query, (f"%/{VILLAGE}/{shard}",)).rowcount == 1
+
+    wait_until(is_opened, "the village has its own back and goes on")
+    register(offices, history)
+
+
+def open_escrow(offices: Offices, history: History) -> None:
+    """The village is gone with the key of a matter; the county takes over, and two officers give it the key."""
+    registered = register(offices, history)
+    on = case_and_leg(registered)
+    history.settle()
+    offices.village.stop()
+    try:
+        history.give(
+            "county", "leader", {"command": "take_over", "unit": f"{COUNTY}.office", "reason": "村节点损毁"} | on
+        )
+        _open_escrow(offices, on["case"])
+    finally:
+        offices.village.start()
+
+
+def _open_escrow(offices: Offices, case: str) -> None:
+    request, *approvals = (offices.folder / f"{case}.{what}" for what in ("request", "first", "second"))
+    asked = ("--case", case, "--ground", "holder_gone", "--by", "supervisor", "--out", str(request))
+    county = str(offices.county.folder)
+    wait_until(lambda: ended("escrow", "request", county, *asked) == 0, "the escrow is asked")
+    for holder, out in zip(("first", "second"), approvals, strict=True):
+        share = offices.county.folder / f"escrow-share-{holder}.json"
+        assert ended("escrow", "approve", str(request), "--share", str(share), "--out", str(out)) == 0
+    given = [word for out in approvals for word in ("--approval", str(out))]
+    wait_until(lambda: ended("escrow", "open", county, *given) == 0 or _is_granted(offices, case), "it is opened")
+    assert _is_granted(offices, case)
+
+
+def ended(*words: str) -> int:
+    """With what exit code a command ends."""
+    return huiyin(*words).returncode
+
+
+def _is_granted(offices: Offices, case: str) -> bool:
+    """Whether the county has opened the escrow for this matter, once, and has then given itself the key, once."""
+    query = "select topic from ledger where via = 0 and case_id = %s order by pos"
+    with offices.database("county") as conn:
+        topics = [topic for (topic,) in conn.execute(query, (case,))]
+    opened = topics.index("escrow.opened.v0") if "escrow.opened.v0" in topics else len(topics)
+    return (topics[opened:].count("escrow.opened.v0"), topics[opened:].count("key.granted.v0")) == (1, 1)

@@ -4,6 +4,7 @@ What brings a dead process back is what a service manager would be: the same com
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -71,10 +72,11 @@ class Service:
     def __init__(self, folder: Path, kind: Literal["node", "witness"], url: str) -> None:
         self.folder = folder
         self.url = url
+        self.port = int(url.rpartition(":")[2])
         self.orders = folder.with_suffix(".orders")
         self.log = folder.with_suffix(".log")
         self.deaths = 0
-        self._command = [sys.executable, "-m", "gateway", kind, "run", str(folder)]
+        self._run = (kind, "run", str(folder))
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = False
         self._lock = threading.Lock()
@@ -100,11 +102,25 @@ class Service:
                 self.deaths += 1
                 self._launch()
 
+    def insist(self, *words: str) -> None:
+        """Give a command about this node, which does not run, again and again until it comes to its end."""
+        give_up = time.monotonic() + READY_S
+        while (code := self._spawn(*words).wait(READY_S)) != 0:
+            self.deaths += code < 0
+            if time.monotonic() > give_up:
+                raise Lost(f"{words}: {self.log.read_text('utf-8')[-600:]}")
+
     def _launch(self) -> None:
+        self._process = self._spawn(*self._run)
+
+    def _spawn(self, *words: str) -> subprocess.Popen[bytes]:
         here = os.pathsep.join([str(PLUG), str(ROOT)])
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": here, ORDERS: str(self.orders)}
+            return subprocess.Popen(
+                [sys.executable, "-m", "gateway", *words],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": here, ORDERS: str(self.orders)},
             )
 
     def is_ready(self) -> bool:
@@ -159,6 +175,7 @@ class Offices:
     def open_accounts(self) -> None:
         """Once the village has a database: who works there."""
         self.wait_until_ready()
+        self._tokens.clear()
         _open_accounts(self.dsn("village"), VILLAGE)
 
     def wait_until_ready(self) -> None:
@@ -192,6 +209,23 @@ class Offices:
     def last_words(self) -> dict[str, str]:
         """The ends of the logs, for whoever wants to know why."""
         return {name: one.log.read_text("utf-8")[-600:] for name, one in self.services.items() if one.log.exists()}
+
+    def lose_disk(self) -> int:
+        """The village's folder is gone, keys and database too; founded again it is enrolled for its next shard."""
+        village, channel = self.village.folder, config.load(self.village.folder).channel
+        self.village.stop()
+        with self.database("county") as conn:
+            query = "select max(split_part(origin, '/', 3)::int) from log where origin like %s"
+            ((shard,),) = conn.execute(query, (f"%/{VILLAGE}/%",)).fetchall()
+        PostgresServer(village / SERVER_FOLDER).kill()
+        shutil.rmtree(village)
+        anew = _settings(VILLAGE, "葛岗村", COUNTY, channel=channel, http=config.Http(port=self.village.port))
+        anew = msgspec.structs.replace(anew, node=msgspec.structs.replace(anew.node, shard=shard + 1))
+        request = founding.found(village, anew)
+        founding.install(village, enrol_child(self.county.folder, request))
+        self.village.start()
+        self.open_accounts()
+        return int(shard) + 1
 
     # --- through the front door
 
@@ -321,4 +355,4 @@ def _settings(division: Division, name: str, parent: Division | None, **more: An
     identity = config.Identity(
         division=division, name=name, tier=tier_of(division), trust_domain="test.example", parent=parent
     )
-    return config.NodeConfig(node=identity, http=config.Http(port=free_port()), **more)
+    return config.NodeConfig(node=identity, **({"http": config.Http(port=free_port())} | more))

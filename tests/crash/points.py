@@ -78,6 +78,10 @@ POINTS: Final = (
     ),
     Point("what a node does by itself", "county", "insert into web.organ_item", deeds.send_letter),
     Point("what a node does by itself", "county", "insert into web.erased_case", deeds.erase),
+    Point("the escrow is opened", "county", "file .approvals.json", deeds.open_escrow),
+    Point("a shard ends", "village", "update head set log_id", deeds.freeze, ("after", "process")),
+    Point("a lost disk comes back", "county", "insert into giving_back", deeds.lose_disk, ("after", "process")),
+    Point("a lost disk comes back", "county", "update giving_back set pos", deeds.lose_disk),
 )
 
 ELSEWHERE: Final = MappingProxyType(
@@ -101,6 +105,7 @@ _BY_ROW: Final = {
     "what a node does by itself": "steward steward_later objection_watch organ_item erased_case",
     "an enrolment": "enrolling",
     "a restore": "held",
+    "a lost disk comes back": "giving_back",
 }
 TABLES: Final = MappingProxyType({table: row for row, tables in _BY_ROW.items() for table in tables.split()})
 """Every table of a node, and the row of the transaction that writes it first of all."""

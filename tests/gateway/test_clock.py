@@ -145,7 +145,7 @@ def test_a_clock_that_is_set_back_leaves_no_event_earlier_than_the_one_before_it
     node.stop()
 
     recorded, known = [one for one, _ in told], [one for _, one in told]
-    assert len(told) == 8
+    assert len(told) == 9
     assert recorded == sorted(recorded)
     assert known == sorted(known)
     assert all(before <= after for before, after in told), "nothing is known before it was recorded"

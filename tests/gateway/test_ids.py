@@ -3,11 +3,8 @@
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from domain.divisions import Division
 from domain.ids import REST_BITS, maker_of
-from gateway.hosting import ids
 from gateway.hosting.ids import Ids
 
 VILLAGE = Division("410221100201")
@@ -29,9 +26,8 @@ def test_a_clock_that_is_set_back_repeats_no_id_and_the_order_stays() -> None:
     assert found == sorted(set(found))
 
 
-def test_a_millisecond_that_is_used_up_goes_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids.os, "urandom", lambda count: b"\xff" * count)
-    made = Ids(VILLAGE)
+def test_a_millisecond_that_is_used_up_goes_on_in_the_next() -> None:
+    made = Ids(VILLAGE, lambda count: b"\xff" * count)
     first, second = made.fresh(NOW_US), made.fresh(NOW_US)
     assert first < second
     assert second.int >> 80 == (first.int >> 80) + 1
