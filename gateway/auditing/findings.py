@@ -335,6 +335,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "the author has signed two histories that contradict each other; the evidence is among the faults",
             *_KEEP,
         ),
+        "lie_proven": Meaning(
+            "tampered",
+            "故障记录中的证据证实有人说谎（huiyin verify evidence 可单独核验）",
+            "evidence among the faults proves a lie; huiyin verify evidence judges it by itself",
+            *_KEEP,
+        ),
         "fault_kept": Meaning(
             "notice",
             "该节点保存有故障记录及其证据",

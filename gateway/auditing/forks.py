@@ -1,12 +1,16 @@
-"""Two heads that one author signed and that contradict each other: checked from the kept evidence alone."""
+"""What the faults of a bundle prove: two statements that contradict, checked from the kept evidence alone."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.auditing.bundle import FaultLine
-from sync.exchange.convicting import NotProven, convict
+from sync.exchange.convicting import ByRoot, NotProven, Verdict, convict
 from sync.exchange.evidence import read_evidence
 from sync.exchange.faults import Fork
 from sync.proofs.note import Checkpoint, Note, Verifier
+from sync.trust.certificates import Directory
+
+_DEALT_WITH: Final = frozenset({"key_outlived", "witness_rolled_back"})
 
 
 def is_proven_fork(fault: FaultLine, authors: Sequence[Verifier]) -> bool:
@@ -18,6 +22,21 @@ def is_proven_fork(fault: FaultLine, authors: Sequence[Verifier]) -> bool:
         return convict(fork, _Authors(fault.subject, authors)).log == fault.subject
     except NotProven:
         return False
+
+
+def proven_lie(fault: FaultLine, directory: Directory) -> Verdict | None:
+    """Whom the evidence convicts of what changes a history or keeps what was erased; null for all else.
+
+    A key that was taken back, and a superior that was put back, are dealt with where they were found.
+    """
+    evidence = read_evidence(fault.evidence)
+    if evidence is None:
+        return None
+    try:
+        verdict = convict(evidence, ByRoot(directory))
+    except NotProven:
+        return None
+    return None if verdict.code in _DEALT_WITH else verdict
 
 
 class _Authors:

@@ -21,7 +21,7 @@ from gateway.auditing.bundle import (
 )
 from gateway.auditing.cases import Cases
 from gateway.auditing.findings import Finding, Findings
-from gateway.auditing.forks import is_proven_fork
+from gateway.auditing.forks import is_proven_fork, proven_lie
 from gateway.auditing.heads import read_heads
 from gateway.auditing.leaves import LogCheck, Tiles, check_streams
 from gateway.auditing.manifest import check_files, check_manifest, read_manifest
@@ -156,6 +156,10 @@ class _Audit:
         try:
             for number, fault in enumerate(self._bundle.lines(FAULTS, FaultLine)):
                 is_fork = fault.kind == "fork" and is_proven_fork(fault, self._trust.authors(fault.subject))
+                lie = None if is_fork else proven_lie(fault, self._trust.directory)
+                if lie is not None:
+                    self._found.add("lie_proven", lie.log, number, f"{lie.code}: {', '.join(lie.liars)}")
+                    continue
                 log = fault.subject if is_fork else ""
                 self._found.add("fork" if is_fork else "fault_kept", log, number, f"{fault.kind} {fault.subject}")
         except FileUnreadable as error:

@@ -303,7 +303,10 @@ def _rolled_back(evidence: RolledBack, trusted: Trusted) -> Verdict:
         before_s = times_s.get(one.verifier.name)
         if one.time_s is not None and before_s is not None and one.time_s > before_s + _SKEW_S:
             return Verdict("witness_rolled_back", (one.verifier.name,), earlier.origin)
-    raise NotProven("同一见证方未后签更小者", "no witness has signed the smaller head after the larger one")
+    raise NotProven(
+        "没有已知密钥的见证方后签更小者（外部见证的密钥须由 --policy 给出）",
+        "no witness whose key is known has signed the smaller head later; an outside witness's key a policy names",
+    )
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What another node has noted of logs that are held here, compared: more than came, or another history, is named."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from domain.divisions import Division
@@ -14,6 +15,10 @@ from sync.proofs.tree import SignedHead, Tree, frontier_at
 NOTED_OTHERWISE: Final = "noted_otherwise"
 """The kind of the fault that keeps a note of another history of a log than the one that is held: one of the two who
 signed has lied."""
+
+
+MAX_COMPARED: Final = 1_000
+"""So many different heads are compared at a time, so that a flood of notes holds up nobody; an auditor compares all."""
 
 
 class Note(NamedTuple):
@@ -48,32 +53,34 @@ def compared(store: NotingStore, notes: Sequence[Note], followed: Iterable[str])
         return []
     wanted = frozenset(followed)
     trees = store.trees(wanted | {note.log for note in notes})
-    faults: list[Fault] = []
-    for note in notes:
-        for head in note.event.heads:
-            if head.log in wanted and head.log != note.log:
-                faults += _compare(store, note, trees[note.log], head.log, head.size, _root(head.root), trees)
-    return faults
+    named = {(head.log, head.size, head.root): note for note in notes for head in note.event.heads}
+    faults: dict[str, Fault] = {}
+    for (log, size, root), note in islice(named.items(), MAX_COMPARED):
+        if log in wanted and log != note.log and log not in faults:
+            fault = _compare(store, note, trees[note.log], log, size, _root(root), trees)
+            if fault is not None:
+                faults[log] = fault
+    return list(faults.values())
 
 
 def _compare(
     store: NotingStore, note: Note, noter: Tree, log: str, size: int, root: bytes, trees: dict[str, Tree]
-) -> list[Fault]:
+) -> Fault | None:
     tree = trees.get(log)
     held = 0 if tree is None else tree.size
     if tree is None or size > held:
         detail = f"{note.log}#{note.seq} names {size} leaves, {held} came"
-        return [] if tree is not None and tree.frozen else [Fault(NOTED_BEYOND, log, note.child, detail, _leaf(note))]
+        return None if tree is not None and tree.frozen else Fault(NOTED_BEYOND, log, note.child, detail, _leaf(note))
     hashes = store.hashes(tree.log_id)
     if not size or _root_at(store, hashes, tree, size) == root:
-        return []
+        return None
     ours, over = store.head_at(tree.log_id, tree.size), store.head_at(noter.log_id, noter.size)
     evidence = _leaf(note)
     if ours is not None and over is not None:
         said = (store.hashes(noter.log_id), over, note.seq, evidence)
         evidence = noted_otherwise(said, hashes, tree, ours.note, size)
     detail = f"{note.log}#{note.seq} names another root at {size} leaves"
-    return [Fault(NOTED_OTHERWISE, log, note.child, detail, evidence)]
+    return Fault(NOTED_OTHERWISE, log, note.child, detail, evidence)
 
 
 def _root_at(store: NotingStore, hashes: HashReader, tree: Tree, size: int) -> bytes:

@@ -35,6 +35,7 @@ from domain.events import (
 )
 from domain.ids import new_id
 from gateway.auditing.bundle import FaultLine, OpeningLine, Run
+from sync.exchange.evidence import split_at
 from sync.exchange.faults import fork_below
 from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, Signer, encode64, parse_note
@@ -611,6 +612,18 @@ def test_two_heads_that_one_author_signed_against_each_other_convict_it(forger: 
     findings = forger.find(grave=False)
     assert ("fork", VILLAGE, len(forger.parts.faults) - 2) in findings
     assert ("fault_kept", "", len(forger.parts.faults) - 1) in findings
+
+
+def test_kept_evidence_that_a_superior_cosigned_two_histories_is_found_with_its_name(forger: Forger) -> None:
+    log, keys = forger.village, forger.made.keys
+    hashes, other = MemoryHashes([leaf_hash(leaf) for leaf in log.leaves]), [*log.leaves[:2], b"another"]
+    frontier, _ = Frontier().extend([leaf_hash(leaf) for leaf in log.leaves])
+    theirs = head_of(log, other, keys, 1_700_000_000).partition(f"— {log.line.origin}")[0]
+    theirs += f"— {head_of(log, other, keys, 1_700_000_000).rpartition('— ')[2]}"
+    ours = head_of(log, log.leaves, keys, 1_700_000_000)
+    evidence = split_at(hashes, Tree(1, log.line.origin, frontier, None, 0, None), ours, 3, theirs)
+    forger.parts.faults.append(fault("differs_above", log.line.origin, evidence))
+    assert ("lie_proven", VILLAGE, len(forger.parts.faults) - 1) in forger.find()
 
 
 def fault(kind: str, subject: str, evidence: bytes) -> FaultLine:
