@@ -66,7 +66,7 @@ from sync.ledger.connections import connect, open_pool
 from sync.ledger.migrations import migrate
 from sync.ledger.reader import Reader, Tip, own_log, register_log
 from sync.ledger.writer import Writer
-from sync.proofs.note import named
+from sync.proofs.note import Note, named, sign_note
 from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import Enrolment, read_certificate
 from sync.trust.keys import NodeKeys, SigningKeys, destroy_former
@@ -373,6 +373,11 @@ class Node:
     def log_key(self) -> str:
         """The C2SP vkey of the log that is written now, which an outside witness has to know."""
         return named(self._keys.log, self.config.origin).verifier.vkey
+
+    def sign(self, text: str) -> Note:
+        """What this node says beside its log, such as what a file consists of, signed with the log's key. text: opens
+        with a line that no checkpoint opens with."""
+        return sign_note(text, named(self._keys.log, self.config.origin))
 
     def policy(self) -> str:
         """The published tlog-policy of this node's log, as its superior or the root has signed it, if one has."""

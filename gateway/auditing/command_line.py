@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
+
+if TYPE_CHECKING:
+    from gateway.auditing.trusting import Pins
 
 audit = typer.Typer(no_args_is_help=True, help="审计 / for auditors")
 
@@ -52,9 +55,42 @@ def audit_export(
         typer.echo(f"另有 {left} 条尚未封入检查点，未导出 / {left} events under no checkpoint yet are left out")
 
 
+@audit.command("case")
+def audit_case(
+    bundle: Annotated[Path, typer.Argument(help="证据包目录 / a bundle")],
+    case: Annotated[str, typer.Argument(help="事项编号（UUID）/ the case's id")],
+    out: Annotated[Path, typer.Option(help="要生成的 .zip / the zip file to make")],
+    openings: Annotated[
+        bool, typer.Option("--openings", help="连同证据包中开示的内容 / with the texts that the bundle opens")
+    ] = False,
+) -> None:
+    """自证据包摘出一件事项的证据，附卷宗封面 / take the evidence of one case out of a bundle, with a cover."""
+    from domain.errors import DomainError
+    from gateway.auditing.bundle import BundleUnreadable, FileUnreadable
+    from gateway.auditing.excerpting import OpeningsAbsent, excerpt
+    from gateway.auditing.telling import UNREADABLE
+    from gateway.dossier.shape import zipped
+
+    if out.exists():
+        raise typer.BadParameter(f"{out} 已存在，请另选文件名 / it is there already; choose another name")
+    id_ = _uuid(case, "CASE")
+    try:
+        files = excerpt(bundle, id_, with_texts=openings)
+        out.write_bytes(zipped(files))
+    except OpeningsAbsent as error:
+        raise typer.BadParameter(str(error)) from None
+    except (BundleUnreadable, FileUnreadable, OSError, DomainError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNREADABLE) from None
+    typer.echo(f"{out}：{len(files)} 个文件 / files")
+
+
 @audit.command("verify")
 def audit_verify(
-    bundles: Annotated[list[Path], typer.Argument(help="一个或多个证据包 / one bundle, or several of one tree")],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(help="一个或多个证据包，或事项证据 / bundles of one tree, or a case's evidence"),
+    ],
     root: Annotated[
         str | None, typer.Option(help="根证书指纹（64 位十六进制）/ the root's fingerprint, 64 hex digits")
     ] = None,
@@ -63,6 +99,9 @@ def audit_verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / as JSON")] = False,
     room: Annotated[Path | None, typer.Option(help="临时文件目录 / where temporary files may lie")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="事项证据所摘自的证据包 / the bundle that a case's evidence was taken from")
+    ] = None,
 ) -> None:
     """离线核验证据包：0 可信，1 不可信，2 无法读取 / verify offline: exit 0 sound, 1 tampered, 2 unreadable."""
     gc.enable()  # millions of short-lived values; what the program itself loaded is looked through once
@@ -72,13 +111,16 @@ def audit_verify(
     from gateway.auditing.telling import as_json as told_as_json
     from gateway.auditing.trusting import PinInvalid, pins_from
     from gateway.auditing.verifying import verify_bundles
+    from gateway.dossier.shape import DossierUnreadable, is_dossier
     from sync.proofs.policy import PolicyInvalid
 
     try:
         pins = pins_from(root, [path.read_text("utf-8", "replace") for path in policy or []])
+        if len(bundles) == 1 and is_dossier(bundles[0]):
+            raise typer.Exit(_judge(bundles[0], pins, against, as_json=as_json))
         with _bar() as progress:
             reports, between = verify_bundles(bundles, pins, progress, room)
-    except (BundleUnreadable, PinInvalid, PolicyInvalid, OSError) as error:
+    except (BundleUnreadable, DossierUnreadable, PinInvalid, PolicyInvalid, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(UNREADABLE) from None
     except sqlite3.Error as error:  # only the temporary files are kept so
@@ -116,7 +158,7 @@ def audit_replay(
     begin_us, end_us = (_moment_us(from_, "--from") if from_ else 0), (_moment_us(to, "--to") if to else 1 << 62)
     try:
         if case is not None:
-            story = told(read_case(bundles, _case_id(case)))
+            story = told(read_case(bundles, _uuid(case, "--case")))
         else:
             story = told(read_unit(bundles, str(unit), begin_us, end_us))
     except (BundleUnreadable, FileUnreadable, OSError) as error:
@@ -134,11 +176,22 @@ def audit_replay(
         _say(line for number in range(step - 1, len(story.steps)) for line in story.step(number))
 
 
-def _case_id(text: str) -> UUID:
+def _judge(path: Path, pins: "Pins", against: Path | None, *, as_json: bool) -> int:
+    """Say what was found of a case's evidence; the exit code."""
+    from gateway.auditing import telling_case
+    from gateway.auditing.judging import judge
+    from gateway.auditing.telling import SOUND, TAMPERED
+
+    judged = judge(path, pins, against)
+    _say([telling_case.as_json(judged)] if as_json else telling_case.in_words(judged))
+    return SOUND if judged.is_sound else TAMPERED
+
+
+def _uuid(text: str, name: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise typer.BadParameter("--case 须为事项编号（UUID）/ --case takes a case's id, a UUID") from None
+        raise typer.BadParameter(f"{name} 须为事项编号（UUID）/ {name} takes a case's id, a UUID") from None
 
 
 def _moment_us(text: str, option: str) -> int:

@@ -5,25 +5,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
-from domain.divisions import Division
 from domain.errors import DomainError
-from gateway.auditing.bundle import AboveLine, FaultLine, LogLine, Manifest, OpeningLine, division_in
+from gateway.auditing.bundle import AboveLine, FaultLine, LogLine, Manifest, OpeningLine
 from gateway.auditing.rows import HeldLog, Snapshot, path_in, snapshot
 from gateway.auditing.writing import BundleWriter, LogWriter
 from gateway.hosting import config, founding, policies
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
-from sync.proofs.note import NoteInvalid, Verifier, parse_note
-from sync.proofs.policy import Group, KeyBefore, Policy, Witness, check_checkpoint, format_policy
+from sync.proofs.note import NoteInvalid, parse_note
+from sync.proofs.policy import Policy, check_checkpoint
 from sync.proofs.signed_policy import parse_either
 from sync.trust.certificates import Directory
 from sync.trust.keys import load_keys
-
-ANY_SUPERIOR: Final = "superiors"
 
 Progress = Callable[[str, int, int], None]
 """Told the stage (`leaves`, `order`), how much of it is done now, and of how much in all (0: not known)."""
@@ -194,23 +191,8 @@ class _Export:
         cosigned_by = partial(self._at.cosigned_by, log.id)
         if log.origin == self._settings.origin:
             return policies.published(self._folder, self._settings, self._directory, cosigned_by).text
-        authors = self._directory.log_keys(log.origin) if log.origin in self._directory.origins() else []
-        above: dict[Division, list[Verifier]] = {}
-        for code, keys in self._directory.witnesses_above(division_in(log.origin)).values():
-            above.setdefault(code, []).extend(keys)
-        witnesses = tuple(
-            Witness(code, keys[-1], before=tuple(KeyBefore(key, cosigned_by(key)) for key in keys[:-1]))
-            for code, keys in above.items()
-        )
-        if not authors or not witnesses:
-            return ""
-        group = Group(ANY_SUPERIOR, 1, tuple(witness.name for witness in witnesses))
         is_simulated = self._settings.clock.kind == "shared"
-        before = tuple(KeyBefore(key, upto) for key, upto in authors[:-1] if upto is not None)
-        log_key, _ = authors[-1]
-        return format_policy(
-            Policy(log_key, witnesses, (group,), ANY_SUPERIOR, simulated_clock=is_simulated, logs_before=before)
-        )
+        return policies.policy_of_replica(self._directory, log.origin, cosigned_by, simulated_clock=is_simulated)
 
     def order(self) -> None:
         """What the node learned, in order, with the single leaves themselves."""

@@ -417,6 +417,51 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "a salt was used twice: the texts could be guessed",
             *_OFFICE,
         ),
+        # the evidence of one case
+        "excerpt": Meaning(
+            "notice",
+            "由他人自证据包摘出：所列各步均可核验，是否摘全须与原证据包核对",
+            "somebody took it out of a bundle: each step in it is proven, and not that there is none beside them",
+            "请用 --against 指定原证据包一并核验，或向该单位索取其签名的事项证据",
+            "name that bundle with --against, or ask the office for evidence that it signs itself",
+        ),
+        "excerpt_other": Meaning(
+            "tampered",
+            "摘录所依的并不是这个证据包",
+            "it was not taken from this bundle",
+            *_ASK,
+        ),
+        "step_left_out": Meaning(
+            "tampered",
+            "原证据包中该事项的一步未收入",
+            "a step of the case that stands in the bundle was left out",
+            *_KEEP,
+        ),
+        "leaf_foreign": Meaning(
+            "tampered",
+            "卷宗混入另一事项的事件",
+            "an event of another case was put among its steps",
+            *_KEEP,
+        ),
+        "heads_not_linked": Meaning(
+            "notice",
+            "同一日志的两个检查点之间没有一致性证明（仅持有零散条目的上级日志即如此）",
+            "nothing proves that one checkpoint of the log continues the other: so it is with single leaves from above",
+            *_COMPARE,
+        ),
+        "cover_false": Meaning(
+            "tampered",
+            "封面、文书或说明与证据不符：由证据重新生成的并非如此",
+            "the cover, a paper or a text is not what the evidence makes: it was altered",
+            *_KEEP,
+        ),
+        "not_made_again": Meaning(
+            "notice",
+            "封面与文书由另一版本的排版程序生成，未能重新生成比对，仅核对了清单",
+            "another edition of the setting program made the cover and the papers: they were not made again to compare",
+            "请用该版本的程序核验，或以 events 目录中的事件为准",
+            "verify it with that edition, or go by the events themselves",
+        ),
     }
 )
 """Every code there is. docs/auditing.md lists them; a test holds the two to each other."""

@@ -79,7 +79,7 @@ def exit_code(reports: Sequence[Report], between: Sequence[Finding]) -> int:
 def as_json(reports: Sequence[Report], between: Sequence[Finding]) -> str:
     """The audit for a program, on one line."""
     verdict: Literal["sound", "tampered"] = "tampered" if exit_code(reports, between) else "sound"
-    told = Told(verdict, tuple(map(_bundle, reports)), tuple(map(_finding, between)))
+    told = Told(verdict, tuple(map(_bundle, reports)), tuple(map(told_finding, between)))
     return msgspec.json.encode(told).decode()
 
 
@@ -89,7 +89,7 @@ def in_words(reports: Sequence[Report], between: Sequence[Finding]) -> Iterator[
         yield from _of_bundle(report)
     if len(reports) > 1:
         yield f"各证据包之间 / between the bundles: {len(between)} 项发现 / findings"
-        yield from _findings(between)
+        yield from words_of(between)
     if exit_code(reports, between):
         yield "结论：不可信，见上列篡改或违规 / verdict: not sound, see what is tampered or unlawful above"
     else:
@@ -111,12 +111,13 @@ def _of_bundle(report: Report) -> Iterator[str]:
             f"  {harmless(log.origin)}: {log.size} 条，会签至 {log.cosigned_size} / "
             f"{log.size} leaves, cosigned up to {log.cosigned_size} by {witnesses}"
         )
-    yield from _findings(report.findings)
+    yield from words_of(report.findings)
     for code, origin, count in report.untold:
         yield f"  … {code} {harmless(origin)}: 另有 {count} 项 / {count} more"
 
 
-def _findings(found: Sequence[Finding]) -> Iterator[str]:
+def words_of(found: Sequence[Finding]) -> Iterator[str]:
+    """Findings for a person, the gravest first."""
     for severity in _ORDER:
         for finding in found:
             if finding.severity == severity:
@@ -149,12 +150,13 @@ def _bundle(report: Report) -> ToldBundle:
             ToldLog(harmless(log.origin), log.size, log.cosigned_size, tuple(map(harmless, log.witnesses)))
             for log in report.logs
         ),
-        findings=tuple(map(_finding, report.findings)),
+        findings=tuple(map(told_finding, report.findings)),
         more=sum(count for _, _, count in report.untold),
     )
 
 
-def _finding(finding: Finding) -> ToldFinding:
+def told_finding(finding: Finding) -> ToldFinding:
+    """A finding for a program."""
     meaning = finding.meaning
     return ToldFinding(
         code=finding.code,

@@ -21,6 +21,7 @@ from sync.trust.keys import replace_private
 
 POLICY: Final = Path("trust/policy.note")
 ISSUED: Final = Path("trust/issued.json")
+ANY_SUPERIOR: Final = "superiors"
 
 
 CosignedBy = Callable[[Verifier], int]
@@ -115,6 +116,29 @@ def _acknowledged_before(division: Division, directory: Directory) -> tuple[Veri
     parent = directory.topology.parents.get(division)
     former = [key for one in directory.former_parents(division) for key in directory.witnesses(one)]
     return (*(directory.witnesses(parent)[:-1] if parent else ()), *former)
+
+
+def policy_of_replica(directory: Directory, origin: str, cosigned_by: CosignedBy, *, simulated_clock: bool) -> str:
+    """What holds for another node's log by the certificates alone: that one of those above its author has cosigned.
+
+    Empty where nobody stands above it, or nobody has certified it.
+    """
+    authors = directory.log_keys(origin) if origin in directory.origins() else []
+    above: dict[Division, list[Verifier]] = {}
+    for code, keys in directory.witnesses_above(directory.division_of(origin) or Division("")).values():
+        above.setdefault(code, []).extend(keys)
+    witnesses = tuple(
+        Witness(code, keys[-1], before=tuple(KeyBefore(key, cosigned_by(key)) for key in keys[:-1]))
+        for code, keys in above.items()
+    )
+    if not authors or not witnesses:
+        return ""
+    group = Group(ANY_SUPERIOR, 1, tuple(witness.name for witness in witnesses))
+    before = tuple(KeyBefore(key, upto) for key, upto in authors[:-1] if upto is not None)
+    log_key, _ = authors[-1]
+    return format_policy(
+        Policy(log_key, witnesses, (group,), ANY_SUPERIOR, simulated_clock=simulated_clock, logs_before=before)
+    )
 
 
 def published(folder: Path, config: NodeConfig, directory: Directory, cosigned_by: CosignedBy) -> Published:

@@ -16,9 +16,11 @@ from domain.events import CaseId
 from gateway.accounts import Visitor
 from gateway.casework.remit import OVERSEERS
 from gateway.catalog import N_
+from gateway.dossier.of_node import dossier_of
+from gateway.dossier.shape import zipped
 from gateway.node import Node
 from gateway.pages.desk import staff
-from gateway.pages.forms import Problems
+from gateway.pages.forms import Problems, SentForm, visitor_of
 from gateway.pages.render import page, translator
 from gateway.reading import labels
 from gateway.reading.case_reading import CaseReading
@@ -164,6 +166,18 @@ def show_unit(request: Request, unit: str) -> Response:
         number_of=lambda case: _number(case, history),
         code=code,
     )
+
+
+@router.post("/audit/cases/{case}/evidence")
+def take_case(request: Request, case: UUID, form: SentForm) -> Response:
+    """The evidence of a case for a court, as one file; with sealed texts each reading is recorded before."""
+    visitor = staff(visitor_of(request))
+    require_role(visitor, "auditor")
+    node: Node = request.app.state.node
+    CaseReading.for_account(node, CaseId(case), visitor.account)
+    files = dossier_of(node, CaseId(case), visitor.account, with_texts=bool(form.get("openings")))
+    headers = {"content-disposition": f'attachment; filename="huiyin-{case}.zip"'}
+    return Response(zipped(files), media_type="application/zip", headers=headers)
 
 
 # --- what is asked for ----------------------------------------------------------------------------------------------

@@ -11,6 +11,9 @@ from playwright.sync_api import Browser as Chromium
 
 from domain.commands import Accept, Claim, Close, HandOver, Petitioner, Register
 from domain.events import Actor, CaseId, ClaimId, LegOpened, Registered, Role
+from gateway.auditing.judging import judge
+from gateway.auditing.trusting import Pins
+from gateway.dossier.shape import read_files
 from gateway.node import Node
 from gateway.reading.history import History
 from gateway.reading.knowing import case_history
@@ -20,7 +23,7 @@ from projections.moment import Moment, position_at
 from projections.timeline import timeline
 from sync.trust.keys import CommandId
 from tests.gateway import test_browser
-from tests.gateway.conftest import COUNTY, VILLAGE, Office, Town, free_port, serve, wait_until
+from tests.gateway.conftest import COUNTY, VILLAGE, Browser, Office, Town, free_port, serve, wait_until
 from tests.gateway.test_browser import open_page, overflow_px, sign_in
 
 NAME = "张桂兰"
@@ -217,6 +220,49 @@ def site(town: Town) -> Iterator[str]:
     stop = serve(town.county.app, port)
     yield f"http://127.0.0.1:{port}"
     stop()
+
+
+def taken(browser: Browser, case: UUID, tmp_path: Path, **fields: str) -> Path:
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', browser.get(f"/audit/cases/{case}").text)[0]
+    answer = browser.post(f"/audit/cases/{case}/evidence", {"csrf": csrf, **fields})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-disposition"] == f'attachment; filename="huiyin-{case}.zip"'
+    (tmp_path / "case.zip").write_bytes(answer.content)
+    return tmp_path / "case.zip"
+
+
+@pytest.mark.parametrize("name", ["county", "village"])
+def test_the_evidence_that_a_page_gives_is_sound_and_signed_by_the_node(
+    town: Town, case: UUID, tmp_path: Path, name: str
+) -> None:
+    office = getattr(town, name)
+    path = taken(office.browser("auditor"), case, tmp_path)
+    judged = judge(path, Pins(office.node.around.directory().root_fingerprint))
+    assert [one.code for one in judged.findings if one.severity != "notice"] == []
+    assert "excerpt" not in {one.code for one in judged.findings}
+    assert judged.steps >= 8
+    assert NAME.encode() not in b"".join(read_files(path).values())
+
+
+def test_evidence_with_sealed_texts_is_recorded_before_a_text_is_shown_and_proves_it(
+    town: Town, case: UUID, tmp_path: Path
+) -> None:
+    node = town.county.node
+    before = len(told(node, case).steps)
+    path = taken(town.county.browser("auditor"), case, tmp_path, openings="1")
+    judged = judge(path, Pins(node.around.directory().root_fingerprint))
+    assert [one.code for one in judged.findings if one.severity != "notice"] == []
+    assert NAME.encode() in b"".join(read_files(path).values())
+    noted = told(node, case).steps[before:]
+    assert {step.tag for step in noted} == {"sealed.read.v0"}
+
+
+def test_only_an_auditor_takes_evidence_and_only_from_a_page(town: Town, case: UUID) -> None:
+    for role in ("supervisor", "leader", "clerk"):
+        browser = town.county.browser(role)
+        csrf = re.findall(r'name="csrf" value="([^"]+)"', browser.get("/duties").text)[0]
+        assert browser.post(f"/audit/cases/{case}/evidence", {"csrf": csrf}).status_code == 403
+    assert town.county.browser("auditor").post(f"/audit/cases/{case}/evidence", {"csrf": "x"}).status_code == 403
 
 
 chromium = test_browser.chromium
