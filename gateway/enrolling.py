@@ -1,7 +1,9 @@
 """A superior's side from the command line, whether its node is running or not: enrolment, and keys taken back."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -13,6 +15,8 @@ from sync.trust.certificates import Enrolment, read_request
 from sync.trust.enrolment import read_enrolment
 
 WAIT_S = 30.0
+
+T = TypeVar("T")
 
 
 class EnrolmentUnanswered(RuntimeError):
@@ -31,15 +35,7 @@ def enrol_child(folder: Path, request: str) -> Enrolment:
     Raises CertificateRefused, AlreadyEnrolled, NotEnrolled, EnrolmentUnanswered.
     """
     read_request(request)
-    try:
-        node = Node(folder)
-    except FolderInUse:
-        return read_enrolment(ask_running(folder, request))
-    try:
-        node.open()
-        return node.admit(request)
-    finally:
-        node.stop()
+    return _done(folder, lambda node: node.admit(request), lambda: read_enrolment(ask_running(folder, request)))
 
 
 def take_back(folder: Path, order: TakeBack) -> str:
@@ -47,15 +43,7 @@ def take_back(folder: Path, order: TakeBack) -> str:
 
     Raises CertificateRefused, NotEnrolled, EnrolmentUnanswered.
     """
-    try:
-        node = Node(folder)
-    except FolderInUse:
-        return ask_running(folder, msgspec.json.encode(order).decode()).decode()
-    try:
-        node.open()
-        return node.take_back(order)
-    finally:
-        node.stop()
+    return _done(folder, lambda node: node.take_back(order), lambda: ask_running(folder, _text(order)).decode())
 
 
 def move(folder: Path, order: Move) -> Enrolment:
@@ -63,13 +51,22 @@ def move(folder: Path, order: Move) -> Enrolment:
 
     Raises CertificateRefused, NotEnrolled, EnrolmentUnanswered.
     """
+    return _done(folder, lambda node: node.move(order), lambda: read_enrolment(ask_running(folder, _text(order))))
+
+
+def _text(order: TakeBack | Move) -> str:
+    return msgspec.json.encode(order).decode()
+
+
+def _done(folder: Path, here: Callable[[Node], T], there: Callable[[], T]) -> T:
+    """By the node of the folder, opened for it; or by the process in which it runs."""
     try:
         node = Node(folder)
     except FolderInUse:
-        return read_enrolment(ask_running(folder, msgspec.json.encode(order).decode()))
+        return there()
     try:
         node.open()
-        return node.move(order)
+        return here(node)
     finally:
         node.stop()
 

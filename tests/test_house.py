@@ -180,3 +180,5 @@ def test_every_test_that_the_document_of_security_names_exists_and_bears_the_num
         if (other := [n for n in re.findall(r"`test_(\d\d)_", row) if int(n) != number])
     }
     assert misplaced == {}
+    tried = {number: row for number, row in _attacks().items() if "`test_" in row}
+    assert [number for number, row in tried.items() if not re.search(rf"`test_(attacks?_)?{number:02}_", row)] == []

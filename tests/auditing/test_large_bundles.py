@@ -37,7 +37,7 @@ def copied(county: tuple[Path, str], folder: Path) -> tuple[Path, Path]:
     return folder, folder / f"logs/{line.folder}/tile"
 
 
-def test_logs_of_more_than_one_tile_are_sound(county: tuple[Path, str]) -> None:
+def test_70_logs_of_more_than_one_tile_are_sound(county: tuple[Path, str]) -> None:
     report = audited(*county)
     assert found(report) == set()
     assert report.leaves == 4 + 20 * 301

@@ -291,7 +291,7 @@ def test_a_stream_with_two_writers_is_found(forger: Forger) -> None:
     assert ("two_writers", VILLAGE, index) in forger.find()
 
 
-def test_a_leaf_in_another_spelling_and_one_that_is_no_event_are_found(forger: Forger) -> None:
+def test_67_a_leaf_in_another_spelling_and_one_that_is_no_event_are_found(forger: Forger) -> None:
     body = encode(forger.event(SealedRead, subject="4" * 32, events=(), purpose="audit"))
     index = forger.append(body.replace(b'"law":null', b'"law": null'), b"\xff\x00", b'{"type":"sealed.read.v0"}')
     assert forger.find() == {("not_canonical", VILLAGE, index + n) for n in range(3)}
@@ -713,7 +713,7 @@ def test_an_event_without_right_is_found(forger: Forger) -> None:
     assert ("without_right", COUNTY, index) in forger.find()
 
 
-def test_an_erasure_that_one_person_confirms_is_found(forger: Forger) -> None:
+def test_64_an_erasure_that_one_person_confirms_is_found(forger: Forger) -> None:
     index = forger.append(*map(encode, erasure(forger, (7, 7))))
     findings = forger.find()
     assert ("one_person", VILLAGE, index + 1) in findings

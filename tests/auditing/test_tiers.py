@@ -39,7 +39,7 @@ def later_county(made: Made, folder: Path, parts: Parts) -> Path:
     return parts.write(folder, made.keys.county)
 
 
-def test_a_village_that_the_county_hides_is_found_by_the_countys_own_cosignature(made: Made, tmp_path: Path) -> None:
+def test_66_a_village_that_the_county_hides_is_found_by_the_countys_own_cosignature(made: Made, tmp_path: Path) -> None:
     parts = Parts.of(made.county)
     number = parts.number(VILLAGE)
     parts.order = [run for run in parts.order if run.log != number]

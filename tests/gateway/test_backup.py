@@ -445,7 +445,9 @@ def test_what_cannot_be_saved_is_refused_by_name(node: Node, empty: str, tmp_pat
     assert (tmp_path / "kept").read_text() == "kept"
 
 
-def test_what_cannot_be_restored_is_refused_by_name(original: Node, backup: Path, empty: str, tmp_path: Path) -> None:
+def test_44_what_cannot_be_restored_is_refused_by_name(
+    original: Node, backup: Path, empty: str, tmp_path: Path
+) -> None:
     with pytest.raises(PassphraseWrong):
         restore(backup, tmp_path / "new", empty, "another passphrase")
     with pytest.raises(FolderNotEmpty):

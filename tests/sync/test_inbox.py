@@ -199,7 +199,7 @@ def test_what_another_key_signed_is_not_believed(nodes: Hierarchy) -> None:
     assert neighbours_go_on(nodes)
 
 
-def test_no_lane_carries_what_stands_below_another_child(nodes: Hierarchy) -> None:
+def test_32_no_lane_carries_what_stands_below_another_child(nodes: Hierarchy) -> None:
     township, neighbour = nodes[TOWNSHIP], nodes[NEIGHBOUR]
     held = township.log(neighbour.origin)
 
@@ -279,7 +279,7 @@ def test_bytes_that_are_no_record_are_counted_and_passed_over(nodes: Hierarchy) 
     assert nodes[VILLAGE].secured() == nodes[VILLAGE].size()
 
 
-def test_leaves_that_are_no_event_are_stored_proven_faulted_and_stop_nothing(nodes: Hierarchy) -> None:
+def test_31_leaves_that_are_no_event_are_stored_proven_faulted_and_stop_nothing(nodes: Hierarchy) -> None:
     village, township = nodes[VILLAGE], nodes[TOWNSHIP]
     odd = [
         b"not even json",
@@ -347,7 +347,7 @@ def test_a_certificate_that_has_run_out_is_refused_until_it_is_renewed(nodes: Hi
     assert village.secured() < village.size()
 
 
-def test_a_lane_that_was_made_anew_is_read_again_and_nothing_is_doubled(nodes: Hierarchy) -> None:
+def test_34_a_lane_that_was_made_anew_is_read_again_and_nothing_is_doubled(nodes: Hierarchy) -> None:
     village, township = nodes[VILLAGE], nodes[TOWNSHIP]
     village.chat(5)
     nodes.settle()

@@ -106,7 +106,7 @@ def test_a_part_swapped_between_two_events_is_refused() -> None:
     assert open_texts(KEY, EVENT, one, one_part)
 
 
-def test_a_part_swapped_between_two_subjects_is_refused() -> None:
+def test_63_a_part_swapped_between_two_subjects_is_refused() -> None:
     random = Chance(6)
     other_key = DataKey.fresh(CASE, OTHER_SUBJECT, random)
     one, _ = seal_texts(KEY, EVENT, TEXTS, random)
