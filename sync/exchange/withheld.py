@@ -32,9 +32,12 @@ class WithheldStore(TreeReader, Protocol):
 
 
 class _Superior(NamedTuple):
+    """since_us: from when on it can be expected to cosign the own log: certified itself, and this node below it."""
+
     code: Division
     names: list[str]
     size: int
+    since_us: int
 
 
 def look_for_withheld(store: WithheldStore, here: Division, directory: Directory, now_us: int) -> bool:
@@ -64,7 +67,17 @@ def _superiors(store: WithheldStore, here: Division, directory: Directory) -> li
     own, named = store.own_log(), dict[Division, list[str]]()
     for name, (code, _) in directory.witnesses_above(here).items():
         named.setdefault(code, []).append(name)
-    return [_Superior(code, of, max(store.cosigned_size(own, name) for name in of)) for code, of in named.items()]
+    return [
+        _Superior(
+            code, of, max(store.cosigned_size(own, name) for name in of), _expected_since_us(directory, here, code)
+        )
+        for code, of in named.items()
+    ]
+
+
+def _expected_since_us(directory: Directory, here: Division, superior: Division) -> int:
+    known = [directory.division(code) for code in (here, superior)]
+    return max((one.certificate.valid_from_us for one in known if one is not None), default=0)
 
 
 def _first_late(
@@ -73,7 +86,7 @@ def _first_late(
     for superior in above:
         if superior.size < most.size:
             since_us = store.cosigned_since(own, most.names, superior.size)
-            if since_us is not None and now_us - since_us > WITHHELD_US:
+            if since_us is not None and now_us - max(since_us, superior.since_us) > WITHHELD_US:
                 return superior
     return None
 

@@ -1,19 +1,23 @@
 """A superior lies downward and upward: what its signatures contradict convicts it, what it holds back is named."""
 
+from collections.abc import Callable
 from datetime import date
 
 import msgspec
 import pytest
 
-from domain.events import EventId, LegId, OrderId, OrderIssued, encode
+from domain.events import EventId, LegId, NodeMoved, OrderId, OrderIssued, encode
+from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import down_lane, up_lane
 from sync.exchange.downlink import sign_letter
 from sync.exchange.wire import Cosigned, Down, Enclosure, Held
+from sync.ledger.append import Append
 from sync.proofs.note import Checkpoint
 from tests.liars.city import DAY_S, City, convicted, judged, new_faults
 from tests.liars.evil_node import EvilNode
 from tests.liars.evil_upper import EvilUpper, head_of, without_parts
-from tests.sync.hierarchy import COUNTY, TOWNSHIP, VILLAGE
+from tests.sync.hierarchy import COUNTY, OTHER_TOWNSHIP, TOWNSHIP, VILLAGE, YEARS_US, new_event
+from tests.sync.memory_tables import nothing_happens
 from tests.sync.test_dispatch import CASE, FIRST, SECRET, register
 from tests.sync.test_simulated import ORDER, SimulatedNode
 
@@ -76,6 +80,35 @@ def test_a_township_that_passes_on_and_never_cosigns_is_named_by_what_the_county
     )
     assert city.village.secured() == 4, "and what it has not cosigned is not called secured"
     city.goes_on(city.neighbour)
+
+
+def test_a_village_that_was_placed_elsewhere_accuses_nobody_who_has_not_had_a_day(city: City) -> None:
+    other = SimulatedNode(OTHER_TOWNSHIP, city.channel, city.clock, city.county, nothing_happens)
+    other.begin()
+    city.rest()
+    city.days(3)
+    until_us = city.clock.now_us() + YEARS_US
+    given = city.county.exchange.move(VILLAGE, OTHER_TOWNSHIP, until_us, recorded_by(city.county))
+    city.village.certificates = given.certificates
+    city.village.crash()
+    city.village.start()
+    city.rest()
+    assert city.village.exchange.parent == OTHER_TOWNSHIP
+    city.asleep.add(TOWNSHIP)
+    city.days(0.9)
+    assert city.village.faults() == {}
+    city.days(0.4)
+    assert f"{OTHER_TOWNSHIP} 0" in city.village.tables.faults["withheld_above", city.village.origin].detail
+
+
+def recorded_by(node: SimulatedNode) -> Callable[[str], str]:
+    def record(text: str) -> str:
+        envelope = node.envelope(node.chance.id_by(node.division), None)
+        event = NodeMoved(**envelope, division=VILLAGE, name=VILLAGE, parent=OTHER_TOWNSHIP, certificate=text)
+        node.writer.append(Append([new_event(event)], beside=[CertificateKept(text)])).result()
+        return text
+
+    return record
 
 
 def test_a_superior_that_cosigns_two_histories_of_one_log_is_convicted_by_its_two_lines(city: City) -> None:
