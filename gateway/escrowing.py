@@ -1,7 +1,7 @@
 """The commands about the escrow: ask for keys, agree as an officer, and have them given to the node with the matter."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from domain.case import CaseFile, evolve
 from domain.divisions import Division
 from domain.events import CaseId, EscrowGround
+from domain.keys import founder_of
 from gateway.casework.escrow_office import duty_holders, keep_waiting, leave_approvals, require_lawful, told
 from gateway.casework.orders import OpenEscrow
 from gateway.enrolling import ask_running
@@ -21,15 +22,17 @@ from gateway.hosting.databases import database_of
 from gateway.hosting.ids import Ids
 from gateway.node import FolderInUse, Node
 from sync.ledger.connections import connect, open_pool
+from sync.sealed.custody import Told, given_by
 from sync.sealed.custody_postgres import PostgresCases
 from sync.trust.certificates import verify_chain
 from sync.trust.escrow import lock_share, read_share
-from sync.trust.escrow_request import Approval, EscrowRefused, EscrowRequest, approve, read_request
+from sync.trust.escrow_request import MAX_SUBJECTS, Approval, EscrowRefused, EscrowRequest, approve, read_request
 from sync.trust.keys import replace_private
 
 
 def request_keys(folder: Path, case: UUID, receiver: str, ground: EscrowGround, login: str, out: Path) -> EscrowRequest:
-    """Write a request for every key of the case that the escrow holds and `receiver` does not, for its officers.
+    """Write a request for the keys of the case that the escrow holds and `receiver` lacks, for its officers: those that
+    were asked for before at last, MAX_SUBJECTS at most.
 
     folder: of the root. receiver: who has the matter; empty for whoever has it now. login: of the leader or supervisor
     who asks. Raises EscrowRefused, ConfigInvalid, NotEnrolled.
@@ -43,16 +46,16 @@ def request_keys(folder: Path, case: UUID, receiver: str, ground: EscrowGround, 
     now_us = clock.now_us()
     with database_of(folder) as dsn:
         account, role = _account(dsn, login)
-        file = _file(dsn, CaseId(case))
+        file, history = _file(dsn, CaseId(case))
     to = Division(receiver) if receiver else next(iter(sorted(duty_holders(file))), here)
-    held = [one for one in sorted(file.keys) if here in file.custodians(one) and to not in file.readers(one)]
+    held = _lacked(file, history, here, to)
     if not held:
         raise EscrowRefused("nothing_to_open", f"{to} 不缺本事项的密钥", f"{to} lacks no key of this case")
     one_time = X25519PrivateKey.generate()
     request = EscrowRequest(
         order=Ids(here).fresh(now_us),
         case=CaseId(case),
-        subjects=tuple(one for one in held if file.due_erasure(one) is None) or tuple(held),
+        subjects=(tuple(one for one in held if file.due_erasure(one) is None) or tuple(held))[:MAX_SUBJECTS],
         receiver=to,
         ground=ground,
         requested_by=account,
@@ -133,11 +136,22 @@ def _account(dsn: str, login: str) -> tuple[UUID, Literal["leader", "supervisor"
     return row[0], row[1]
 
 
-def _file(dsn: str, case: CaseId) -> CaseFile:
+def _lacked(file: CaseFile, history: Sequence[Told], here: Division, to: Division) -> list[str]:
+    """Whose keys the escrow holds, as is said, and `to` was not given from here; those asked for before come last.
+
+    In the order in which the case has come to them: whoever has a key can name any number of others.
+    """
+    has, asked = given_by(history, here, to), {subject for _, subject in file.escrow_orders}
+    held = [one for one in file.keys if here in file.custodians(one) and one not in has and founder_of(one) != to]
+    return sorted(held, key=asked.__contains__)
+
+
+def _file(dsn: str, case: CaseId) -> tuple[CaseFile, Sequence[Told]]:
     file: CaseFile | None = None
     with open_pool(dsn, "escrow", 1, autocommit=True) as pool:
-        for told_ in PostgresCases(pool.connection).case_events(case):
-            file = evolve(file, told_.event, told_.seq)
+        history = PostgresCases(pool.connection).case_events(case)
+    for told_ in history:
+        file = evolve(file, told_.event, told_.seq)
     if file is None:
         raise EscrowRefused("case_unknown", "本节点没有该事项", "this node does not know the case")
-    return file
+    return file, history

@@ -258,6 +258,7 @@ class Node:
             self.links.proof,
             self.links,
             lambda asked: carry_out(asked, self.admit, self.take_back, self.move, self._open_escrow),
+            lambda: self.escrow.forget_stale(),
             time.monotonic,
             os.urandom,
             SystemRandom().random,

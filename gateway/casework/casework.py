@@ -34,9 +34,9 @@ class Given(NamedTuple):
     """What one node's casework works with.
 
     origin: of the node's own log. exchange: where frames and letters wait. directory: every certificate known now.
-    proof: of an own leaf, once it is secured. carry_out: what the operator asks from the node's folder. elapsed_s: a
-    clock that never jumps. random: that many unpredictable bytes. chance: evenly in [0, 1), unpredictable. passing:
-    what passes by itself where database or channel are away.
+    proof: of an own leaf, once it is secured. carry_out: what the operator asks from the node's folder. each_hour: what
+    else is done then. elapsed_s: a clock that never jumps. random: that many unpredictable bytes. chance: evenly in
+    [0, 1), unpredictable. passing: what passes by itself where database or channel are away.
     """
 
     here: Division
@@ -52,6 +52,7 @@ class Given(NamedTuple):
     proof: Callable[[int, int], Proof | None]
     faults: Faults
     carry_out: Callable[[str], bytes]
+    each_hour: Callable[[], None]
     elapsed_s: Callable[[], float]
     random: Random
     chance: Callable[[], float]
@@ -126,6 +127,7 @@ class Casework:
             given.carry_out,
             notes.look,
             self.cover.look,
+            given.each_hour,
             given.journal.now_us,
             given.passing,
         )

@@ -107,14 +107,11 @@ class Desk:
 
     def hand_on_keys(self, case: CaseId, taken: TakenOver, actor: Actor, command_id: CommandId) -> None:
         """Give who took the case over every key of it that this node holds, once; any custodian below it does so."""
-        reader, tree = node_of(taken.unit), self._around.topology()
+        reader = node_of(taken.unit)
 
         def readers(file: CaseFile) -> set[Division]:
             leg = file.legs.get(taken.leg)
-            # Only a superior takes a matter over; who merely says so is not given the keys.
-            lower = () if leg is None else (self._here, leg.node)
-            may_read = lower and all(node in tree.parents and tree.is_below(node, reader) for node in lower)
-            return {reader} if may_read else set()
+            return {reader} if leg is not None and self._stand_below(reader, self._here, leg.node) else set()
 
         self._give_keys(case, taken.id, readers, actor, command_id)
 
@@ -123,9 +120,18 @@ class Desk:
 
         def readers(file: CaseFile) -> set[Division]:
             legs = [leg for leg in (file.present_leg, file.pending_leg) if leg is not None and leg.sender is not None]
-            return {leg.node for leg in legs if leg.sender and node_of(leg.sender) == self._here} - {self._here}
+            given = [leg for leg in legs if leg.sender and node_of(leg.sender) == self._here]
+            may_read = {
+                leg.node for leg in given if leg.mode != "taken_over" or self._stand_below(leg.node, self._here)
+            }
+            return may_read - {self._here}
 
         self._give_keys(case, granted.id, readers, actor, command_id)
+
+    def _stand_below(self, reader: Division, *lower: Division) -> bool:
+        """Only a superior takes a matter over; who merely says so, or was one before, is not given the keys."""
+        tree = self._around.topology()
+        return all(node in tree.parents and tree.is_below(node, reader) for node in lower)
 
     def _give_keys(
         self,

@@ -4,7 +4,7 @@ DIR/escrow/<order>.json              a request that waits for its approvals, wit
 DIR/escrow/<order>.approvals.json    the approvals that the command line left for the running node
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -35,9 +35,10 @@ from sync.ledger.append import Act, Append, NewEvent
 from sync.ledger.reader import Reader
 from sync.proofs.note import Verifier, parse_vkey
 from sync.sealed.acts import PartsBeside
-from sync.sealed.custody import CaseReader, subject_custody
+from sync.sealed.custody import CaseReader, Told, subject_custody
 from sync.sealed.sealing import DataKey, Recipient, SealBroken, Wrapped, grant_key
 from sync.trust.escrow_request import (
+    MAX_AGE_US,
     Approval,
     EscrowRefused,
     EscrowRequest,
@@ -46,10 +47,13 @@ from sync.trust.escrow_request import (
     read_request,
     require_fresh,
 )
-from sync.trust.keys import KeyFileRefused, read_private, replace_private
+from sync.trust.keys import CommandId, KeyFileRefused, read_private, replace_private
 
 WAITING: Final = Path("escrow")
 _WAIT_S: Final = 60.0
+_APPROVALS: Final = ".approvals.json"
+_MAX_FILE_BYTES: Final = 64 * 1024
+"""Two approvals of a request for as many keys as one may name."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +64,12 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(NamedTuple):
-    """What was done: whose keys went to whom."""
+    """What was done: whose keys went to whom, and of whom the escrow holds no copy that opens."""
 
     order: UUID
     subjects: tuple[str, ...]
     receiver: Division
+    lost: tuple[str, ...]
 
 
 class EscrowOffice:
@@ -105,18 +110,45 @@ class EscrowOffice:
         require_lawful(file, request)
         private = self._joined(request, approvals, officers)
         opened = self._record(request, file, note)
-        self._grant(request, opened, private)
+        done = self._grant(request, opened, private)
         (self._folder / _waiting(request.order)).unlink(missing_ok=True)
-        return Opened(request.order, request.subjects, Division(request.receiver))
+        return done
 
     def open_waiting(self, order: UUID) -> str:
         """Carry out what `leave_approvals` left in the folder; what was done, in words. Raises as `open`."""
         try:
-            approvals = msgspec.json.decode(read_private(self._folder / _approvals(order)), type=list[Approval])
+            approvals = msgspec.json.decode(_read(self._folder / _approvals(order)), type=list[Approval])
         except (KeyFileRefused, msgspec.DecodeError) as error:
             raise EscrowRefused("unknown", "没有该申请的签署", "no approvals of this request are here") from error
+        said = self._answer(approvals)
         (self._folder / _approvals(order)).unlink()
-        return told(self.open(approvals))
+        if isinstance(said, EscrowRefused):
+            raise said
+        return told(said)
+
+    def _answer(self, approvals: list[Approval]) -> Opened | EscrowRefused:
+        """Whatever else happens leaves the approvals where they are, to go on with."""
+        try:
+            return self.open(approvals)
+        except EscrowRefused as refusal:
+            return refusal
+
+    def forget_stale(self) -> None:
+        """Destroy the one-time keys of requests that are too old to be opened, and approvals that nobody came for."""
+        approvals = set(self._folder.glob(f"*{_APPROVALS}"))
+        for path in sorted(set(self._folder.glob("*.json")) - approvals):
+            if self._is_stale(path):
+                path.unlink()
+        for path in sorted(approvals):
+            if not path.with_name(f"{path.name.removesuffix(_APPROVALS)}.json").exists():
+                path.unlink()
+
+    def _is_stale(self, path: Path) -> bool:
+        try:
+            kept = msgspec.json.decode(_read(path), type=Waiting)
+            return read_request(kept.request).made_us + MAX_AGE_US < self._journal.now_us()
+        except (EscrowRefused, KeyFileRefused, msgspec.DecodeError):
+            return True
 
     def _officers(self) -> list[Verifier]:
         """Who was named when the root was founded: the first such event of the own log."""
@@ -140,13 +172,13 @@ class EscrowOffice:
 
     def _require_use(self, request: EscrowRequest, file: CaseFile) -> None:
         """Raises EscrowRefused for a request whose keys were given out already."""
-        used = all((request.order, subject) in file.escrow_orders for subject in request.subjects)
-        if used and all(request.receiver in file.readers(subject) for subject in request.subjects):
+        is_opened = all((request.order, subject) in file.escrow_orders for subject in request.subjects)
+        if is_opened and self._reader.command(self._grant_id(request)) is not None:
             raise EscrowRefused("opened_before", "该申请已用过，请重新申请", "this request was used; make a new one")
 
     def _joined(self, request: EscrowRequest, approvals: list[Approval], officers: list[Verifier]) -> X25519PrivateKey:
         try:
-            kept = msgspec.json.decode(read_private(self._folder / _waiting(request.order)), type=Waiting)
+            kept = msgspec.json.decode(_read(self._folder / _waiting(request.order)), type=Waiting)
         except (KeyFileRefused, msgspec.DecodeError) as error:
             raise EscrowRefused("unknown", "本节点没有提出该申请", "the request was not made on this node") from error
         if kept.request != request.text():
@@ -175,11 +207,21 @@ class EscrowOffice:
         found = [read_event(row.body) for row in self._reader.read(first, len(appended.positions))]
         return [event for event in found if isinstance(event, EscrowOpened)]
 
-    def _grant(self, request: EscrowRequest, opened: list[EscrowOpened], private: X25519PrivateKey) -> None:
-        command_id = self._journal.of_node(f"escrow/{request.order}/grant")
+    def _grant_id(self, request: EscrowRequest) -> CommandId:
+        return self._journal.of_node(f"escrow/{request.order}/grant")
+
+    def _grant(self, request: EscrowRequest, opened: list[EscrowOpened], private: X25519PrivateKey) -> Opened:
+        """Give each key of which a copy opens; anybody who has a key may have named subjects that there are none of."""
+        command_id = self._grant_id(request)
         digest = self._journal.digest(command_id, request.text().encode())
         recipient = self._recipient(Division(request.receiver))
-        keys = [(event, self._wrapped(request, event.subject, private, recipient)) for event in opened]
+        history = self._parts.case_events(request.case)
+        found = [(event, self._wrapped(request, history, event.subject, private, recipient)) for event in opened]
+        keys = [(event, wrapped) for event, wrapped in found if wrapped is not None]
+        if not keys:
+            raise EscrowRefused(
+                "no_copy", "托管的密钥副本缺失或受损", "the copies of the keys in the escrow are gone or damaged"
+            )
         with self._journal.turn() as turn:
             events, acts = list[AnyEvent](), list[Act]()
             for event, wrapped in keys:
@@ -189,12 +231,20 @@ class EscrowOffice:
                 acts.append(PartsBeside(events[-1].stream, 1, list(wrapped.parts)))
             future = turn.append(Append([_new(event) for event in events], command_id, digest, b"", acts))
         future.result(_WAIT_S)
+        given = tuple(wrapped.subject for _, wrapped in keys)
+        lost = tuple(event.subject for event, wrapped in found if wrapped is None)
+        return Opened(request.order, given, Division(request.receiver), lost)
 
     def _wrapped(
-        self, request: EscrowRequest, subject: str, private: X25519PrivateKey, recipient: Recipient
-    ) -> Wrapped:
-        """The subject's key out of the escrow and wrapped to the receiver, whichever copy of it is whole."""
-        for log_id, seq, part, grant in subject_custody(self._parts.case_events(request.case), subject).grants:
+        self,
+        request: EscrowRequest,
+        history: Sequence[Told],
+        subject: str,
+        private: X25519PrivateKey,
+        recipient: Recipient,
+    ) -> Wrapped | None:
+        """The subject's key out of the escrow and wrapped to the receiver, whichever copy of it is whole, if any is."""
+        for log_id, seq, part, grant in subject_custody(history, subject).grants:
             if (grant.custodian, grant.purpose, grant.recipient_key) != (self._here, "escrow", request.key):
                 continue
             body = self._parts.part(log_id, seq, part)
@@ -205,9 +255,7 @@ class EscrowOffice:
             except SealBroken:
                 continue
             return grant_key(key, [(recipient, "handle")])
-        raise EscrowRefused(
-            "no_copy", "托管的密钥副本缺失或受损", "the copy of the key in the escrow is gone or damaged"
-        )
+        return None
 
     def _envelope(self, request: EscrowRequest, now_us: int, cause: tuple[Cause, ...]) -> Envelope:
         actor = Actor(account=request.requested_by, role=request.role, unit=f"{self._here}.office")
@@ -251,16 +299,22 @@ def _waiting(order: UUID) -> str:
 
 
 def _approvals(order: UUID) -> str:
-    return f"{order}.approvals.json"
+    return f"{order}{_APPROVALS}"
+
+
+def _read(path: Path) -> bytes:
+    return read_private(path, _MAX_FILE_BYTES)
 
 
 def told(opened: Opened) -> str:
     """The same in words."""
-    count = len(opened.subjects)
-    return (
-        f"已开启：{count} 份密钥移交 {opened.receiver}（申请 {opened.order}） / "
-        f"opened: {count} keys given to {opened.receiver} (order {opened.order})"
-    )
+    count, lost = len(opened.subjects), len(opened.lost)
+    zh = f"已开启：{count} 份密钥移交 {opened.receiver}（申请 {opened.order}）"
+    en = f"opened: {count} keys given to {opened.receiver} (order {opened.order})"
+    if lost:
+        zh += f"，另有 {lost} 份副本无法打开，其余密钥可再次申请"
+        en += f"; {lost} copies do not open; ask again for further keys"
+    return f"{zh} / {en}"
 
 
 def _new(event: AnyEvent) -> NewEvent:

@@ -96,7 +96,7 @@ class Sealer:
         return [self._granted(one, case, cause, actor, now_us) for one in wrapped]
 
     def hand_on(self, file: CaseFile, reader: Division, cause: Cause, actor: Actor, now_us: int) -> list[Granted]:
-        """Every key of the case that this node holds and `reader` does not: what a take-over asks of the old holder."""
+        """Every key of the case that this node holds and has not given to `reader`: what a take-over asks for."""
         return [self._granted(one, file.case, cause, actor, now_us) for one in self._known_keys(file, reader)]
 
     def _key(self, command: AnyCommand, file: CaseFile | None, case: CaseId) -> tuple[DataKey, Wrapped | None]:
@@ -125,15 +125,14 @@ class Sealer:
 
     def _known_keys(self, file: CaseFile, reader: Division) -> list[Wrapped]:
         found = []
-        for subject in file.keys:
-            if reader not in file.readers(subject):
-                try:
-                    found.append(self._custody.grant(file.case, subject, self._recipient(reader)))
-                except (NotCustodian, Erased):
-                    continue
-                except (OpeningMissing, RecipientKeyMissing, SealBroken) as error:
-                    # Any node can name this one in a grant and send nothing that opens: it must not stop the case.
-                    _log.warning("key not handed on", error=type(error).__name__)
+        for subject in self._custody.lacked(file.case, file.keys, reader):
+            try:
+                found.append(self._custody.grant(file.case, subject, self._recipient(reader)))
+            except (NotCustodian, Erased):
+                continue
+            except (OpeningMissing, RecipientKeyMissing, SealBroken) as error:
+                # Any node can name this one in a grant and send nothing that opens: it must not stop the case.
+                _log.warning("key not handed on", error=type(error).__name__)
         return found
 
     def _granted(self, wrapped: Wrapped, case: CaseId, cause: Cause, actor: Actor, now_us: int) -> Granted:

@@ -75,6 +75,9 @@ _CONTAINED: Final = (
 UNATTENDED: Final = "unattended"
 """The kind of the fault that names such a leaf."""
 
+GRANT_BROKEN: Final = "grant_broken"
+"""The kind of the fault that names a grant to this node with nothing beside it that opens: its author's doing."""
+
 Outcome = Literal["done", "failed", "newer"]
 """newer: it waits for a newer version of this program."""
 
@@ -107,7 +110,8 @@ class Stopping(Protocol):
 class Hands(NamedTuple):
     """What the steward works with.
 
-    exchange: where frames and letters wait. passing: what passes by itself, and is waited for.
+    exchange: where frames and letters wait. each_hour: what else is done then. passing: what passes by itself, and is
+    waited for.
     """
 
     desk: Desk
@@ -124,6 +128,7 @@ class Hands(NamedTuple):
     carry_out: Callable[[str], bytes]
     note_heads: Callable[[], None]
     look_at_cover: Callable[[], None]
+    each_hour: Callable[[], None]
     now_us: Callable[[], int]
     passing: tuple[type[Exception], ...]
 
@@ -297,6 +302,9 @@ class Steward:
 
     def _pass_on(self, case: CaseId, event: KeyGranted, row: Row) -> None:
         """Keys that a take-over asked for may come when the matter has long been handed on."""
+        if self._hands.custody.is_broken(row.log_id, row.seq, event):
+            subject = f"{self._hands.origin(row.log_id)}#{row.seq}"
+            self._hands.faults.fault(Fault(GRANT_BROKEN, subject, "", "what lies beside this grant opens nothing"))
         if any(grant.custodian == self._here for grant in event.grants):
             act = self._hands.journal.of_node(f"pass_on/{row.log_id}/{row.seq}")
             self._hands.desk.pass_keys_on(case, event, self._actor, act)
@@ -371,6 +379,7 @@ class Steward:
             self._store.look_at_all()
             self._cases_before = list(self._erasing.waiting())
             self._put_off_before = self._later.put_off_before()
+            self._hands.each_hour()
 
     def _try_again(self) -> bool:
         """Some of it; whether there is more."""

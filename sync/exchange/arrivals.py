@@ -10,7 +10,15 @@ from domain.divisions import Division
 from domain.shards import follows, shard_before, shard_of
 from sync.exchange.downlink import pack
 from sync.exchange.evidence import split_at
-from sync.exchange.faults import OWN_KEYS_REVOKED, SUPERIOR_ROLLED_BACK, Fault, Outlived, evidence_of
+from sync.exchange.faults import (
+    OWN_KEYS_REVOKED,
+    SUPERIOR_ROLLED_BACK,
+    Fault,
+    Outlived,
+    certified_twice,
+    evidence_between,
+    evidence_of,
+)
 from sync.exchange.inbox_store import LearningStore, Part
 from sync.exchange.leaf import is_part_of, read_leaf
 from sync.exchange.opening import LetterForged, open_letter
@@ -488,9 +496,12 @@ class _Batch:
         self.directory, refused = before.adding_what_holds(texts)
         for text in texts:
             if text in refused:
-                self._fault("certificate_refused", "down", str(refused[text]), text.encode())
+                evidence = evidence_between(text, refused[text].said_by)
+                self._fault("certificate_refused", "down", str(refused[text]), evidence)
             else:
                 said = read_statement(text)
+                if (other := before.numbered(said)) is not None and other != text:
+                    self._faults.append(certified_twice("down", "", said, text, other))
                 self._store.keep_certificate(said.division, said.serial, text)
                 if isinstance(said, Revocation) and before.issuer_of(text) is None:
                     self._taken_back(said, text)

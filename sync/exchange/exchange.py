@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Final, Literal
 
 from domain.divisions import Division
+from domain.events import KeysRotated
 from domain.keys import LAST_COPY_US
 from domain.shards import shard_after
 from sync.exchange.arrivals import look_again, receive_down
@@ -15,6 +16,7 @@ from sync.exchange.downlink import Downlink, sign_letter
 from sync.exchange.inbox import Received, receive
 from sync.exchange.introducing import introduce
 from sync.exchange.lanes import Lanes
+from sync.exchange.leaf import known as read_known
 from sync.exchange.opening import Opened, OpenFrame, open_record, readings
 from sync.exchange.outbox import Outbox
 from sync.exchange.returning import GivingBack
@@ -24,6 +26,7 @@ from sync.exchange.succession import End, has_lost_all, opening, pass_on
 from sync.exchange.wire import EDITION, Acknowledge, AskDown, AskHeld, AskReturn, Up
 from sync.exchange.withheld import look_for_withheld
 from sync.proofs.merkle import EMPTY_ROOT
+from sync.proofs.note import Signer, named
 from sync.proofs.tree import Proof, frontier_at, proof_for
 from sync.trust.certificates import CertificateRefused, Directory, Enrolment, enrolment
 from sync.trust.granting import enrol, move, revoke
@@ -41,6 +44,9 @@ and so long after its certificate has run out what a child has not read is kept.
 _FORGET_EVERY_S: Final = 3_600.0
 _ASK_EVERY_S: Final = 2.0
 _WATCH_EVERY_S: Final = 3_600.0
+
+UNSENT_LEAVES: Final = 1 << 20
+"""So many leaves at most a node may have recorded that are not here yet, when it asks for other keys."""
 
 Recording = Callable[[str], str]
 """Records the event of a text and keeps the text, both or neither; gives the text as recorded."""
@@ -232,6 +238,7 @@ class Exchange:
                 received = self._take_apart(opened, delivered, children)
             self._known_origins = directory.origins()
             self._held_sizes |= received.sizes
+            self._asked.tried(received.tries)
             self.trust.publish(received.directory)
             self._lanes.reached(reached)
 
@@ -241,10 +248,11 @@ class Exchange:
         self, opened: Sequence[Opened], delivered: Sequence[Delivered], children: Mapping[str, Division]
     ) -> Received:
         """The store refused a batch: take each record by itself, so that the one to blame holds up no other."""
-        received = Received(self.trust.directory, {})
+        received = Received(self.trust.directory, {}, {})
         for record, one in zip(opened, delivered, strict=True):
             found = self._take_one(record, {children[one.lane]: one.offset}, received.directory)
-            received = Received(found.directory, received.sizes | found.sizes)
+            self._asked.tried(found.tries)
+            received = Received(found.directory, received.sizes | found.sizes, received.tries | found.tries)
         return received
 
     def _take_one(self, record: Opened, offsets: Mapping[Division, int], directory: Directory) -> Received:
@@ -319,7 +327,7 @@ class Exchange:
         record: as for `admit`, of a `node.moved.v0`. Raises CertificateRefused.
         """
         directory = self.trust.directory
-        text = move(division, parent, self.station.signer, directory, self._now_us(), valid_to_us)
+        text = move(division, parent, self._stating(directory), directory, self._now_us(), valid_to_us)
         if directory.adding(text) is not directory:
             text = record(text)
             self.trust.publish(directory.adding(text))
@@ -505,11 +513,17 @@ class Exchange:
         """
         directory = self.trust.directory
         self._require_next_shard(request, directory)
-        text = enrol(request, self.station.here, self.station.signer, directory, valid_from_us, valid_to_us)
+        self._require_rotation(request, directory)
+        text = enrol(request, self.station.here, self._stating(directory), directory, valid_from_us, valid_to_us)
         if directory.adding(text) is not directory:
             text = record(text)
             self.trust.publish(directory.adding(text))
         return enrolment(self.trust.directory, text)
+
+    def _stating(self, directory: Directory) -> Signer:
+        """The log key as its certificate names it: checkpoints of a later shard bear another name, statements none."""
+        own = directory.division(self.station.here)
+        return self.station.signer if own is None else named(self.station.signer, own.log.name)
 
     def _require_next_shard(self, request: str, directory: Directory) -> None:
         """A node that lost its disk goes on in the shard after the last one that is held here, in no other."""
@@ -528,6 +542,27 @@ class Exchange:
                 f"the next shard of its log is {shard}: found it with --shard {shard}",
             )
             raise CertificateRefused("wrong_shard", zh, en)
+
+    def _require_rotation(self, request: str, directory: Directory) -> None:
+        """Where other keys are to sign alone, the log says so in the leaf before: as far as it is held here that leaf
+        must stand there, and nothing that was cosigned under the keys before is disowned."""
+        asked = read_request(request)
+        older = directory.division(asked.division)
+        if older is None or directory.revocation(asked.division) is not None:
+            return
+        was, now = older.certificate, asked.keys
+        if asked.origin != was.origin or now.log == was.keys.log:
+            return
+        with self._store.transaction() as tx:
+            tree, since = tx.trees([asked.origin]).get(asked.origin), asked.since_size
+            held = 0 if tree is None else tree.size
+            said = tx.leaves(tree.log_id, since - 1, since) if tree is not None and 0 < since <= held else []
+        if not (_announces(said, now.log) if since <= held else since <= held + UNSENT_LEAVES):
+            zh, en = (
+                f"其日志此处存有{held}条，第{since}条不是换钥记录",
+                f"leaf {since} of {held} does not announce these keys",
+            )
+            raise CertificateRefused("since", zh, en)
 
     def take_back(
         self, division: Division, ground: Ground, successor: Division | None, size: int | None, record: Recording
@@ -558,7 +593,7 @@ class Exchange:
             ground,
             successor,
             [text for text in said if issuers.get(text) == division],
-            self.station.signer,
+            self._stating(directory),
             directory,
             self._now_us(),
         )
@@ -584,6 +619,12 @@ def _last_good(tx: Transaction, origin: str, size: int | None) -> tuple[int, byt
         raise CertificateRefused("size", f"此处只存有{held}条", f"no more than {held} leaves are held here")
     good = held if size is None else size
     return good, frontier_at(tx.hashes(tree.log_id), good).root() if tree else EMPTY_ROOT
+
+
+def _announces(bodies: Sequence[bytes], log: str) -> bool:
+    """Whether the leaf says that this log key follows; the name of a key is that of the shard it signs."""
+    event = read_known(bodies[0]) if bodies else None
+    return isinstance(event, KeysRotated) and event.log.split("+", 2)[2:] == log.split("+", 2)[2:]
 
 
 def _nothing() -> None:

@@ -9,6 +9,7 @@ from sync.exchange.wire import Frame, WireInvalid, decode_record, encode
 from sync.proofs.merkle import HashReader, Prover
 from sync.proofs.tree import SignedHead, Tree, frontier_at
 from sync.proofs.witness import Question, size_held
+from sync.trust.statements import Statement
 
 EVIDENCE_BYTES: Final = 1 << 20
 
@@ -89,6 +90,17 @@ def evidence_against(record: bytes, statement: str) -> bytes:
     """What a fault keeps of a record that a signed statement speaks against, if one does."""
     kept = evidence_of(record)
     return msgspec.msgpack.encode(Outlived(statement, kept)) if statement else kept
+
+
+def evidence_between(text: str, other: str | None) -> bytes:
+    """What a fault keeps of a statement, and of the one that bears its number, if one does: each was signed."""
+    return msgspec.msgpack.encode(Outlived(other, text.encode())) if other else text.encode()
+
+
+def certified_twice(where: str, child: str, said: Statement, text: str, other: str) -> Fault:
+    """Two statements about one division bear one number; `text` holds from now on, and the other one no more."""
+    detail = f"two statements about {said.division} are number {said.serial}; another one holds than before"
+    return Fault("certified_twice", where, child, detail, evidence_between(text, other))
 
 
 def evidence_of(record: bytes) -> bytes:

@@ -52,6 +52,8 @@ def enrolled(directory: Directory, log: str, text: str) -> tuple[Statement, Dire
     """A certificate or a revocation in a leaf of `log`, believed where that log is its issuer's, or that of whom it
     places somebody below. Raises CertificateRefused."""
     said, author = read_statement(text), directory.division_of(log)
+    if author is None or not (author == getattr(said, "parent", None) or directory.has_signed(author, text)):
+        raise CertificateRefused("issuer", "并非由该上级登记", "its leaf is not its issuer's")
     grown = directory.adding(text)
     if author not in (grown.issuer_of(text), getattr(said, "parent", None)):
         raise CertificateRefused("issuer", "并非由该上级登记", "its leaf is not its issuer's")

@@ -9,7 +9,16 @@ from domain.divisions import Division
 from domain.events import HeadsNoted
 from domain.shards import shard_after, shard_before
 from sync.exchange.answers import Answers
-from sync.exchange.faults import HEALING, Fault, evidence_against, evidence_of, fork_below, fork_beyond
+from sync.exchange.faults import (
+    HEALING,
+    Fault,
+    certified_twice,
+    evidence_against,
+    evidence_between,
+    evidence_of,
+    fork_below,
+    fork_beyond,
+)
 from sync.exchange.filing import Filed, enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
 from sync.exchange.noting import Note, compared
@@ -37,10 +46,13 @@ _ANY_SIZE: Final = 2**62
 
 
 class Received(NamedTuple):
-    """directory: with what was enrolled. sizes: how much of each log that came is held now."""
+    """directory: with what was enrolled. sizes: how much of each log that came is held now. tries: how often what is
+    missing of a log was asked for again, for `Asked.tried` once this is committed.
+    """
 
     directory: Directory
     sizes: dict[str, int]
+    tries: dict[str, int]
 
 
 class _Growing(msgspec.Struct):
@@ -81,7 +93,7 @@ def receive(
         batch.take(record)
     batch.take_up_parked()
     batch.finish(offsets)
-    return Received(batch.directory, batch.sizes)
+    return Received(batch.directory, batch.sizes, batch.tries)
 
 
 class _Batch:
@@ -105,6 +117,7 @@ class _Batch:
         self._answers = Answers(store, station, moment.now_us)
         self._is_followed: dict[str, bool] = {}
         self._notes: list[Note] = []
+        self.tries: dict[str, int] = {}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -287,12 +300,12 @@ class _Batch:
             self._park(opened, want)
             return
         filed = file_frame(opened, tree, self._sparse)
-        if filed.missing and self._asked.once_more(opened.frame.log, PART_TRIES):
+        if filed.missing and self._once_more(opened.frame.log):
             self._incomplete(opened, tree, filed.missing)
             return
         if tree.size == 0 and not self._continues(opened):
             return
-        self._asked.had(opened.frame.log)
+        self.tries[opened.frame.log] = 0
         growing = self._growing.setdefault(opened.frame.log, _Growing(tree, [], []))
         growing.tiles += tiles
         growing.heads.append(opened.head)
@@ -331,6 +344,10 @@ class _Batch:
         self._trees[log] = msgspec.structs.replace(tree, frozen="fork")
         self._answers.say(opened.child, Refused(log, tree.size, "fork"))
 
+    def _once_more(self, log: str) -> bool:
+        self.tries[log] = self.tries.get(log, self._asked.times(log)) + 1
+        return self.tries[log] <= PART_TRIES
+
     def _incomplete(self, opened: OpenFrame, tree: Tree, missing: Sequence[str]) -> None:
         """No signature covers what travels beside a leaf: what is not as the leaf says may come whole another time."""
         detail = f"{', '.join(missing[:5])} did not come with its event, or not as the event says"
@@ -347,13 +364,17 @@ class _Batch:
             self._enrol(opened, seq, text)
 
     def _enrol(self, opened: OpenFrame, seq: int, text: str) -> None:
-        log = opened.frame.log
+        log, before = opened.frame.log, self.directory
+        where = f"{log}#{seq}"
         try:
-            said, self.directory = enrolled(self.directory, log, text)
+            said, self.directory = enrolled(before, log, text)
         except CertificateRefused as error:
-            fault = Fault("certificate_refused", f"{log}#{seq}", opened.child, str(error), text.encode())
-            self._faults.append(fault)
+            evidence = evidence_between(text, error.said_by)
+            self._faults.append(Fault("certificate_refused", where, opened.child, str(error), evidence))
             return
+        other = before.numbered(said)
+        if other is not None and other != text:
+            self._faults.append(certified_twice(where, opened.child, said, text, other))
         self._store.keep_certificate(said.division, said.serial, text)
         self._is_followed.clear()
         self._grown |= dict.fromkeys([said.origin, shard_after(said.origin)], _ANY_SIZE)

@@ -132,7 +132,7 @@ def open_letter(letter: Letter, sender: Division, here: Division, directory: Dir
         raise LetterForged(f"a letter of {letter.sender} to {letter.to} on the lane of {sender}")
     if any(is_signed(letter, key) for key in directory.letter_keys(sender, now_us)):
         return Checked(letter.body, ())
-    told, refused = directory.adding_what_holds(letter.papers)
+    told, refused = directory.adding_what_holds(letter.papers, now_us)
     if told is directory or not any(is_signed(letter, key) for key in told.letter_keys(sender, now_us)):
         raise LetterForged(f"the signature of {sender} does not hold")
     return Checked(letter.body, tuple(text for text in letter.papers if text not in refused))

@@ -1,5 +1,6 @@
 """Who exchanges and when: what every part of the exchange is told about its own node and the present moment."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -46,11 +47,10 @@ class Asked:
         self._last_s[what] = elapsed_s
         return True
 
-    def once_more(self, what: str, at_most: int) -> bool:
-        """Whether to ask for the same again; True at most so many times, until `had` it."""
-        self._times[what] = self._times.get(what, 0) + 1
-        return self._times[what] <= at_most
+    def times(self, what: str) -> int:
+        """How often the same was asked for again so far."""
+        return self._times.get(what, 0)
 
-    def had(self, what: str) -> None:
-        """It came, or will be done without."""
-        self._times.pop(what, None)
+    def tried(self, times: Mapping[str, int]) -> None:
+        """How often by now, once that is committed; 0 for what came, or will be done without."""
+        self._times = {what: count for what, count in {**self._times, **times}.items() if count}

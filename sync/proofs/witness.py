@@ -78,8 +78,9 @@ def add_checkpoint(
 ) -> Answer:
     """Answer one `POST add-checkpoint`: 200 with a cosignature, 400, 403, 404, 409 or 422; 503 with a wrong clock.
 
-    logs: the keys trusted for each origin. Everything is checked before the state is moved, the state is moved
-    before anything is signed, and of two requests that race only one moves it.
+    logs: the keys trusted for each origin, in the order in which they followed one another: once a checkpoint under a
+    later one is cosigned, none counts that lacks it. Everything is checked before the state is moved, the state is
+    moved before anything is signed, and of two requests that race only one moves it.
     """
     try:
         old_size, proof, note, checkpoint = _parse(request)
@@ -88,13 +89,13 @@ def add_checkpoint(
     keys = logs.get(checkpoint.origin)
     if keys is None:
         return _refusal(404, "this log is not known here")
+    before = store.witnessed(checkpoint.origin)
     try:
-        verify(note, keys)
+        verify(note, keys if before is None else _not_followed(keys, before))
     except NoteInvalid as error:
         return _refusal(403, str(error))
     if old_size > checkpoint.size:
         return _refusal(400, "the old size is larger than the checkpoint's")
-    before = store.witnessed(checkpoint.origin)
     size = before.size if before else 0
     if old_size != size or (before and size == checkpoint.size and before.root != checkpoint.root):
         return _conflict(size)
@@ -112,6 +113,13 @@ def add_checkpoint(
         return _conflict(now.size if now else 0)
     line = cosign(note.text, signer, after.time_s)
     return Answer(200, _TEXT, str(line).encode())
+
+
+def _not_followed(keys: Sequence[Verifier], before: Witnessed) -> Sequence[Verifier]:
+    """From the last of these keys on that had signed the checkpoint cosigned before."""
+    signed = {(line.name, line.key_id) for line in parse_note(before.note).signatures}
+    first = max((at for at, key in enumerate(keys) if (key.name, key.key_id) in signed), default=0)
+    return keys[first:]
 
 
 class Question(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from domain.case import CaseFile, evolve, has_effect
 from domain.divisions import Division
 from domain.errors import DomainError
 from domain.events import AnyEvent, CaseId, Grant, KeyGranted, Unknown
-from domain.keys import Holders, new_subject
+from domain.keys import Holders, founder_of, new_subject
 from domain.shards import place
 from sync.sealed.commitment import Opening
 from sync.sealed.sealing import (
@@ -151,6 +151,24 @@ def subject_custody(history: Iterable[Told], subject: str) -> SubjectCustody:
     return SubjectCustody(grants, due.ordered.erasure if due else None)
 
 
+def given_by(history: Iterable[Told], giver: Division, reader: Division) -> frozenset[str]:
+    """The subjects whose key `giver` need not give to `reader`: it has given it before, or the reader says itself that
+    it has it, since it gave it to somebody.
+
+    What others say of having given it counts for nothing: a grant does not tell what lies beside it.
+    """
+    found = set[str]()
+    for told in history:
+        event = told.event
+        if isinstance(event, KeyGranted) and (event.node == reader or (event.node == giver and _gives(event, reader))):
+            found.add(event.subject)
+    return frozenset(found)
+
+
+def _gives(event: KeyGranted, reader: Division) -> bool:
+    return any(grant.custodian == reader and grant.purpose != "escrow" for grant in event.grants)
+
+
 class Custody:
     """The data keys that this node may use. Safe for threads; keys in clear live in a bounded cache only."""
 
@@ -186,6 +204,25 @@ class Custody:
     ) -> Wrapped:
         """The subject's key wrapped once more, for the node that takes over a duty to read. Raises as `key`."""
         return grant_key(self.key(case, subject), [(recipient, purpose)])
+
+    def lacked(self, case: CaseId, subjects: Iterable[str], reader: Division) -> list[str]:
+        """Whose keys this node would have to give to `reader`, as far as is known here."""
+        has = given_by(self._reader.case_events(case), self._here, reader)
+        return [subject for subject in subjects if subject not in has and founder_of(subject) != reader]
+
+    def is_broken(self, log_id: int, seq: int, event: KeyGranted) -> bool:
+        """Whether what lies beside a grant to this node opens nothing, though it is there, and so is the key for it."""
+        if event.case is None:
+            return False
+        for part, grant in enumerate(event.grants):
+            recipient, wrapped = self._recipients.get(grant.recipient_key), self._reader.part(log_id, seq, part)
+            if grant.custodian != self._here or grant.purpose == "escrow" or recipient is None or wrapped is None:
+                continue
+            try:
+                DataKey.unwrap(wrapped, recipient.private, event.case, event.subject, self._here)
+            except SealBroken:
+                return True
+        return False
 
     def open(self, case: CaseId, placed: Placed, index: int = 0) -> list[Opening]:
         """The texts of `event.sealed[index]` with their salts. The caller has noted the reading before (SealedRead).

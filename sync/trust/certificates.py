@@ -1,16 +1,18 @@
 """Who may speak for which division: the certificates that hold, from the pinned root down, and what follows from them.
 
 The same texts make the same directory in whatever order they come: where keys were taken back, what they had signed
-about others holds as far as the revocation says so, and falls otherwise, whoever had believed it before.
+about others holds as far as the revocation says so, and falls otherwise, whoever had believed it before. Of two that
+bear one number that holds which was signed higher up; of one issuer's the revocation, then the smaller hash.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from domain.divisions import Division, is_below
 from domain.shards import follows
-from sync.proofs.note import Verifier
+from sync.proofs.note import KeyInvalid, Verifier
 from sync.trust.register import OVERLAP_US, Known, Register, Revoked
 from sync.trust.statements import (
     MAX_SKEW_US,
@@ -84,13 +86,19 @@ class Directory(Register):
             raise error
         return grown
 
-    def adding_what_holds(self, texts: Iterable[str]) -> tuple["Directory", dict[str, CertificateRefused]]:
+    def adding_what_holds(
+        self, texts: Iterable[str], news_us: int | None = None
+    ) -> tuple["Directory", dict[str, CertificateRefused]]:
         """The directory with those of `texts` that hold, and why each of the others does not, by its text.
 
-        What was known before and does not hold beside them any more is in it no longer.
+        What was known before and does not hold beside them any more is in it no longer. news_us: the present moment
+        (UTC microseconds), where they come from whom nobody vouches for: then what is signed with a key that is known
+        to have been followed by another for OVERLAP_US is refused, too, whatever date it bears.
         """
         read, refused = all_read(texts)
         new = {text: said for text, said in read.items() if not self._has(said, text)}
+        refused |= self._without_right(new, news_us)
+        new = {text: said for text, said in new.items() if text not in refused}
         if not new:
             return self, refused
         if any(self._is_unsettling(said) for said in new.values()):
@@ -124,23 +132,63 @@ class Directory(Register):
             weighed = {text: said for text, said in weighed.items() if text not in falling}
 
     def _is_unsettling(self, said: Statement) -> bool:
-        """Whether what is known may not hold beside it: keys taken back, a division that stands elsewhere."""
-        if isinstance(said, Revocation):
+        """Whether what is known may not hold beside it: keys taken back, a division that stands elsewhere, a number
+        that is not above those known."""
+        if isinstance(said, Revocation) or said.serial < self.next_serial(said.division):
             return True
         known = self._by_division.get(said.division)
         return known is not None and known[-1].certificate.parent != said.parent
 
+    def _without_right(self, new: Mapping[str, Statement], news_us: int | None) -> dict[str, CertificateRefused]:
+        """What of `new` is not worth weighing all that is known anew, and why, by text."""
+        unsettling = {text: said for text, said in new.items() if self._is_unsettling(said)}
+        refused: dict[str, CertificateRefused] = {}
+        above = _Above(self._by_division, new.values()) if unsettling else None
+        for text, said in new.items():
+            try:
+                if above is not None and text in unsettling:
+                    self._check_signed(said, text, above)
+                self._check_news(said, text, news_us)
+                self._check_number(said, text)
+            except CertificateRefused as error:
+                refused[text] = error
+        return refused
+
+    def _check_signed(self, said: Statement, text: str, above: "_Above") -> None:
+        if isinstance(said, Certificate) and said.parent is None:
+            self._check_root(said, text, self._by_division.get(said.division, ()))
+        else:
+            signed_by(text, above.keys(said))
+
+    def _check_number(self, said: Statement, text: str) -> None:
+        """That it does not lose its number to a statement known."""
+        other = self.numbered(said)
+        if other is not None and self._rank(read_statement(other), other) < self._rank(said, text):
+            raise _twice(other)
+
+    def _check_news(self, said: Statement, text: str, news_us: int | None) -> None:
+        """A key that is known to have been followed by another takes no number from anybody, and says nothing new."""
+        is_taken = self.numbered(said) is not None
+        if not is_taken and news_us is None:
+            return
+        followed_us = self._followed_us(text)
+        if followed_us is not None and (is_taken or (news_us or 0) > followed_us + OVERLAP_US):
+            raise _retired()
+
     def _add_all(self, new: dict[str, Statement]) -> dict[str, CertificateRefused]:
         """Add those that hold; why the others do not, by text. All about a superior comes before what it signed."""
         failed: dict[str, CertificateRefused] = {}
-        waiting = sorted(new, key=lambda text: new[text].serial)
+        waiting = sorted(new, key=lambda text: (new[text].serial, fingerprint(text)))
+        numbers = Counter((said.division, said.serial) for said in new.values())
         superiors = _superiors(new.values())
         while waiting:
             still = {new[text].division for text in waiting}
             whole = [text for text in waiting if not superiors[new[text].division] & still]
             known = [text for text in waiting if self._knows_issuer(new[text])]
             ready = whole or known or waiting[:1]  # which says why not
-            for text in ready:
+            twice = {text for text in ready if numbers[new[text].division, new[text].serial] > 1}
+            ranks = {text: self._rank(new[text], text) for text in twice}
+            for text in sorted(ready, key=lambda text: ranks.get(text, (new[text].serial,))):
                 try:
                     self._add(new[text], text)
                 except CertificateRefused as error:
@@ -148,6 +196,10 @@ class Directory(Register):
             taken = set(ready)
             waiting = [text for text in waiting if text not in taken]
         return failed
+
+    def _rank(self, said: Statement, text: str) -> tuple[int, int, bool, str]:
+        """The order in which a division's statements count; of two with one number the first one holds."""
+        return said.serial, self._depth_of_signer(text), isinstance(said, Certificate), fingerprint(text)
 
     def _knows_issuer(self, said: Statement) -> bool:
         superior = said.parent if isinstance(said, Certificate) else said.division
@@ -193,9 +245,10 @@ class Directory(Register):
             )
         if self.division_of(revocation.origin) != code:
             raise CertificateRefused("origin", "日志名属于另一节点", "its log belongs to another division")
-        if self.next_serial(code) > revocation.serial:
-            raise CertificateRefused("serial", "序号不大于已有证书", "its serial is not above the one known")
+        self._check_serial(revocation)
         issuer = self._signer(text, [self._root_of(code), superior], revocation.at_us)
+        if issuer in self._parents and revocation.serial > MAX_SERIAL:
+            raise CertificateRefused("too_many", "签发的证书过多", "its issuer has certified too many")
         one = Revoked(revocation, issuer, text, frozenset(revocation.standing))
         self._revoked[code] = (*self._revoked.get(code, ()), one)
         self._spans.pop(revocation.origin, None)
@@ -236,7 +289,10 @@ class Directory(Register):
         }
         if not signers:
             raise CertificateRefused("period", "签发时上级证书无效", "its superior's was not valid when it was issued")
-        signer = signers[signed_by(text, [known.log for known in signers.values()]).vkey].certificate
+        found = signers[signed_by(text, [known.log for known in signers.values()]).vkey]
+        signer, followed_us = found.certificate, self._followed_by_us(found)
+        if followed_us is not None and at_us > followed_us + OVERLAP_US:
+            raise _retired()
         for one in self._revoked.get(signer.division, ()):
             if one.revocation.serial > signer.serial and mark_of(text) not in one.standing:
                 raise CertificateRefused(
@@ -250,8 +306,7 @@ class Directory(Register):
         """A division keeps its logs and counts its certificates upward; keys that were taken back do not come back."""
         if older and certificate.parent is None and older[-1].certificate.parent is not None:
             raise CertificateRefused("parent", "该区划已隶属另一上级", "its division stands below another superior")
-        if older and self.next_serial(certificate.division) > certificate.serial:
-            raise CertificateRefused("serial", "序号不大于已有证书", "its serial is not above the one known")
+        self._check_serial(certificate)
         if self.division_of(certificate.origin) not in (None, certificate.division):
             raise CertificateRefused("origin", "日志名属于另一节点", "its log belongs to another division")
         if older and not follows(certificate.origin, older[-1].certificate.origin):
@@ -261,6 +316,10 @@ class Directory(Register):
             raise CertificateRefused("keys", "密钥已被收回", "a key of it was taken back")
         if certificate.parent is not None and certificate.division in self._line(certificate.parent):
             raise CertificateRefused("parent", "层级成环", "its division would be its own superior")
+
+    def _check_serial(self, said: Statement) -> None:
+        if self.next_serial(said.division) > said.serial:
+            raise _twice(self.numbered(said) or "")
 
     def _check_reach(self, certificate: Certificate, issuer: Division, older: Sequence[Known]) -> None:
         """Only the root may place a division wherever it belongs; every other superior keeps to its own digits.
@@ -305,3 +364,44 @@ def _superiors(said: Iterable[Statement]) -> dict[Division, set[Division]]:
         if isinstance(one, Certificate) and one.parent not in (None, one.division):
             above.add(one.parent)
     return named
+
+
+class _Above:
+    """Who may stand above a division, by all that is known and all that is new, and the log keys of those."""
+
+    def __init__(self, known: Mapping[Division, Sequence[Known]], new: Collection[Statement]) -> None:
+        said = [one.certificate for entries in known.values() for one in entries]
+        self._keys: dict[Division, list[Verifier]] = {
+            code: [one.log for one in entries] for code, entries in known.items()
+        }
+        for one in new:
+            if isinstance(one, Certificate):
+                said.append(one)
+                self._keys.setdefault(one.division, []).extend(_log_key(one))
+        self._parents = _superiors(said)
+
+    def keys(self, said: Statement) -> list[Verifier]:
+        """Of everybody above its division."""
+        reached, waiting = set[Division](), [said.division]
+        while waiting:
+            new = self._parents.get(waiting.pop(), set()) - reached
+            reached |= new
+            waiting += new
+        return [key for code in sorted(reached) for key in self._keys.get(code, [])]
+
+
+def _log_key(certificate: Certificate) -> list[Verifier]:
+    try:
+        return [certificate.log]
+    except KeyInvalid:
+        return []  # it is refused by that name when its turn comes
+
+
+def _twice(other: str) -> CertificateRefused:
+    return CertificateRefused("serial", "序号不大于已有证书", "its serial is not above the one known", other)
+
+
+def _retired() -> CertificateRefused:
+    return CertificateRefused(
+        "issuer_retired", "签发所用的密钥早已更换", "the key that signed it was followed by another long before"
+    )

@@ -26,6 +26,9 @@ from sync.trust.escrow import EscrowShare, SharesDoNotFit, join_shares
 MAX_AGE_US: Final = 7 * 86_400 * 1_000_000
 """So long after it was made a request is good for."""
 
+MAX_SUBJECTS: Final = 40
+"""So many keys one request asks for; a case that has more takes further requests."""
+
 MAX_SKEW_US: Final = 10 * 60 * 1_000_000
 
 _REQUEST: Final = "huiyin-escrow-request/v0"
@@ -52,7 +55,7 @@ class EscrowRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     order: UUID
     case: CaseId
-    subjects: Annotated[tuple[bounds.Subject, ...], msgspec.Meta(min_length=1, max_length=40)]
+    subjects: Annotated[tuple[bounds.Subject, ...], msgspec.Meta(min_length=1, max_length=MAX_SUBJECTS)]
     receiver: bounds.Code
     ground: EscrowGround
     requested_by: UUID

@@ -275,7 +275,7 @@ def replace_private(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
-def read_private(path: Path) -> bytes:
+def read_private(path: Path, max_bytes: int = MAX_KEY_FILE_BYTES) -> bytes:
     """The bytes of a key file. Raises KeyFileMissing, KeyFileExposed, KeyFileMalformed (too long, no plain file)."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -287,8 +287,8 @@ def read_private(path: Path) -> bytes:
             raise KeyFileMalformed(path)
         if mode & _OTHERS:
             raise KeyFileExposed(path)
-        content = file.read(MAX_KEY_FILE_BYTES + 1)
-    if len(content) > MAX_KEY_FILE_BYTES:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
         raise KeyFileMalformed(path)
     return content
 

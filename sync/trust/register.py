@@ -8,9 +8,17 @@ import msgspec
 
 from domain.divisions import Division, Topology
 from domain.shards import follows, shard_named, shard_of
-from sync.proofs.note import Note, Verifier, decode64, parse_vkey, verify
+from sync.proofs.note import Note, Verifier, decode64, parse_note, parse_vkey, verify
 from sync.sealed.sealing import Recipient
-from sync.trust.statements import MAX_SKEW_US, Certificate, CertificateRefused, Revocation, Statement, read_statement
+from sync.trust.statements import (
+    MAX_SKEW_US,
+    Certificate,
+    CertificateRefused,
+    Revocation,
+    Statement,
+    is_signed_by,
+    read_statement,
+)
 
 OVERLAP_US = 30 * 24 * 3_600 * 1_000_000
 """So long after other keys were certified a node still signs its checkpoints with the keys before as well, and letters
@@ -304,6 +312,12 @@ class Register:
         revoked = [(one.revocation.serial, one.text) for one in self._revoked.get(code, ())]
         return [text for _, text in sorted([*known, *revoked])]
 
+    def numbered(self, said: Statement) -> str | None:
+        """The text about a division that holds and bears the number of this one."""
+        known = [(one.certificate.serial, one.text) for one in self._by_division.get(said.division, ())]
+        revoked = [(one.revocation.serial, one.text) for one in self._revoked.get(said.division, ())]
+        return dict([*known, *revoked]).get(said.serial)
+
     def _collect(self, code: Division, lines: dict[Division, None]) -> None:
         for known in self._by_division.get(code, ()):
             superior = known.certificate.parent
@@ -340,6 +354,33 @@ class Register:
             endless = _Span(known.log, None, "", False)
             spans[known.log] = min([*revoked, *followed], key=lambda span: span.upto or 0, default=endless)
         return list(spans.values())
+
+    def has_signed(self, code: Division, text: str) -> bool:
+        """Whether a log key of this division, whichever, has signed a statement."""
+        return any(is_signed_by(text, known.log) for known in self._by_division.get(code, ()))
+
+    def _followed_us(self, text: str) -> int | None:
+        """Since when (UTC microseconds) the key that signed a statement was followed by another; null where it is in
+        force, or not known."""
+        found = [self._followed_by_us(known) for known in self._signers(text)]
+        return None if None in found else min((at_us for at_us in found if at_us is not None), default=None)
+
+    def _depth_of_signer(self, text: str) -> int:
+        """How far below the root the highest one stands who has signed a statement; 0 for the root itself."""
+        depths = [len(self._line(known.certificate.division)) - 1 for known in self._signers(text)]
+        return min(depths, default=len(self._by_division))
+
+    def _signers(self, text: str) -> list[Known]:
+        """The certificates known here under whose log keys a statement is signed."""
+        lines = parse_note(text.encode()).signatures
+        named = [known for line in lines for known in self._by_origin.get(line.name, ())]
+        return [known for known in named if is_signed_by(text, known.log)]
+
+    def _followed_by_us(self, known: Known) -> int | None:
+        """Since when another log key than that of a certificate is certified for its division; null for never."""
+        entries = self._by_division.get(known.certificate.division, ())
+        later = [one for one in entries if one.certificate.serial > known.certificate.serial and one.log != known.log]
+        return min((one.certificate.valid_from_us for one in later), default=None)
 
     def _require_valid(self, origin: str, now_us: int) -> None:
         entries = self._speakers(origin)

@@ -278,6 +278,7 @@ class MemoryNode:
             self.proof,
             self,
             lambda asked: msgspec.json.encode(self.admit(asked)),
+            lambda: None,
             self.clock.elapsed_s,
             self.chance,
             lambda: int.from_bytes(self.chance(6)) / (1 << 48),

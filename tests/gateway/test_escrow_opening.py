@@ -9,13 +9,16 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from typer.testing import CliRunner
 
+from domain.case import CaseFile
 from domain.commands import ConfirmErasure, OrderErasure
+from domain.context import alone
 from domain.divisions import Division
-from domain.events import CaseId, EscrowFounded, EscrowOpened, KeyGranted, read
+from domain.events import Actor, CaseId, EscrowFounded, EscrowOpened, Grant, KeyGranted, encode, read
 from gateway.__main__ import app
-from gateway.casework.escrow_office import require_lawful
+from gateway.casework.escrow_office import keep_waiting, leave_approvals, require_lawful
 from gateway.enrolling import RequestRefused, enrol_child
 from gateway.escrowing import (
     approve_request,
@@ -27,11 +30,14 @@ from gateway.escrowing import (
 from gateway.hosting import config, founding
 from gateway.hosting.outside_witness import WitnessConfig, build_witness, found_witness, write_config
 from gateway.hosting.postgres_server import PostgresServer
+from sync.ledger.append import Append, NewEvent
 from sync.proofs.note import parse_note, parse_vkey, verify
 from sync.proofs.signed_policy import read_signed
+from sync.sealed.acts import PartsBeside
+from sync.sealed.sealing import Recipient
 from sync.trust.escrow import new_escrow, write_share
-from sync.trust.escrow_request import EscrowRefused
-from sync.trust.keys import load_keys
+from sync.trust.escrow_request import MAX_AGE_US, EscrowRefused, read_request
+from sync.trust.keys import CommandId, load_keys
 from tests.domain.test_sealed import SUBJECT, ended, sealed_case
 from tests.gateway.conftest import (
     COUNTY,
@@ -55,6 +61,8 @@ from tests.sync.test_escrow_request import REQUEST
 
 CITY = Division("410200000000")
 NUMBER = 950
+MADE_UP = [f"{VILLAGE}{number:020x}" for number in range(1, 46)]
+"""Subjects that nothing is sealed for."""
 
 
 class Line(NamedTuple):
@@ -107,18 +115,51 @@ def line(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def filed(line: Line) -> list[Filed]:
     """Cases of a village that never speaks again, all of which the county has taken over, as the city knows."""
-    cases = [file_case(line.village.api("clerk")) for _ in range(3)]
+    cases = [file_case(line.village.api("clerk")) for _ in range(4)]
     for office in (line.city, line.county):
         wait_until(lambda office=office: all(office.node.desk.file(CaseId(UUID(one.case))) for one in cases))  # type: ignore[misc]
+    escrow = line.city.node.links.directory().escrow
+    assert escrow is not None
+    give_nothing(line.village, cases[3], recipient_of(line.county))
+    for subject in MADE_UP:
+        give_nothing(line.village, cases[3], escrow, subject, "escrow")
+    last = CaseId(UUID(cases[3].case))
+    wait_until(lambda: len((line.city.node.desk.file(last) or CaseFile(case=last)).keys) > len(MADE_UP))
     line.village.node.stop()
     leader = line.county.api("leader")
-    for one in cases[:2]:
+    for one in (cases[0], cases[1], cases[3]):
         unit = f"{COUNTY}.office"
         taken = {"command": "take_over", "case": one.case, "leg": one.leg, "unit": unit, "reason": "村节点损毁"}
         assert leader.give(taken).status_code == 201
         case = CaseId(UUID(one.case))
         wait_until(lambda case=case: holder(line.city, case) == COUNTY)  # type: ignore[misc]
     return cases
+
+
+def says(office: Office, event: KeyGranted) -> None:
+    """A grant that the node's own program would never write: nothing that opens lies beside it."""
+    new = NewEvent(event.stream, event.version, "key.granted.v0", event.case, encode(event))
+    with office.node.journal.turn() as turn:
+        beside = [PartsBeside(event.stream, 1, [bytes(80)])]
+        answer = turn.append(Append([new], CommandId(uuid4()), b"junk", b"", beside))
+    answer.result(60)
+
+
+def give_nothing(office: Office, filed: Filed, to: Recipient, subject: str = "", purpose: str = "handle") -> None:
+    """subject: of the registration where none is named."""
+    file = office.node.desk.file(CaseId(UUID(filed.case)))
+    assert file is not None
+    assert file.registered is not None
+    node = office.node
+    actor = Actor(account=UUID(int=0), role="system", unit=node.office)
+    now_us = node.journal.now_us()
+    envelope = alone(node.ids.fresh(now_us), node.here, actor, now_us, file.case)
+    grant = msgspec.convert({"custodian": to.division, "recipient_key": to.key_id, "purpose": purpose}, Grant)
+    says(office, KeyGranted(**envelope, subject=subject or file.registered.sealed[0].subject, grants=(grant,)))
+
+
+def recipient_of(office: Office) -> Recipient:
+    return office.node.around.recipient(office.node.here)
 
 
 def holder(office: Office, case: CaseId) -> Division | None:
@@ -259,6 +300,50 @@ def test_one_person_the_same_person_twice_a_wrong_share_or_a_replay_opens_nothin
     assert COUNTY in open_escrow(line.root, [first, second]), "what broke off after it was recorded is gone on with"
     assert len(logged(line.city, EscrowOpened)) == recorded
     refused(line, "opened_before", [first, second])
+
+
+def test_grants_with_nothing_in_them_keep_the_escrow_shut_for_nobody(line: Line, filed: list[Filed]) -> None:
+    one, handler = filed[3], line.county.api("handler")
+    assert not reads(handler, one)["texts"]
+
+    request = asks(line, one, "flooded")
+    said = open_escrow(line.root, approved(line, request, line.share("first"), line.share("second")))
+
+    assert "1 keys" in said
+    assert "39 copies do not open" in said
+    wait_until(lambda: bool(reads(handler, one)["texts"]))
+    rest = read_request(asks(line, one, "rest").read_text())
+    assert len(rest.subjects) == 40
+    assert {*rest.subjects} >= {*MADE_UP[39:]}, "those that were not asked for yet come first"
+
+
+def test_an_opening_that_breaks_off_keeps_the_approvals_that_the_command_left(line: Line, filed: list[Filed]) -> None:
+    request = asks(line, filed[3], "left")
+    order = read_request(request.read_text()).order
+    given = [read_approval(file) for file in approved(line, request, line.share("first"), line.share("second"))]
+    leave_approvals(line.root, order, given)
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(line.city.node.escrow, "_record", dies)
+        with pytest.raises(PowerCut):
+            line.city.node.escrow.open_waiting(order)
+    with pytest.raises(EscrowRefused) as refusal:
+        line.city.node.escrow.open_waiting(order)
+    assert refusal.value.reason == "no_copy", "it was gone on with, and this time nothing opens"
+    with pytest.raises(EscrowRefused) as refusal:
+        line.city.node.escrow.open_waiting(order)
+    assert refusal.value.reason == "unknown", "answered for good"
+
+
+def test_the_one_time_key_of_a_request_does_not_outlive_it(line: Line, filed: list[Filed]) -> None:
+    young = read_request(asks(line, filed[3], "young").read_text())
+    for age_us, is_kept in ((MAX_AGE_US - 3_600_000_000, True), (MAX_AGE_US + 1, False)):
+        order = uuid4()
+        old = msgspec.structs.replace(young, order=order, made_us=line.city.node.journal.now_us() - age_us)
+        keep_waiting(line.root, old, X25519PrivateKey.generate())
+        leave_approvals(line.root, order, [])
+        line.city.node.escrow.forget_stale()
+        assert len(list((line.root / "escrow").glob(f"{order}*"))) == 2 * is_kept
+    assert (line.root / "escrow" / f"{young.order}.json").exists()
 
 
 def test_a_request_that_this_node_never_made_or_of_a_holder_without_the_matter_is_refused(

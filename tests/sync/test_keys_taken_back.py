@@ -10,8 +10,16 @@ from sync.proofs.note import Checkpoint, encode64, sign_note
 from sync.sealed.sealing import recipient_key_id
 from sync.trust.certificates import OVERLAP_US, CertificateRefused, Directory, verify_chain
 from sync.trust.granting import AlreadyEnrolled, enrol, revoke
-from sync.trust.statements import fingerprint, make_next_root, make_request, make_root, read_certificate, read_request
-from tests.sync.test_trust import CITY, COUNTY, FROM_US, TO_US, TOWNSHIP, Applicant, below, refusal
+from sync.trust.statements import (
+    fingerprint,
+    make_next_root,
+    make_request,
+    make_root,
+    read_certificate,
+    read_request,
+    read_statement,
+)
+from tests.sync.test_trust import CITY, COUNTY, FROM_US, TO_US, TOWNSHIP, Applicant, below, refusal, signed
 
 OTHER_TOWNSHIP = Division("410221101000")
 ROOT = bytes(32)
@@ -228,3 +236,65 @@ def test_a_witness_s_key_that_another_followed_cosigns_nothing_new_after_a_month
     until = directory.cosigners_above(TOWNSHIP)
     assert [until[key] for key in both] == [LATER_US + OVERLAP_US, None]
     assert set(until) == {*both, *directory.witnesses(CITY)}
+
+
+def test_a_stranger_s_revocation_makes_nobody_weigh_anything_anew(
+    known: Directory, city: Applicant, county: Applicant, township: Applicant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = Applicant(OTHER_TOWNSHIP, "township")
+    moved = msgspec.structs.replace(read_certificate(known.chain(TOWNSHIP)[-1]), parent=CITY, serial=2)
+    said = revoke(TOWNSHIP, township.wish.origin, 1, ROOT, "stolen", None, (), county.signer, known, LATER_US)
+    mine = read_statement(said)
+    junk = [
+        signed("revocation", mine, stranger),
+        signed("revocation", mine, township),
+        signed("revocation", msgspec.structs.replace(mine, division=COUNTY, origin=county.wish.origin), township),
+        signed("certificate", moved, township),
+        signed("certificate", msgspec.structs.replace(moved, division=CITY, parent=None, serial=1), stranger),
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(Directory, "_anew", None)
+        for text in junk:
+            assert refusal(known, text) in ("signature", "root")
+    assert known.adding(said).revocation(TOWNSHIP)
+
+
+def test_a_superior_has_as_many_statements_about_one_division_as_certificates_may_be(
+    known: Directory, city: Applicant, county: Applicant, township: Applicant
+) -> None:
+    text = revoke(TOWNSHIP, township.wish.origin, 1, ROOT, "stolen", None, (), county.signer, known, LATER_US)
+    last = msgspec.structs.replace(read_statement(text), serial=100)
+    assert known.adding(signed("revocation", last, county)).revocation(TOWNSHIP)
+    over = msgspec.structs.replace(last, serial=101)
+    assert refusal(known, signed("revocation", over, county)) == "too_many"
+    assert known.adding(signed("revocation", over, city)).revocation(TOWNSHIP), "the root's word is not counted"
+
+
+def test_a_superior_s_key_that_another_followed_certifies_nothing_that_is_dated_after_a_month(
+    known: Directory, city: Applicant, county: Applicant
+) -> None:
+    directory = rotated(known, city, county, new_keys_of(county), 50)
+    other = Applicant(OTHER_TOWNSHIP, "township")
+    certificate = read_certificate(enrol(other.request, COUNTY, county.signer, known, FROM_US, TO_US))
+    for at_us, is_good in ((LATER_US + OVERLAP_US, True), (LATER_US + OVERLAP_US + 1, False)):
+        text = signed("certificate", msgspec.structs.replace(certificate, valid_from_us=at_us), county)
+        if is_good:
+            assert directory.adding(text).division(OTHER_TOWNSHIP)
+        else:
+            assert refusal(directory, text) == "issuer_retired"
+
+
+def test_what_a_retired_key_of_a_superior_dates_back_is_no_news_and_takes_nobody_s_number(
+    known: Directory, city: Applicant, county: Applicant, township: Applicant
+) -> None:
+    directory = rotated(known, city, county, new_keys_of(county), 50)
+    stolen = new_keys_of(township, 5)
+    was = read_certificate(known.chain(TOWNSHIP)[-1])
+    for serial in (1, 2):
+        text = signed("certificate", msgspec.structs.replace(was, keys=stolen.keys, serial=serial), county)
+        grown, refused = directory.adding_what_holds([text], LATER_US + OVERLAP_US + 1)
+        assert (grown, refused[text].reason) == (directory, "issuer_retired"), serial
+    twin = signed("certificate", msgspec.structs.replace(was, keys=stolen.keys), county)
+    assert refusal(directory, twin) == "issuer_retired", "nor from those who are trusted to tell what was before"
+    everything, _ = Directory(known.root_fingerprint).adding_what_holds(directory.texts(), LATER_US + 2 * OVERLAP_US)
+    assert everything.texts() == directory.texts(), "whoever was away for long learns all of it at once"

@@ -8,9 +8,10 @@ import pytest
 from domain.divisions import Division
 from domain.events import KeysRotated
 from gateway.hosting.postgres_server import PostgresServer
+from sync.exchange.exchange import UNSENT_LEAVES
 from sync.exchange.station import Station
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Checkpoint, Ed25519Signer, parse_note, sign_note
-from sync.trust.certificates import OVERLAP_US
+from sync.trust.certificates import OVERLAP_US, CertificateRefused
 from sync.trust.statements import make_next_root, make_request, read_certificate, read_request
 from tests.sync.hierarchy import CITY, COUNTY, START_US, TOWNSHIP, VILLAGE, YEARS_US, Hierarchy, Node, hierarchy
 
@@ -111,6 +112,29 @@ def test_a_node_whose_signing_keys_follow_others_goes_on_and_everybody_with_it(
         for other in tree.nodes.values():
             assert other.exchange.trust.directory.log_keys(node.origin)[-1] == (after.log.verifier, None)
         assert tree[CITY].log(node.origin) == node.log(node.origin)
+
+
+def test_keys_follow_at_the_leaf_that_says_so_and_at_no_other(postgres: PostgresServer) -> None:
+    with hierarchy(postgres, "elsewhere", TOWNSHIP, VILLAGE) as tree:
+        tree.settle()
+        village, township = tree[VILLAGE], tree[TOWNSHIP]
+        before, after, held = keys_of(village), new_keys(village), village.size()
+        request = begin(village, after)
+        wish = read_request(request)
+
+        def refused(since_size: int) -> bool:
+            asked = make_request(msgspec.structs.replace(wish, since_size=since_size), after.log, before.log)
+            try:
+                township.exchange.admit(asked, tree.clock.at_us, tree.clock.at_us + YEARS_US, lambda text: text)
+            except CertificateRefused as refusal:
+                return refusal.reason == "since"
+            return False
+
+        assert [refused(size) for size in (0, held, held + UNSENT_LEAVES + 1)] == [True, True, True], "not sent yet"
+        village.chat(1)
+        tree.settle()
+        assert [refused(size) for size in (wish.since_size - 1, wish.since_size + 1, 2**62)] == [True, True, True]
+        assert not refused(wish.since_size)
 
 
 def test_a_neighbour_that_was_away_during_the_rotation_follows_when_it_is_back(postgres: PostgresServer) -> None:

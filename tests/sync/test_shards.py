@@ -164,3 +164,13 @@ def test_what_is_appended_to_an_ended_shard_is_refused_above_and_kept_as_evidenc
     village.chat(1)
     simulation.settle(simulation.is_up)
     assert simulation.city.faults() == {}
+
+
+def test_a_superior_whose_log_has_passed_to_a_later_shard_takes_keys_back_as_before() -> None:
+    simulation = settled()
+    township = simulation.township
+    freeze(township)
+    simulation.settle(simulation.is_up)
+    said = township.exchange.take_back(VILLAGE, "stolen", None, None, lambda text: text)
+    grown = simulation.city.exchange.trust.directory.adding(said)
+    assert grown.revocation(VILLAGE)

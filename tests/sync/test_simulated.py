@@ -4,17 +4,19 @@ import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from domain.divisions import Division
-from domain.events import EventId, LegId, OrderId, OrderIssued, ShardOpened, encode
+from domain.events import EventId, Grant, KeyGranted, LegId, OrderId, OrderIssued, ShardOpened, encode
 from domain.ids import new_id
 from domain.shards import shard_after
 from sync.exchange.channel import Channel
 from sync.exchange.exchange import Exchange, Trust
+from sync.exchange.inbox import PART_TRIES
 from sync.exchange.starting import believed, found, signing_station
 from sync.exchange.station import Station
 from sync.exchange.wire import Frame, decode_record
@@ -274,3 +276,32 @@ def test_wherever_a_node_loses_power_around_a_commit_all_arrives_once_and_in_ord
             assert held(simulation, node) == held(whole, other), (point, node.division)
             assert node.tables.beside == other.tables.beside, (point, node.division)
             assert node.faults() == {}, (point, node.division)
+
+
+def test_a_frame_that_lacks_a_part_is_asked_for_as_often_as_was_committed_however_often_the_power_fails() -> None:
+    simulation = Simulation()
+    village, township = simulation.village, simulation.township
+    simulation.settle(simulation.is_up)
+    grant = Grant(custodian=TOWNSHIP, recipient_key="k", purpose="handle")
+    village.say(KeyGranted, CASE, CASE, subject=f"{VILLAGE}{1:020x}", grants=(grant,))
+    village.exchange.pump_seal()
+    village.exchange.pump_up()
+    asked, store = township.exchange._asked, township.exchange._store
+
+    def breaks(job: Callable[..., Any]) -> None:
+        with store.transaction() as tx:
+            job(tx)
+            raise PowerCut
+
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(store, "learning_soon", breaks)
+        for _ in range(PART_TRIES + 1):
+            with pytest.raises(PowerCut):
+                township.exchange.pump_inbox()
+    assert asked.times(village.origin) == 0
+    assert township.exchange.pump_inbox()
+    assert asked.times(village.origin) == 1
+    assert township.faults() == {"incomplete": village.origin}
+    simulation.settle(simulation.is_up)
+    assert asked.times(village.origin) == 0, "it is done without at last"
+    assert township.faults() == {"part_missing": f"{village.origin}#{village.size() - 1}.0"}

@@ -1,3 +1,5 @@
+import itertools
+
 import msgspec
 import pytest
 
@@ -205,9 +207,45 @@ def test_no_superior_can_take_a_division_from_another(
     root: Directory, city: Applicant, county: Applicant, township: Applicant
 ) -> None:
     directory = below(root, city, county)
-    taken = below(directory, city, township)
+    placed, taken = below(directory, city, township), below(directory, county, township)
 
-    assert refusal(below(directory, county, township), taken.chain(TOWNSHIP)[-1]) == "parent"
+    assert refusal(placed, taken.chain(TOWNSHIP)[-1]) == "serial"
+    assert taken.adding(placed.chain(TOWNSHIP)[-1]).texts() == placed.texts(), "what the root says, whoever came first"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_two_certificates_with_one_number_the_same_one_holds_in_whatever_order_they_come(
+    root: Directory, city: Applicant, county: Applicant, township: Applicant, seed: int
+) -> None:
+    directory = below(root, city, county)
+    texts = [
+        below(directory, county, Applicant(TOWNSHIP, "township", seed=10 * seed + at)).chain(TOWNSHIP)[-1]
+        for at in range(3)
+    ]
+    village = Applicant(Division("410221100201"), "village")
+    for order in itertools.permutations(texts):
+        one_by_one = directory
+        for text in order:
+            one_by_one, _ = one_by_one.adding_what_holds([text])
+        together, refused = directory.adding_what_holds(order)
+        assert one_by_one.texts() == together.texts() == [*directory.texts(), min(texts, key=fingerprint)]
+        assert {error.said_by for error in refused.values()} == {min(texts, key=fingerprint)}, "each names the other"
+    first = Applicant(TOWNSHIP, "township", seed=10 * seed + texts.index(max(texts, key=fingerprint)))
+    displaced = below(directory.adding(max(texts, key=fingerprint)), first, village)
+    assert displaced.division(village.division)
+    assert displaced.adding(min(texts, key=fingerprint)).division(village.division) is None, "what it signed falls, too"
+
+
+def test_a_statement_that_bears_a_lower_number_than_those_known_is_taken_in_at_its_place(
+    root: Directory, city: Applicant, county: Applicant, township: Applicant
+) -> None:
+    directory = below(below(root, city, county), county, township)
+    first = read_certificate(directory.chain(TOWNSHIP)[-1])
+    second = signed("certificate", msgspec.structs.replace(first, serial=2, valid_to_us=TO_US + 1), county)
+    third = signed("certificate", msgspec.structs.replace(first, serial=3, valid_to_us=TO_US + 2), county)
+    assert directory.adding(third).adding(second).chain(TOWNSHIP) == directory.adding_all([second, third]).chain(
+        TOWNSHIP
+    )
 
 
 def test_no_division_becomes_its_own_superior(root: Directory, city: Applicant, county: Applicant) -> None:

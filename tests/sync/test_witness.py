@@ -121,6 +121,22 @@ def test_two_requests_that_race_do_not_roll_the_log_back(memory: Memory) -> None
     assert memory.state[LOG].size == 40
 
 
+def test_once_a_checkpoint_is_cosigned_under_a_later_key_none_under_the_one_before_is(memory: Memory) -> None:
+    log, keys = Log(), {LOG: [LOG_KEY.verifier, OTHER_KEY.verifier]}
+
+    def ask(old: int, size: int, *signers: Ed25519Signer) -> int:
+        head, _, note = log.request(old, size, signers[0]).partition(b"\n\n")
+        lines = [sign_note(parse_note(note).text, signer).signatures[0] for signer in signers[1:]]
+        request = head + b"\n\n" + parse_note(note).with_lines(lines).to_bytes()
+        return add_checkpoint(memory, keys, WITNESS, request, NOW_US).status
+
+    assert ask(0, 7, LOG_KEY) == 200
+    assert ask(7, 8, LOG_KEY, OTHER_KEY) == 200
+    assert ask(8, 9, LOG_KEY) == 403
+    assert memory.state[LOG].size == 8
+    assert [ask(8, 9, LOG_KEY, OTHER_KEY), ask(9, 10, OTHER_KEY), ask(10, 11, LOG_KEY)] == [200, 200, 403]
+
+
 def test_an_unknown_log_and_an_unknown_key_are_told_apart(memory: Memory) -> None:
     elsewhere = Ed25519Signer("elsewhere/1", ED25519, bytes(32))
 
