@@ -26,10 +26,9 @@ from domain.standing import Standing
 from gateway.auditing.bundle import LogLine, Manifest
 from gateway.auditing.deciding import why_undecidable
 from gateway.auditing.findings import Findings
-from gateway.auditing.order import Learned
+from gateway.auditing.order import OWN, Learned
 from gateway.auditing.spill import Spill, States
 
-OWN: Final = 0
 SAME_MOMENT_US: Final = 5_000_000
 """So long a node may have known nothing yet, in the middle of a decision, of what it had just learned."""
 

@@ -97,6 +97,9 @@ def audit_verify(
     policy: Annotated[
         list[Path] | None, typer.Option(help="自行取得的策略文件 / a policy got by another way; may be repeated")
     ] = None,
+    accept_simulated_clock: Annotated[
+        bool, typer.Option("--accept-simulated-clock", help="仅用于演示 / for demonstrations only")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON / as JSON")] = False,
     room: Annotated[Path | None, typer.Option(help="临时文件目录 / where temporary files may lie")] = None,
     against: Annotated[
@@ -115,7 +118,8 @@ def audit_verify(
     from sync.proofs.policy import PolicyInvalid
 
     try:
-        pins = pins_from(root, [path.read_text("utf-8", "replace") for path in policy or []])
+        texts = [path.read_text("utf-8", "replace") for path in policy or []]
+        pins = pins_from(root, texts, is_demonstration=accept_simulated_clock)
         if len(bundles) == 1 and is_dossier(bundles[0]):
             raise typer.Exit(_judge(bundles[0], pins, against, as_json=as_json))
         with _bar() as progress:

@@ -101,6 +101,18 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "the manifest is not signed by the node that it names",
             *_ASK,
         ),
+        "made_earlier": Meaning(
+            "tampered",
+            "证据包自称的制作时间早于其中内容",
+            "the bundle says that it was made before the newest that it holds",
+            *_ASK,
+        ),
+        "scope_false": Meaning(
+            "tampered",
+            "清单称只含一个节点的日志，包内却另有他人日志",
+            "the manifest says that it holds one node's log alone, and another's is in it as a whole",
+            *_ASK,
+        ),
         # trust
         "root_not_pinned": Meaning(
             "notice",
@@ -120,6 +132,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "有证书不能追溯到根",
             "a certificate does not lead to the root",
             *_KEEP,
+        ),
+        "certificate_left_out": Meaning(
+            "tampered",
+            "日志中登记的证书或收回决定不在证书清单内",
+            "a certificate, or the end of one, that a superior has logged is not among the certificates",
+            *_COMPARE,
         ),
         "policy_unreadable": Meaning("tampered", "信任策略无法解读", "the policy of a log cannot be understood", *_ASK),
         "policy_weak": Meaning(
@@ -149,9 +167,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         "clock_simulated": Meaning(
             "notice",
-            "演示时钟：一切时间均为模拟，不核验其先后窗口",
-            "a demonstration's clock: all times in this log are simulated, and not compared with cosignatures",
-            *_NOTHING,
+            "日志自称演示时钟：一切时间均为模拟",
+            "the log says that its clock is a demonstration's: all its times are simulated",
+            "只有在演示时才用 --accept-simulated-clock，届时不核验时间先后",
+            "for a demonstration, and for nothing else, give --accept-simulated-clock: then its times are not judged",
         ),
         "log_uncertified": Meaning(
             "tampered", "日志没有证书，不知出自谁", "nobody has certified whose log this is", *_KEEP
@@ -303,6 +322,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "tampered",
             "某节点登记过的另一日志的树根与本包不符：同一日志出示了两种历史",
             "a head that a node has noted is not that of this log: two histories of it were shown",
+            *_COMPARE,
+        ),
+        "noted_unknown": Meaning(
+            "unlawful",
+            "某节点登记了无人颁证的日志：证书被抽去，或登记不实",
+            "a node has noted a log that nobody has certified: its certificate was left out, or the note is false",
             *_COMPARE,
         ),
         "log_cut": Meaning(

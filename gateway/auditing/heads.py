@@ -17,7 +17,8 @@ US: Final = 1_000_000
 
 class Heads:
     """Sizes, roots and cosigning times of a log's heads, ascending by size. cosigned_size, secured_size: the largest
-    that a superior, and that the whole quorum of the policy, has cosigned. shown_size: of the `checkpoint` beside the
+    that a superior, and that the whole quorum of the policy, has cosigned; covered_size: the latter where there is a
+    policy, else the former. shown_size: of the `checkpoint` beside the
     tiles, 0 where it is not among them."""
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class Heads:
         self._roots = bytearray()
         self.cosigned_size = 0
         self.secured_size = 0
+        self.covered_size = 0
         self.shown_size = 0
         self.witnesses: set[str] = set()
 
@@ -88,6 +90,7 @@ def read_heads(bundle: Bundle, log: LogLine, trust: Trust, findings: Findings) -
                 findings.add("expired", log.origin, head.checkpoint.size)
     except FileUnreadable as error:
         findings.add("file_unreadable", log.origin, error.line, str(error))
+    heads.covered_size = heads.secured_size if trust.has_policy(log.origin) else heads.cosigned_size
     _check_extent(heads, log, findings)
     _check_newest(bundle, log, heads, trust, findings)
     return heads
@@ -140,8 +143,8 @@ def _check_extent(heads: Heads, log: LogLine, findings: Findings) -> None:
         findings.add("head_missing", log.origin, min(last, log.size), f"{last} of {log.size} leaves are under a head")
     if not heads.cosigned_size:
         findings.add("quorum_missing", log.origin, 0)
-    elif heads.cosigned_size < last:
-        findings.add("not_yet_cosigned", log.origin, heads.cosigned_size, f"{last - heads.cosigned_size} leaves")
+    elif heads.covered_size < last:
+        findings.add("not_yet_cosigned", log.origin, heads.covered_size, f"{last - heads.covered_size} leaves")
 
 
 def _check_newest(bundle: Bundle, log: LogLine, heads: Heads, trust: Trust, findings: Findings) -> None:

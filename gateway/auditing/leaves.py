@@ -9,7 +9,7 @@ from gateway.auditing.bundle import Bundle, FileUnreadable, LogLine, folder_of
 from gateway.auditing.findings import Findings
 from gateway.auditing.heads import Heads, Window
 from gateway.auditing.spill import Spill
-from sync.exchange.leaf import Leaf, read_leaf
+from sync.exchange.leaf import CERTIFYING, Leaf, certificate_in, read_leaf
 from sync.proofs.merkle import TILE_WIDTH, Frontier, TileRun, leaf_hash
 from sync.proofs.tiles import (
     MAX_BUNDLE_BYTES,
@@ -81,7 +81,7 @@ class Tiles:
 
 
 class LogCheck:
-    """Goes through one log once."""
+    """Goes through one log once. statements: leaf index and text of every certificate and revocation in it."""
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class LogCheck:
         self._lags_us: deque[int] = deque(maxlen=LAGS)
         self._tolerance_us = 0
         self._code = int(directory.division_of(log.origin) or 0)
+        self.statements: list[tuple[int, str]] = []
 
     def run(self, progress: Callable[[int], None]) -> None:
         """Read, hash, compare, look. progress: told how many leaves were done."""
@@ -204,6 +205,8 @@ class LogCheck:
             self._found.add("unknown_type", self._log.origin, seq, leaf.topic)
         else:
             self._look_at_times(seq, leaf.event)
+        if leaf.topic in CERTIFYING and (text := certificate_in(leaf.event)) is not None:
+            self.statements.append((seq, text))
         if leaf.version > 0:
             self._spill.put(_VERSION, (leaf.stream.bytes, leaf.version, self._code, self._number, seq))
 

@@ -1,7 +1,7 @@
 """What the node says it learned in which order: every leaf once, in turn, no effect before its cause."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.auditing.bundle import ABOVE, ORDER, AboveLine, Bundle, FileUnreadable, LogLine, Run
 from gateway.auditing.findings import Findings
@@ -13,7 +13,9 @@ from sync.proofs.note import NoteInvalid, parse_note
 from sync.proofs.tiles import TileInvalid
 from sync.trust.statements import CertificateRefused
 
-FROM_ABOVE = 2
+OWN: Final = 0
+FROM_BELOW: Final = 1
+FROM_ABOVE: Final = 2
 
 
 class Learned(NamedTuple):

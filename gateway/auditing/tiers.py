@@ -10,7 +10,7 @@ from gateway.auditing.bundle import Bundle, FileUnreadable, LogLine, Manifest, d
 from gateway.auditing.findings import Findings
 from gateway.auditing.heads import US, cosigned_by
 from gateway.auditing.leaves import Tiles
-from gateway.auditing.order import Learned, Order
+from gateway.auditing.order import FROM_ABOVE, FROM_BELOW, OWN, Learned, Order
 from gateway.auditing.spill import Spill
 from gateway.auditing.trusting import Trust
 from sync.proofs.merkle import TILE_WIDTH, HashesMissing, Prover
@@ -31,15 +31,17 @@ class Tiers:
     ) -> None:
         self._manifest, self._logs, self._trust, self._spill, self._found = manifest, logs, trust, spill, found
         self._whole = {log.origin: number for number, log in enumerate(logs) if log.folder is not None}
+        self._ways = set[tuple[int, int]]()
 
     def take(self, learned: Learned, order: Order) -> None:
         """Note what this leaf names, and see that it comes after what caused it."""
         origin = self._logs[learned.log].origin
+        self._check_way(learned, origin)
         for cause in learned.leaf.causes:
             if cause.log is None or cause.seq is None or cause.log == origin:
                 continue
             self._name(cause.log, cause.seq + 1, None, learned)
-            if learned.via != 2 and order.has_learned(cause.log, cause.seq) is False:
+            if learned.via != FROM_ABOVE and order.has_learned(cause.log, cause.seq) is False:
                 self._found.add("effect_before_cause", origin, learned.seq, f"its cause is {cause.log}#{cause.seq}")
         event = learned.leaf.event
         if isinstance(event, HeadsNoted):
@@ -48,7 +50,21 @@ class Tiers:
         elif isinstance(event, TakenOver):
             self._name(event.last_log, event.last_size, None, learned)
 
+    def _check_way(self, learned: Learned, origin: str) -> None:
+        """A node's own leaves are said to be its own, and from below comes what stands, or stood, below it."""
+        if (learned.log, learned.via) in self._ways:
+            return
+        self._ways.add((learned.log, learned.via))
+        author, here = division_in(origin), Division(self._manifest.division)
+        is_below = learned.via != FROM_BELOW or self._trust.directory.stood_below(author, here)
+        if (learned.via == OWN) != (author == here) or not is_below:
+            way = ("its own", "come from below", "come from above")[learned.via]
+            self._found.add("order_broken", origin, learned.seq, f"it is said to have {way}")
+
     def _note(self, log: str, size: int, root: str, learned: Learned) -> None:
+        code = division_in(log)
+        if self._trust.directory.division(code) is None:
+            self._found.add("noted_unknown", self._logs[learned.log].origin, learned.seq, log)
         try:
             self._name(log, size, decode64(root), learned)
         except NoteInvalid as error:
@@ -110,12 +126,14 @@ def first_difference(one: Tiles, log: LogLine, other: Tiles, theirs: LogLine) ->
 
 
 class Side(NamedTuple):
-    """One of two bundles that are compared, after each was verified by itself."""
+    """One of two bundles that are compared, after each was verified by itself. made_us: by its manifest, and not before
+    the newest that it holds."""
 
     manifest: Manifest
     bundle: Bundle
     logs: Mapping[str, LogLine]
     tiles: Tiles
+    made_us: int
 
 
 def compare_sides(one: Side, other: Side, trust: Trust, found: Findings) -> None:
@@ -137,7 +155,7 @@ def _compare_acknowledged(lower: Side, upper: Side, trust: Trust, found: Finding
     witness = trust.directory.division(upper.manifest.division)
     if witness is None or not upper.manifest.below:
         return
-    upto_s = upper.manifest.made_us // US - COMMIT_S
+    upto_s = upper.made_us // US - COMMIT_S
     for origin, log in lower.logs.items():
         held = upper.logs.get(origin)
         size = cosigned_by(lower.bundle, log, witness.witness, upto_s)

@@ -1,7 +1,7 @@
 """Whom a bundle's logs may be signed and cosigned by: the certificates below the pinned root, and the policies."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from domain.divisions import Division
@@ -27,14 +27,15 @@ class PinInvalid(ValueError):
 class Pins(NamedTuple):
     """What the auditor knows by another way than the bundle. root: hex SHA-256 of the root's certificate, or null.
 
-    policies: texts, each of one log.
+    policies: texts, each of one log. is_demonstration: whether a log may say of itself that its clock is simulated.
     """
 
     root: str | None = None
     policies: tuple[str, ...] = ()
+    is_demonstration: bool = False
 
 
-def pins_from(root: str | None, policies: Iterable[str]) -> Pins:
+def pins_from(root: str | None, policies: Iterable[str], *, is_demonstration: bool = False) -> Pins:
     """What the auditor gave. Raises PinInvalid, PolicyInvalid."""
     plain = None if root is None else root.strip().replace(":", "").lower()
     if plain is not None and re.fullmatch(r"[0-9a-f]{64}", plain) is None:
@@ -42,7 +43,7 @@ def pins_from(root: str | None, policies: Iterable[str]) -> Pins:
     texts = tuple(policies)
     for text in texts:
         parse_either(text, accept_simulated_clock=True)
-    return Pins(plain, texts)
+    return Pins(plain, texts, is_demonstration)
 
 
 class Head(NamedTuple):
@@ -61,10 +62,11 @@ class Head(NamedTuple):
 class Trust:
     """The keys that count for each log."""
 
-    def __init__(self, directory: Directory, policies: Mapping[str, Policy]) -> None:
-        """policies: by origin."""
+    def __init__(self, directory: Directory, policies: Mapping[str, Policy], simulated: Collection[str] = ()) -> None:
+        """policies: by origin. simulated: the logs whose times are believed to be those of a demonstration."""
         self.directory = directory
         self._policies = policies
+        self._simulated = frozenset(simulated)
         self._superiors: dict[Division, Mapping[Verifier, int | None]] = {}
 
     def authors(self, origin: str) -> list[Verifier]:
@@ -72,9 +74,16 @@ class Trust:
         return self.directory.past_authors(origin)
 
     def is_simulated(self, log: str) -> bool:
-        """Whether the log's times are those of a demonstration, as its policy says."""
-        policy = self._policies.get(log)
-        return policy is not None and policy.simulated_clock
+        """Whether the log's times are those of a demonstration, as the auditor agrees."""
+        return log in self._simulated
+
+    def has_policy(self, log: str) -> bool:
+        """Whether a sound policy of the log is known."""
+        return log in self._policies
+
+    def knowing(self, directory: Directory) -> "Trust":
+        """The same, with a directory that knows more."""
+        return Trust(directory, self._policies, self._simulated)
 
     def speakers(self, manifest: Manifest) -> list[Verifier]:
         """The log keys that may sign for the node of a bundle: those of its log that were not taken back."""
@@ -140,6 +149,7 @@ def build_trust(
     trust = Trust(directory, {})
     pinned = {policy.log.name: (text, policy) for text, policy in ((it, _read(it)) for it in pins.policies)}
     policies: dict[str, Policy] = {}
+    simulated = set[str]()
     for log in logs:
         if log.folder is not None:
             text, found = pinned.get(log.origin, ("", None))
@@ -149,7 +159,9 @@ def build_trust(
             chosen = found or told
             if chosen is not None and _is_sound(chosen, log, trust, findings, is_pinned=found is not None):
                 policies[log.origin] = chosen
-    return Trust(directory, policies)
+                if chosen.simulated_clock and (pins.is_demonstration or found is not None):
+                    simulated.add(log.origin)
+    return Trust(directory, policies, simulated)
 
 
 def _is_too_late(signed: Signed, until_us: int | None) -> bool:

@@ -18,11 +18,12 @@ from gateway.auditing.bundle import (
     FileUnreadable,
     LogLine,
     Manifest,
+    division_in,
 )
 from gateway.auditing.cases import Cases
 from gateway.auditing.findings import Finding, Findings
 from gateway.auditing.forks import is_proven_fork, proven_lie
-from gateway.auditing.heads import read_heads
+from gateway.auditing.heads import US, read_heads
 from gateway.auditing.leaves import LogCheck, Tiles, check_streams
 from gateway.auditing.manifest import check_files, check_manifest, read_manifest
 from gateway.auditing.openings import OpeningCheck
@@ -30,6 +31,7 @@ from gateway.auditing.order import Order
 from gateway.auditing.spill import Spill
 from gateway.auditing.tiers import Side, Tiers, compare_sides
 from gateway.auditing.trusting import Pins, Trust, build_trust
+from sync.trust.statements import MAX_SKEW_US
 
 _S = TypeVar("_S")
 
@@ -38,8 +40,8 @@ Progress = Callable[[str, int, int], None]
 
 
 class LogTold(msgspec.Struct, frozen=True):
-    """What was seen of one log. cosigned_size: leaves under a head that a witness has cosigned; witnesses: their keys'
-    names."""
+    """What was seen of one log. cosigned_size: leaves under a head that all whom its policy demands have cosigned, or,
+    where it has none, a superior; witnesses: the names of the keys that have cosigned any."""
 
     origin: str
     size: int
@@ -87,18 +89,32 @@ def _verify(bundle: Bundle, pins: Pins, progress: Progress, room: Path | None) -
         raise BundleUnreadable("没有这个目录", "there is no such folder")
     manifest, note = read_manifest(bundle)
     found = Findings()
+    said_us = manifest.made_us
     check_files(bundle, manifest, found, lambda done: progress("files", done, 0))
     logs = _distinct(_list(bundle, LOGS, LogLine, found), found)
     certificates = _list(bundle, CERTIFICATES, str, found)
     trust = build_trust(certificates, manifest, bundle, logs, pins, found)
     check_manifest(note, trust.speakers(manifest), found)
+    manifest = _scoped(manifest, logs, found)
     with Spill(room) as spill:
         audit = _Audit(bundle, manifest, logs, trust, spill, found, progress)
         told = audit.run()
+    if audit.newest_us > said_us + MAX_SKEW_US:
+        found.add("made_earlier", detail=f"{(audit.newest_us - said_us) // US} s before the newest that it holds")
     untold = tuple((code, log, count) for (code, log), count in sorted(found.untold().items()))
     report = Report(manifest, told, sum(log.size for log in told), tuple(found), untold)
     whole = {log.origin: log for log in logs if log.folder is not None}
-    return _Seen(report, trust, Side(manifest, bundle, whole, audit.tiles))
+    side = Side(manifest, bundle, whole, audit.tiles, max(said_us, audit.newest_us))
+    return _Seen(report, trust, side)
+
+
+def _scoped(manifest: Manifest, logs: Sequence[LogLine], found: Findings) -> Manifest:
+    """The manifest, whose word that it is of one node alone counts only where no other's log is here as a whole."""
+    others = [log.origin for log in logs if log.folder is not None and division_in(log.origin) != manifest.division]
+    if manifest.below or not others:
+        return manifest
+    found.add("scope_false", others[0])
+    return msgspec.structs.replace(manifest, below=True)
 
 
 class _Audit:
@@ -117,13 +133,16 @@ class _Audit:
         self._bundle, self._manifest, self._logs, self._trust = bundle, manifest, logs, trust
         self._spill, self._found, self._progress = spill, found, progress
         self._total = sum(log.size for log in logs if log.folder is not None)
+        self._statements: list[tuple[str, int, str]] = []
         self.tiles = Tiles(bundle)
+        self.newest_us = 0
 
     def run(self) -> tuple[LogTold, ...]:
         told = [self._log(number, log) for number, log in enumerate(self._logs) if log.folder is not None]
         if self._manifest.origin not in {log.origin for log in told}:
             self._found.add("log_hidden", self._manifest.origin, detail="the log of the node that made the bundle")
         check_streams(self._spill, self._logs, self._found)
+        self._certificates()
         self._history()
         self._faults()
         return tuple(told)
@@ -135,7 +154,20 @@ class _Audit:
         directory, is_simulated = self._trust.directory, self._trust.is_simulated(log.origin)
         check = LogCheck(number, log, heads, directory, self.tiles, self._spill, self._found, is_simulated=is_simulated)
         check.run(lambda done: self._progress("leaves", done, self._total))
-        return LogTold(log.origin, log.size, heads.cosigned_size, tuple(sorted(heads.witnesses)))
+        self._statements += [(log.origin, seq, text) for seq, text in check.statements]
+        if not is_simulated:
+            self.newest_us = max(self.newest_us, max(heads.times_s, default=0) * US)
+        return LogTold(log.origin, log.size, heads.covered_size, tuple(sorted(heads.witnesses)))
+
+    def _certificates(self) -> None:
+        """What superiors have logged about those below them must stand among the certificates: from here on it does."""
+        directory = self._trust.directory
+        grown, _ = directory.adding_what_holds(text for _, _, text in self._statements)
+        for log, seq, text in self._statements:
+            issuer, author = grown.issuer_of(text), grown.division_of(log)
+            if directory.issuer_of(text) is None and issuer is not None and author == issuer:
+                self._found.add("certificate_left_out", log, seq)
+        self._trust = self._trust.knowing(grown)
 
     def _history(self) -> None:
         order = Order(self._bundle, self._logs, self.tiles, self._trust, self._found)

@@ -197,9 +197,9 @@ def head_of(log: LogParts, leaves: Sequence[bytes], keys: Keys, time_s: int | No
     return sign_note(text, keys.log(log.line.origin)).with_lines(lines).to_bytes().decode()
 
 
-def audited(folder: Path, root: str | None, *policies: str) -> Report:
+def audited(folder: Path, root: str | None, *policies: str, is_demonstration: bool = False) -> Report:
     """The report of one bundle."""
-    (report,), _ = verify_bundles([folder], Pins(root, policies), lambda *_: None)
+    (report,), _ = verify_bundles([folder], Pins(root, policies, is_demonstration), lambda *_: None)
     return report
 
 

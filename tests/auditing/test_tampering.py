@@ -15,6 +15,7 @@ from domain.events import (
     AnyEvent,
     CaseId,
     Cause,
+    ChildEnrolled,
     ErasureConfirmed,
     ErasureOrdered,
     EventId,
@@ -35,6 +36,7 @@ from domain.events import (
 )
 from domain.ids import new_id
 from gateway.auditing.bundle import FaultLine, OpeningLine, Run
+from gateway.auditing.verifying import Report
 from sync.exchange.evidence import split_at
 from sync.exchange.faults import fork_below
 from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
@@ -65,11 +67,24 @@ class Forger:
         self._folder = folder
         self._rest = self._forged = 0
 
-    def find(self, root: str | None = "", *policies: str, grave: bool = True) -> set[tuple[str, str, int | None]]:
+    def find(
+        self, root: str | None = "", *policies: str, grave: bool = True, is_demonstration: bool = False
+    ) -> set[tuple[str, str, int | None]]:
         """What an audit finds now."""
+        return found(self.report(root, *policies, is_demonstration=is_demonstration), grave=grave)
+
+    def report(self, root: str | None = "", *policies: str, is_demonstration: bool = False) -> Report:
+        """All that it tells."""
         self._forged += 1
         folder = self.parts.write(self._folder / f"forged-{self._forged}", self.made.keys.county)
-        return found(audited(folder, self.made.root if root == "" else root, *policies), grave=grave)
+        pin = self.made.root if root == "" else root
+        return audited(folder, pin, *policies, is_demonstration=is_demonstration)
+
+    def leave_out_village(self) -> None:
+        number = self.parts.number(VILLAGE)
+        self.parts.order = [run for run in self.parts.order if run.log != number]
+        self.village.line = msgspec.structs.replace(self.village.line, folder=None, size=0)
+        self.parts.openings = [line for line in self.parts.openings if line.log != number]
 
     def last(self, log: LogParts) -> AnyEvent:
         event = read(log.leaves[-1])
@@ -260,7 +275,9 @@ def test_a_demonstrations_clock_may_leap_while_things_are_on_their_way(forger: F
     )
     forger.append(known, late, at_us=[2 * HOUR_US, 4 * HOUR_US])
     forger.village.policy += "# huiyin:clock simulated\n"
-    assert forger.find() == set()
+    assert codes(forger.find()) == {("backdated", VILLAGE)}, "nobody is excused by his own word"
+    assert forger.find(is_demonstration=True) == set()
+    assert forger.find("", forger.village.policy) == set(), "what the auditor has got himself he knows"
 
 
 def test_what_is_dated_forward_is_found(forger: Forger) -> None:
@@ -551,11 +568,68 @@ def test_a_demonstrations_clock_is_a_notice(forger: Forger) -> None:
 
 
 def test_a_village_that_was_left_out_is_found_by_what_the_county_itself_had_noted(forger: Forger) -> None:
-    number = forger.parts.number(VILLAGE)
-    forger.parts.order = [run for run in forger.parts.order if run.log != number]
-    forger.village.line = msgspec.structs.replace(forger.village.line, folder=None, size=0)
-    forger.parts.openings = [line for line in forger.parts.openings if line.log != number]
+    forger.leave_out_village()
     assert ("log_hidden", VILLAGE) in codes(forger.find())
+
+
+def test_a_village_that_was_left_out_with_its_certificate_is_found_by_the_leaf_that_enrolled_it(
+    forger: Forger,
+) -> None:
+    forger.leave_out_village()
+    forger.parts.certificates = [text for text in forger.parts.certificates if f'"{VILLAGE}"' not in text]
+    enrolled = next(n for n, leaf in enumerate(forger.county.leaves) if isinstance(read(leaf), ChildEnrolled))
+    findings = forger.find()
+    assert ("certificate_left_out", COUNTY, enrolled) in findings
+    assert ("log_hidden", VILLAGE) in codes(findings)
+
+
+def test_a_note_of_a_log_that_nobody_has_certified_is_found(forger: Forger) -> None:
+    head = {"log": "test.example/410299000000/1", "size": 1, "root": encode64(bytes(32))}
+    event = forger.event(HeadsNoted, COUNTY, heads=(head,))
+    index = forger.append(encode(msgspec.convert(msgspec.to_builtins(event), HeadsNoted)), log=forger.county)
+    assert forger.find() == {("noted_unknown", COUNTY, index)}
+
+
+@pytest.mark.parametrize(("code", "via"), [(COUNTY, 1), (COUNTY, 2), (VILLAGE, 0)])
+def test_a_way_in_which_nothing_can_have_been_learned_is_found(forger: Forger, code: Division, via: int) -> None:
+    number = forger.parts.number(code)
+    change = msgspec.structs.replace
+    forger.parts.order = [change(run, via=via) if run.log == number else run for run in forger.parts.order]
+    first = next(run.first for run in forger.parts.order if run.log == number)
+    assert ("order_broken", code, first) in forger.find()
+
+
+def test_what_is_said_to_have_come_from_below_and_stands_elsewhere_is_found(made: Made, tmp_path: Path) -> None:
+    forger = Forger(made, tmp_path, made.village)
+    number = forger.parts.number(COUNTY)
+    change = msgspec.structs.replace
+    forger.parts.order = [change(run, via=1) if run.log == number else run for run in forger.parts.order]
+    folder = forger.parts.write(tmp_path / "village", made.keys.log(forger.village.line.origin))
+    assert ("order_broken", COUNTY) in codes(found(audited(folder, made.root)))
+
+
+def test_a_bundle_that_says_it_was_made_before_what_it_holds_is_found(forger: Forger) -> None:
+    forger.parts.manifest = msgspec.structs.replace(forger.parts.manifest, made_us=1_700_000_000_000_000)
+    assert forger.find() == {("made_earlier", "", None)}
+
+
+def test_a_manifest_that_denies_what_lies_below_is_found_and_all_is_judged_the_same(forger: Forger) -> None:
+    case = forger.registered()
+    event = forger.event(MaterialAdded, COUNTY, case=CaseId(case.id), material=UUID(int=1), digest=None, size_bytes=1)
+    forger.append(encode(event), log=forger.county)
+    expected = forger.find()
+    assert expected
+    forger.parts.manifest = msgspec.structs.replace(forger.parts.manifest, below=False)
+    assert forger.find() == {*expected, ("scope_false", VILLAGE, None)}
+
+
+def test_a_size_that_one_of_two_has_cosigned_is_not_told_as_cosigned(forger: Forger) -> None:
+    (sound,) = [log for log in forger.report().logs if log.origin == forger.village.line.origin]
+    assert sound.cosigned_size == sound.size
+    lines = [line for line in forger.village.policy.split("\n") if line.startswith(("log", "witness"))]
+    two = [*lines, f"witness friend {STRANGER}", f"group two all {lines[1].split()[1]} friend", "quorum two\n"]
+    (told,) = [log for log in forger.report("", "\n".join(two)).logs if log.origin == sound.origin]
+    assert told.cosigned_size == 0
 
 
 def test_a_village_frozen_at_an_old_head_is_found(forger: Forger) -> None:
@@ -869,7 +943,5 @@ def test_a_take_over_names_how_much_of_the_holders_log_was_known(forger: Forger)
 
 
 def test_a_division_that_is_enrolled_and_silent_is_a_notice(forger: Forger) -> None:
-    number = forger.parts.number(VILLAGE)
-    forger.parts.order = [run for run in forger.parts.order if run.log != number]
-    forger.village.line = msgspec.structs.replace(forger.village.line, folder=None, size=0)
+    forger.leave_out_village()
     assert ("silent_below", VILLAGE, None) in forger.find(grave=False)
