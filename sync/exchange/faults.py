@@ -93,8 +93,8 @@ def evidence_against(record: bytes, statement: str) -> bytes:
 
 
 def evidence_between(text: str, other: str | None) -> bytes:
-    """What a fault keeps of a statement, and of the one that bears its number, if one does: each was signed."""
-    return msgspec.msgpack.encode(Outlived(other, text.encode())) if other else text.encode()
+    """What a fault keeps of a statement, and behind it of the one that bears its number, if one does: both signed."""
+    return f"{text}\n{other}".encode() if other else text.encode()
 
 
 def certified_twice(where: str, child: str, said: Statement, text: str, other: str) -> Fault:

@@ -13,7 +13,7 @@ from sync.exchange.introducing import INTRODUCED
 from sync.exchange.starting import SET_ASIDE
 from sync.exchange.wire import Down, Introduction, encode_items
 from sync.proofs.note import sign_note
-from sync.trust.certificates import Certificate, Directory, read_certificate
+from sync.trust.certificates import Certificate, Directory, fingerprint, read_certificate
 from tests.sync.hierarchy import (
     CITY,
     COUNTY,
@@ -173,3 +173,30 @@ def test_a_zone_of_other_digits_placed_by_the_root_is_known_everywhere_and_serve
     told = nodes[COUNTY].query("select items from down where child = %s", (zone.division,))
     items = [item for (packed,) in told for item in msgspec.msgpack.decode(packed)]
     assert {text for item in items for text in item["certificates"]} >= set(nodes[VILLAGE].certificates)
+
+
+def test_two_certificates_with_one_number_are_a_fault_that_keeps_both_of_them(nodes: Hierarchy) -> None:
+    county, township = nodes[COUNTY], nodes[TOWNSHIP]
+    first = known(county).division(OTHER_TOWNSHIP)
+    assert first is not None
+    twins = [twin_of(county, first.certificate, later_us) for later_us in range(1, 20)]
+    smaller = min(twins, key=fingerprint)
+    larger = max(twins, key=fingerprint)
+    for number, (text, kinds) in enumerate(
+        [(first.text, set()), (smaller, {"certified_twice"}), (larger, {"certified_twice", "certificate_refused"})], 1
+    ):
+        letter = sign_letter(county.station, TOWNSHIP, Down(number, 0, encode_items([Introduction([text])])))
+        county.channel.publish(down_lane(TOWNSHIP), [letter])
+        assert township.exchange.pump_arrivals()
+        assert {kind for kind in township.faults() if kind.startswith("certifi")} == kinds
+    assert [text for text in known(township).texts() if f'"{OTHER_TOWNSHIP}"' in text] == [smaller]
+    kept = dict(township.query("select kind, evidence from fault"))
+    assert kept["certified_twice"].decode() == f"{smaller}\n{first.text}"
+    assert kept["certificate_refused"].decode() == f"{larger}\n{smaller}"
+
+
+def twin_of(issuer: Node, certificate: Certificate, later_us: int) -> str:
+    said = msgspec.structs.replace(certificate, valid_to_us=certificate.valid_to_us + later_us)
+    return (
+        sign_note(f"huiyin-certificate/v0\n{msgspec.json.encode(said).decode()}\n", issuer.signer).to_bytes().decode()
+    )
