@@ -45,7 +45,7 @@ from sync.proofs.policy import PolicyInvalid, parse_policy
 from sync.proofs.signed_policy import sign_policy
 from sync.proofs.tree import SignedHead, Tree
 from sync.sealed.commitment import Opening
-from sync.trust.statements import Revocation, make_revocation
+from sync.trust.statements import Request, Revocation, make_next_root, make_revocation, read_certificate
 from tests.auditing.conftest import Made
 from tests.auditing.forging import LogParts, Parts, audited, found, head_of
 from tests.gateway.conftest import COUNTY, VILLAGE
@@ -117,6 +117,8 @@ class Forger:
             after_us = at_us[place] if at_us else MINUTE_US
             time_s = (base_us + after_us) // 1_000_000
             log.heads.append(head_of(log, log.leaves, self.made.keys, None if log is self.county else time_s))
+            made_us = max(self.parts.manifest.made_us, time_s * 1_000_000)
+            self.parts.manifest = msgspec.structs.replace(self.parts.manifest, made_us=made_us)
         if log is not self.county:  # whose witness's key nobody here has
             log.newest = log.heads[-1]
         self.parts.reorder()
@@ -945,3 +947,34 @@ def test_a_take_over_names_how_much_of_the_holders_log_was_known(forger: Forger)
 def test_a_division_that_is_enrolled_and_silent_is_a_notice(forger: Forger) -> None:
     forger.leave_out_village()
     assert ("silent_below", VILLAGE, None) in forger.find(grave=False)
+
+
+@pytest.mark.parametrize(("days", "is_counted"), [(29, True), (31, False)])
+def test_a_cosignature_by_a_superiors_key_that_was_followed_a_month_before_counts_for_nothing(
+    forger: Forger, days: int, is_counted: bool
+) -> None:
+    was = next(one for text in forger.parts.certificates if (one := read_certificate(text)).division == COUNTY)
+    village = next(one for text in forger.parts.certificates if (one := read_certificate(text)).division == VILLAGE)
+    log = Ed25519Signer(was.origin, ED25519, b"next log".ljust(32))
+    witness = Ed25519Signer(f"{was.origin}/witness", COSIGNATURE_V1, b"next witness".ljust(32))
+    intake = Ed25519Signer(f"{was.origin}/intake", ED25519, b"next intake".ljust(32))
+    keys = msgspec.structs.replace(
+        was.keys, log=log.verifier.vkey, witness=witness.verifier.vkey, intake=intake.verifier.vkey
+    )
+    wish = Request(
+        division=COUNTY,
+        name=was.name,
+        tier=was.tier,
+        origin=was.origin,
+        keys=keys,
+        since_size=len(forger.county.leaves),
+    )
+    text = make_next_root(wish, log, forger.made.keys.county, was, village.valid_from_us, was.valid_to_us)
+    forger.parts.certificates.append(text)
+    after_us = days * 24 * HOUR_US
+    late = forger.event(SealedRead, after_us=after_us, subject="4" * 32, events=(), purpose="audit")
+    before = len(forger.village.leaves)
+    forger.append(encode(late), at_us=[after_us])
+    (told,) = [log for log in forger.report().logs if log.origin == forger.village.line.origin]
+    assert told.size == before + 1
+    assert told.cosigned_size == before + is_counted
