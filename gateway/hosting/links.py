@@ -32,10 +32,12 @@ from sync.exchange.status import (
     FaultStatus,
     OwnCosigned,
     OwnStatus,
+    ShardStatus,
     child_statuses,
     fault_kept,
     faults,
     own_cosigned,
+    own_shards,
     own_status,
 )
 from sync.exchange.store_postgres import PostgresStore
@@ -285,6 +287,11 @@ class Links:
         if self._witness is not None:
             return status.log_size - status.cosigned_size
         return status.unsealed + status.unsecured_rows
+
+    def shards(self) -> list[ShardStatus]:
+        """Of the own log, those that have begun."""
+        with self._store.transaction() as tx:
+            return own_shards(tx)
 
     def children(self) -> list[ChildStatus]:
         """Every child that was ever said something or heard from."""

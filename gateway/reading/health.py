@@ -7,11 +7,11 @@ from gateway.hosting.clock_doubt import STEP_US, Doubt
 from gateway.hosting.status import NodeStatus
 from gateway.node import Node
 from projections.runner import Progress
-from sync.exchange.status import ChildStatus, FaultStatus
+from sync.exchange.status import ChildStatus, FaultStatus, ShardStatus
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The node, the nodes directly below with their names, the standing faults, and its views.
+    """The node, the shards of its log, the nodes directly below with their names, the standing faults, and its views.
 
     failure: which part has stopped and why, or null; the process ends then. doubt: why the machine's clock is
     not believed, or null.
@@ -20,6 +20,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: NodeStatus
     failure: str | None
     doubt: Doubt | None
+    shards: list[ShardStatus]
     children: list[ChildStatus]
     names: dict[str, str]
     faults: list[FaultStatus]
@@ -40,6 +41,7 @@ def health(node: Node) -> Health:
         status=node.status(),
         failure=node.failure,
         doubt=node.clock.doubt(),
+        shards=node.links.shards(),
         children=children,
         names={child.division: node.around.name_of(Division(child.division)) for child in children},
         faults=node.links.faults(),

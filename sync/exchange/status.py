@@ -1,9 +1,10 @@
 """How the exchange of a node stands: what is secured, what lags, who was last heard, what went wrong."""
 
-from typing import LiteralString, NamedTuple
+from typing import Literal, LiteralString, NamedTuple
 
 import msgspec
 
+from domain.events import AnyEvent, ShardOpened, decode
 from sync.exchange.evidence import Met
 from sync.exchange.faults import Fault
 from sync.proofs.note import parse_signature_lines
@@ -61,6 +62,20 @@ class FaultStatus(msgspec.Struct, frozen=True):
     evidence_bytes: int
 
 
+class ShardStatus(msgspec.Struct, frozen=True):
+    """One shard of the own log. size: its sealed leaves. begun_us: when its first event was recorded, in UTC.
+
+    why: the year before was over (`year`), or its disk was lost (`lost`), or null for a first shard. after: with how
+    many leaves the shard before ended: whatever more of it there was is gone with the disk.
+    """
+
+    origin: str
+    size: int
+    begun_us: int
+    why: Literal["year", "lost"] | None
+    after: int
+
+
 class OwnCosigned(NamedTuple):
     """The newest cosignature of the own log, all in UTC microseconds.
 
@@ -97,6 +112,13 @@ from child left join lateral (
 ) as own on true
 order by child.division"""
 
+_SHARDS: LiteralString = """
+select log.origin, tree.size, first.body
+from head join log as own on own.id = head.log_id
+join log on log.division = own.division join tree on tree.log_id = log.id
+join ledger as first on first.log_id = log.id and first.seq = 0
+order by log.shard"""
+
 _FAULTS: LiteralString = """
 select kind, subject, child, detail, count, first_us, last_us, healed_us, length(evidence) from fault
 where healed_us is null or %b order by last_us desc limit %b"""
@@ -115,6 +137,17 @@ def own_cosigned(store: Statements, witness: str) -> OwnCosigned | None:
     line, kept_us, body = rows[0]
     (signature,) = parse_signature_lines(line.encode())
     return OwnCosigned(signature.time_s * 1_000_000, kept_us, bytes(body))
+
+
+def own_shards(store: Statements) -> list[ShardStatus]:
+    """Every shard of the own log that has begun, in order."""
+    return [_shard(origin, size, decode(bytes(first))) for origin, size, first in store.rows(_SHARDS)]
+
+
+def _shard(origin: str, size: int, first: AnyEvent) -> ShardStatus:
+    if isinstance(first, ShardOpened):
+        return ShardStatus(origin, size, first.recorded_us, first.why, first.size)
+    return ShardStatus(origin, size, first.recorded_us, None, 0)
 
 
 def child_statuses(store: Statements) -> list[ChildStatus]:

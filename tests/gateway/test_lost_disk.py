@@ -46,6 +46,9 @@ def test_a_village_without_disk_and_keys_goes_on_in_the_next_shard_with_what_its
             assert isinstance(opening, ShardOpened)
             assert (opening.before, opening.size, opening.why) == (first, len(held), "lost")
             assert log(again.node, first) == held
+            page = again.browser("operator").get("/node").text
+            assert "磁盘丢失" in page
+            assert f'<span class="number">{len(held)}</span>' in page, "up to where the shard before is back"
             wait_until(lambda: len(again.api("clerk").get("/api/cases", scope="filed").json()["cases"]) == 1, 60)
             more = again.api("clerk").give(registration())
             assert more.status_code == 201, more.text
