@@ -69,5 +69,8 @@ def _fonts() -> typst.Fonts:
 
 
 def local(at_us: int) -> str:
-    """A moment (UTC microseconds) in China, to the second."""
-    return datetime.fromtimestamp(at_us // 1_000_000, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+    """A moment (UTC microseconds) in China, to the second; the number where no calendar reaches so far."""
+    try:
+        return datetime.fromtimestamp(at_us // 1_000_000, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return f"{at_us} µs"

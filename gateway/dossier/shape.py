@@ -18,6 +18,7 @@ events/<nnnn>.json, papers/<nnnn>.pdf. A step's number, from 1, is the <nnnn> of
 import re
 import stat
 import zipfile
+import zlib
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -109,7 +110,7 @@ class StepLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seq: _Count
     order: _Count
     via: Literal[0, 1, 2]
-    learned_us: _Count
+    learned_us: bounds.InstantUs
 
 
 class LinkLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,8 +214,10 @@ def _read_zip(path: Path) -> Files:
                 raise DossierUnreadable("同一文件出现两次", "it holds a file twice")
             for entry in entries:
                 _check_name(entry.filename)
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise DossierUnreadable("压缩方式不当", "it is packed in another way than deflate")
             return {entry.filename: _member(archive, entry) for entry in entries}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError, zlib.error) as error:
         raise DossierUnreadable("压缩包损坏", f"the zip is damaged ({type(error).__name__})") from error
 
 

@@ -3,6 +3,7 @@
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,8 @@ from uuid import UUID
 import msgspec
 import pypdfium2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.events import Accepted, read
 from gateway.__main__ import main
@@ -41,10 +44,11 @@ from gateway.dossier.shape import (
     read_lines,
     zipped,
 )
-from sync.proofs.note import sign_note
+from sync.proofs.note import parse_note, sign_note
 from sync.proofs.tlog_proof import parse_tlog_proof
 from tests.auditing.conftest import Made
 from tests.auditing.forging import Parts
+from tests.auditing.test_hostile_bundles import spoiled
 from tests.auditing.test_replay import handed_up
 
 Change = Callable[[Files], None]
@@ -403,3 +407,59 @@ def test_what_cannot_be_taken_is_refused_by_name(
     assert "no event of the case" in capsys.readouterr().err
     assert not (tmp_path / "case.zip").exists()
     assert run(monkeypatch, "case", str(made.plain), str(case), "--out", str(tmp_path)) == 2
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_evidence_that_was_spoiled_anywhere_is_never_sound_and_never_a_traceback(
+    made: Made, signed: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from(sorted(signed)))
+    altered = spoiled(signed[name], data)
+    path = tmp_path_factory.mktemp("spoiled") / "case.zip"
+    path.write_bytes(zipped(signed | {name: altered}))
+    try:
+        judged = judge(path, Pins(made.root))
+    except DossierUnreadable:
+        return
+    assert altered == signed[name] or not judged.is_sound
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_somebody_lists_as_evidence_is_answered_by_name(
+    made: Made, opened: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    dossier, _ = read_manifest(opened)
+    name = data.draw(st.sampled_from(sorted(opened.keys() - {FILES, MANIFEST})))
+    kept = {one: it for one, it in opened.items() if one not in (FILES, MANIFEST)}
+    path = tmp_path_factory.mktemp("listed") / "case.zip"
+    path.write_bytes(zipped(finish(dossier, kept | {name: spoiled(opened[name], data)}, None)))
+    with suppress(DossierUnreadable):
+        judge(path, Pins(made.root))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_file_that_is_given_as_evidence_ends_in_a_traceback(
+    plain: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("zip") / "case.zip"
+    path.write_bytes(spoiled(zipped(plain), data))
+    with suppress(DossierUnreadable):
+        judge(path, Pins())
+
+
+def test_times_beyond_every_calendar_are_no_traceback(made: Made, plain: Files, tmp_path: Path) -> None:
+    """A cosignature's time is eight bytes of whoever signs it; its line is read before it is verified."""
+    dossier, _ = read_manifest(plain)
+    name = event_file(1, "tlog-proof")
+    proof = parse_tlog_proof(plain[name])
+    note = parse_note(proof.checkpoint)
+    lines = [
+        msgspec.structs.replace(line, signature=b"\xff" * 8 + line.signature[8:]) if len(line.signature) > 64 else line
+        for line in note.signatures
+    ]
+    late = msgspec.structs.replace(note, signatures=tuple(lines))
+    altered = msgspec.structs.replace(proof, checkpoint=late.to_bytes()).to_bytes()
+    assert codes(found(remade(plain | {name: altered}, dossier, None), made, tmp_path)) >= {"signature_false"}

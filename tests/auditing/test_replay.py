@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.events import CaseId, HandedOver, LegOpened, Registered, Unknown, encode, read
+from domain.events import Accepted, CaseId, HandedOver, LegOpened, Registered, Unknown, encode, read
 from gateway.__main__ import main
-from gateway.auditing.replaying import Replay, read_case
+from gateway.auditing.replaying import Replay, read_case, read_unit
 from gateway.auditing.telling_replay import told, walk
 from gateway.reading.history import History
 from tests.auditing.conftest import Made
@@ -165,3 +165,78 @@ def test_a_folder_that_is_no_bundle_ends_with_2(
 ) -> None:
     assert replayed(monkeypatch, str(tmp_path), "--case", str(UUID(int=1))) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_office_is_replayed_over_a_period_with_what_it_answered_for(made: Made) -> None:
+    case = handed_up(made.county)
+    unit = f"{COUNTY}.office"
+    whole = read_unit([made.county], unit, 0, 1 << 62)
+    assert case in whole.history.cases
+    tags = [step.tag for step in whole.history.steps if step.event.case == case]
+    assert tags[:2] == ["leg.handed_over.v0", "leg.opened.v0"], "what was given to it, and what it did"
+    opened = next(step for step in whole.history.steps if step.tag == "leg.opened.v0" and step.event.case == case)
+    assert case in {one.case for one in whole.history.held(opened.at_us)}
+    assert case not in {one.case for one in whole.history.held(opened.at_us - 1)}
+    said = "\n".join(told(whole).moment(opened.at_us))
+    assert str(case) in said
+    before = read_unit([made.county], unit, 0, opened.at_us)
+    assert [step.at_us < opened.at_us for step in before.history.steps] == [True] * len(before.history.steps)
+    assert len(before.history.steps) < len(whole.history.steps)
+    division = read_unit([made.county], COUNTY, 0, 1 << 62)
+    assert len(division.history.steps) >= len(whole.history.steps)
+
+
+def test_who_wrote_nothing_and_was_given_nothing_has_no_history(made: Made) -> None:
+    assert read_unit([made.county], "419999000000.office", 0, 1 << 62).history.steps == []
+
+
+def test_a_superiors_cosignature_proves_that_it_knew_by_then(made: Made) -> None:
+    """The village's own bundle: what the county signed came back down."""
+    replay = read_case([made.village], handed_up(made.county)).history
+    knew = replay.steps[0].known[COUNTY]
+    assert knew.how == "cosigned"
+    assert knew.at_us >= replay.steps[0].recorded_us
+
+
+def test_the_clocks_that_run_at_a_step_are_told(made: Made) -> None:
+    cases = {
+        event.case
+        for log in Parts.of(made.county).logs
+        for leaf in log.leaves
+        if isinstance(event := read(leaf), Accepted) and event.case is not None
+    }
+    replayed = read_case([made.county], cases.pop())
+    accepted = next(n for n, step in enumerate(replayed.history.steps) if isinstance(step.event, Accepted))
+    assert "《信访工作条例》第34条" in "\n".join(told(replayed).step(accepted))
+    first = "\n".join(told(replayed).step(0))
+    assert "《信访工作条例》第22条第1款" in first
+    assert "《信访工作条例》第34条" not in first
+
+
+def test_the_command_steps_through_an_office_and_begins_where_it_is_told_to(
+    made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(made.county)
+    assert replayed(monkeypatch, bundle, "--unit", f"{COUNTY}.office", "--from", "2020-01-01T00:00") == 0
+    assert capsys.readouterr().out.startswith("[1/")
+    assert replayed(monkeypatch, bundle, "--unit", COUNTY, "--step", "2") == 0
+    assert capsys.readouterr().out.startswith("[2/")
+    assert replayed(monkeypatch, bundle, "--unit", COUNTY, "--at", "2036-01-01T00:00") == 0
+    assert "it answered for" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--unit", COUNTY, "--case", str(UUID(int=1))],
+        ["--unit", "419999000000"],
+        ["--unit", COUNTY, "--step", "99999"],
+        ["--unit", COUNTY, "--step", "0"],
+        ["--unit", COUNTY, "--from", "soon"],
+    ],
+)
+def test_an_office_that_is_asked_for_wrongly_is_refused_by_name(
+    made: Made, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    assert replayed(monkeypatch, str(made.county), *words) == 2
