@@ -99,11 +99,18 @@ class Surroundings:
         return known.certificate.name if known else str(division)
 
     def units(self) -> list[tuple[Unit, str]]:
-        """The units a matter can be handed to from here: own, above and below, superiors first."""
-        tree = self.topology()
+        """The units a matter can be handed to from here: own, above and below, superiors first.
+
+        Not those of a node whose keys were taken back: nothing can be sealed to it.
+        """
+        directory, tree = self.directory(), self.topology()
         line = tree.path_up(self._here) if tree.parents else (self._here,)
         below = sorted(code for code in tree.parents if self._here in tree.path_up(code)[1:])
-        return [(f"{code}.{OFFICE}", self.name_of(code)) for code in (*reversed(line), *below)]
+        return [
+            (f"{code}.{OFFICE}", self.name_of(code))
+            for code in (*reversed(line), *below)
+            if directory.revocation(code) is None
+        ]
 
     def is_unit(self, unit: Unit) -> bool:
         """Whether it is known here that there is this unit: the first office of a node that is, or one that was opened.

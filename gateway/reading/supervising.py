@@ -19,7 +19,8 @@ PAGE_SIZE: Final = 50
 class BoardView(msgspec.Struct, frozen=True, kw_only=True):
     """How the units below handle what they hold. as_of_us, pos: the moment and the point of view that was asked for.
 
-    total: the counts of `units` added up.
+    total: the counts of `units` added up. ended: nodes whose keys were taken back by then, and who goes on with what
+    they had open, or an empty text: a leader takes that over, case by case.
     """
 
     division: Division
@@ -29,6 +30,7 @@ class BoardView(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[NodeLine]
     units: list[UnitLine]
     total: dict[str, int]
+    ended: dict[str, str]
 
 
 class UnitCases(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,15 @@ def board_view(node: Node, root: str | None, at: Moment | None) -> BoardView:
         nodes=nodes,
         units=units,
         total=board.total(units),
+        ended=_ended(node, nodes, when.as_of_us),
     )
+
+
+def _ended(node: Node, lines: list[NodeLine], as_of_us: int) -> dict[str, str]:
+    directory = node.around.directory()
+    found = {line.division: directory.revocation(line.division) for line in lines}
+    said = {code: one.revocation for code, one in found.items() if one and one.revocation.at_us <= as_of_us}
+    return {code: node.around.name_of(one.successor) if one.successor else "" for code, one in said.items()}
 
 
 def unit_cases(node: Node, unit: str, about: About, at: Moment | None, after: str | None = None) -> UnitCases:

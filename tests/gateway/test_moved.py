@@ -61,6 +61,10 @@ def test_a_village_below_a_dead_township_is_placed_below_the_county_with_its_ope
             take_back(tmp_path / "county", TakeBack(TOWNSHIP, "abolished", COUNTY))
             assert town.county.node.links.directory().revocation(TOWNSHIP) is not None
             assert not town.county.node.around.is_known(TOWNSHIP), "nothing is sealed to it any more"
+            assert f"{TOWNSHIP}.office" not in dict(town.county.node.around.units()), "and nothing is handed to it"
+            supervisor = town.county.api("supervisor")
+            assert TOWNSHIP in supervisor.get("/api/board").json()["ended"]
+            assert "密钥已收回" in town.county.browser("supervisor").get("/board").text
             filed(office)
             wait_until(lambda: secured(office))
         finally:
