@@ -210,7 +210,9 @@ def _steps(number: int, case: UUID, first: UUID, second: UUID, claim: UUID) -> S
     answer = events.Answer(
         claim=events.ClaimId(claim), outcome="explain", law="Art. 32", performer=None, perform_by=None
     )
-    grant = events.Grant(custodian=COUNTY, recipient_key="k1", purpose="handle")
+    grant = events.Grant(
+        custodian=COUNTY, recipient_key="k1", wrapped="47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", purpose="handle"
+    )
     return [
         _Step(events.Registered, registration),
         _Step(events.LegOpened, _opening(first, OFFICE, "registered", None)),

@@ -388,10 +388,14 @@ class DirectiveAnswered(Event, tag="directive.answered.v0", frozen=True, kw_only
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One custodian of a data key. recipient_key: the id of the public key that it was wrapped to."""
+    """One custodian of a data key. recipient_key: the id of the public key that it was wrapped to.
+
+    wrapped: base64 SHA-256 of the wrapped key beside the event, so that whoever passes it on sees that it is whole.
+    """
 
     custodian: bounds.Code
     recipient_key: bounds.KeyName
+    wrapped: bounds.Digest
     purpose: Literal["handle", "escrow", "access"]
 
 

@@ -39,7 +39,8 @@ from domain.ids import maker_of
 from domain.shards import shard_of
 from gateway import accounts
 from gateway.backup.probation import Probation
-from gateway.backup.restored import mark_of, take_mark_away
+from gateway.backup.restore import ask_before_writing
+from gateway.backup.restored import Restored, mark_of, set_mark, take_mark_away
 from gateway.casework.casework import Casework, Given
 from gateway.casework.escrow_office import EscrowOffice
 from gateway.casework.journal import Journal
@@ -60,6 +61,7 @@ from gateway.hosting.trouble import TROUBLE
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
 from sync.exchange.acts import CertificateKept
+from sync.exchange.outside import PUT_BACK
 from sync.exchange.succession import End
 from sync.ledger.append import Append, Appended, LedgerError, NewEvent
 from sync.ledger.connections import connect, open_pool
@@ -210,9 +212,27 @@ class Node:
         self._set_clock()
         if self.links.is_alone and self._keys.former is not None and self.clock.doubt() is None:
             destroy_former(self.folder / founding.KEYS, self._keys.log.verifier.vkey)
-        is_restored = mark_of(self.folder) is not None or self._begin_regaining()
-        self.probation = Probation(is_restored, lambda: take_mark_away(self.folder), self.links.standing)
+        is_restored = mark_of(self.folder) is not None or self._is_put_back() or self._begin_regaining()
+        self.probation = Probation(is_restored, self._agreed, self.links.standing)
         self._work()
+
+    def _is_put_back(self) -> bool:
+        """Whether the database lacks what had left the node; then it is treated as one from a backup."""
+        fault = self.links.put_back()
+        if fault is None:
+            return False
+        head = self.reader.head()
+        with self.pool.connection() as conn, conn.transaction():
+            ask_before_writing(conn, head.recorded_us)
+        self.links.fault(fault)
+        set_mark(self.folder, Restored(head.recorded_us, head.pos, head.own_size))
+        self.links.is_asking_anew()
+        _log.warning("database put back", pos=head.pos, own_size=head.own_size)
+        return True
+
+    def _agreed(self) -> None:
+        self.links.heal(PUT_BACK, [self.config.origin])
+        take_mark_away(self.folder)
 
     def _begin_regaining(self) -> bool:
         """Whether this node lost its disk and is still being given back what its superior holds."""

@@ -116,7 +116,7 @@ def restore_backup(
                 _prepare(dsn, contents, staging)
                 with connect(dsn) as conn:
                     _fill(conn, contents, blocks, progress)
-                    _renew(conn, manifest)
+                    ask_before_writing(conn, manifest.made_us)
                     _write_files(staging, contents, manifest, config if changes != AS_SAVED else None)
             try:
                 staging.rename(folder)
@@ -231,17 +231,17 @@ def _fill(conn: psycopg.Connection, contents: Contents, blocks: _Blocks, progres
     blocks.expect_end()
 
 
-def _renew(conn: psycopg.Connection, manifest: Manifest) -> None:
-    """What must not simply go on where the backup ended, because others have gone on since."""
+def ask_before_writing(conn: psycopg.Connection, made_us: int) -> None:
+    """In a database as of `made_us`, what must not simply go on, because others have gone on since."""
     PostgresTx(conn).ask_held(os.urandom(16))
     # A child takes no number twice, and it has had some since: those would be lost on it without a word.
     conn.execute("update public.child set down_size = down_size + %s", (NUMBERS_SKIPPED,))
     if conn.execute("select to_regclass('web.session')").fetchone() != (None,):
-        skip_numbers(conn, manifest.made_us)
+        skip_numbers(conn, made_us)
         conn.execute("delete from web.session")  # one that was ended since must not come to life again
     if conn.execute("select to_regclass('web.auditor_token')").fetchone() != (None,):
         conn.execute(  # the same of a token that was revoked since
-            "update web.auditor_token set revoked_us = %s where revoked_us is null", (manifest.made_us,)
+            "update web.auditor_token set revoked_us = %s where revoked_us is null", (made_us,)
         )
 
 

@@ -1,10 +1,10 @@
-"""The mark of a node that was restored from a backup: while it stands, the node writes nothing of its own."""
+"""The mark of a node that was restored, or whose database was put back: while it stands, the node writes nothing."""
 
 from pathlib import Path
 
 import msgspec
 
-from sync.trust.keys import flush_folder
+from sync.trust.keys import flush_folder, write_private
 
 RESTORED = Path("trust/restored.json")
 
@@ -30,6 +30,11 @@ def mark_of(folder: Path) -> Restored | None:
         return msgspec.json.decode((folder / RESTORED).read_bytes(), type=Restored)
     except FileNotFoundError:
         return None
+
+
+def set_mark(folder: Path, mark: Restored) -> None:
+    """Let it stand: on the disk on return, so before anything is asked."""
+    write_private(folder / RESTORED, msgspec.json.encode(mark))
 
 
 def take_mark_away(folder: Path) -> None:

@@ -116,15 +116,19 @@ class Desk:
         self._give_keys(case, taken.id, readers, actor, command_id)
 
     def pass_keys_on(self, case: CaseId, granted: KeyGranted, actor: Actor, command_id: CommandId) -> None:
-        """A key came after this node had given the matter on: whoever has the matter from here is given it, too."""
+        """A key came after this node had given the matter on: whoever has the matter now is given it, too.
+
+        However many had it in between: they have given on what they had.
+        """
 
         def readers(file: CaseFile) -> set[Division]:
-            legs = [leg for leg in (file.present_leg, file.pending_leg) if leg is not None and leg.sender is not None]
-            given = [leg for leg in legs if leg.sender and node_of(leg.sender) == self._here]
-            may_read = {
-                leg.node for leg in given if leg.mode != "taken_over" or self._stand_below(leg.node, self._here)
-            }
-            return may_read - {self._here}
+            path = [file.legs[leg] for leg in file.standing.path if leg in file.legs]
+            legs = path if file.pending_leg is None else [*path, file.pending_leg]
+            given = max((at for at, leg in enumerate(legs) if leg.node == self._here), default=len(legs))
+            since = itertools.pairwise(legs[given:])
+            is_lawful = all(leg.mode != "taken_over" or self._stand_below(leg.node, old.node) for old, leg in since)
+            now = {leg.node for leg in (file.present_leg, file.pending_leg) if leg is not None}
+            return now - {self._here} if is_lawful and given < len(legs) else set()
 
         self._give_keys(case, granted.id, readers, actor, command_id)
 

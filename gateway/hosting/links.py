@@ -14,6 +14,7 @@ from domain.events import Unknown, read
 from gateway.hosting.clock import HeldClock
 from gateway.hosting.config import ChannelEnd, NodeConfig
 from gateway.hosting.further_witnesses import ROUND_S, FurtherWitnesses, forget_gone
+from gateway.hosting.outside_file import OutsideFile
 from gateway.hosting.policies import Published, acknowledger, published
 from gateway.hosting.status import WitnessStatus
 from gateway.hosting.trouble import passes
@@ -86,7 +87,17 @@ class Links:
             take_up_again(tx, directory, station)
         self._above, self._below = _channel(config.channel.up), _channel(config.channel.down)
         trust = Trust(directory, threading.Lock())
-        self.exchange = Exchange(station, trust, self._store, self._above, self._below, clock.now_us, time.monotonic)
+        self._outside_file = OutsideFile(folder)
+        self.exchange = Exchange(
+            station,
+            trust,
+            self._store,
+            self._above,
+            self._below,
+            clock.now_us,
+            time.monotonic,
+            outside=self._outside_file,
+        )
         outside, now_us = config.witness, clock.now_us
         self._witness = WitnessClient(outside, self._store, now_us, is_sure=self._is_sure) if outside else None
         self._further = FurtherWitnesses(
@@ -129,10 +140,11 @@ class Links:
                 failed(name, trouble)
 
         if self._witness is not None:
-            witness = self._witness
-            self._pumps.append(Pump("witness", witness.ask, lambda: time.sleep(WITNESS_EVERY_S), tell, passes))
+            asking = self._telling_head(self._witness.ask)
+            self._pumps.append(Pump("witness", asking, lambda: time.sleep(WITNESS_EVERY_S), tell, passes))
         if may_send and self._further.clients:
-            self._pumps.append(Pump("witnesses", self._further.round, lambda: time.sleep(ROUND_S), tell, passes))
+            rounds = self._telling_head(self._further.round)
+            self._pumps.append(Pump("witnesses", rounds, lambda: time.sleep(ROUND_S), tell, passes))
         if may_send:
             self._pumping = Pumping(self.exchange, self._tip, tell, passes)
             self._pumping.start()
@@ -141,6 +153,23 @@ class Links:
             self._pumps.append(arrivals)
         for pump in self._pumps:
             pump.start()
+
+    def _telling_head(self, tell: Callable[[], bool]) -> Callable[[], bool]:
+        """What somebody outside the line is told of the own head is kept before."""
+
+        def told() -> bool:
+            self.exchange.head_leaves()
+            return tell()
+
+        return told
+
+    def put_back(self) -> Fault | None:
+        """What the database lacks of that which had left the node; None where it lacks nothing."""
+        return self.exchange.put_back(self._outside_file.kept)
+
+    def is_asking_anew(self) -> None:
+        """The superior is being asked: only what leaves from here on counts."""
+        self._outside_file.forget()
 
     def stop(self) -> None:
         """End the threads after what each is doing."""

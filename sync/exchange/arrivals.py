@@ -241,13 +241,22 @@ class _Batch:
         if down.after > self.down_seq:
             self.missing_from = self.down_seq + 1
             return
-        if down.after < down.seq - 1 and not self._is_returning:
+        if self.down_seq < down.seq - 1 and not self._is_returning:
             lost = f"numbers {self.down_seq + 1} to {down.seq - 1} are lost above"
             self._fault("down_lost", f"down#{self.down_seq + 1}", lost)
+            self._offer_again()
         for num, raw in enumerate(down.items):
             self._take_raw(down.seq, num, bytes(raw))
         self.down_seq = down.seq
         self.missing_from = None
+
+    def _offer_again(self) -> None:
+        """The parent was put back to an older state: of each log it is sent the last leaves that it had acknowledged,
+        and asks for the rest where it lacks more, also of a log that nobody writes in any longer."""
+        self._acked.clear()
+        for tree in self._store.all_trees():
+            if tree.acked_size:
+                self._store.send_again(tree.log_id, tree.acked_size - 1)
 
     def take_unread(self) -> None:
         """Look once more at what could not be read when it came."""
@@ -298,14 +307,14 @@ class _Batch:
                 papers = [Introduction(self._papers)] if self._papers else []
                 for letter in pack([*papers, *items], self.directory):
                     self._store.enqueue(child, letter, now_us)
-            if self._taken_again:
-                self._store.heal(["refused_above"], sorted(self._taken_again), now_us)
             if gone_on := sorted(self._lines.keys() - self._rolled_back):
                 self._store.heal([SUPERIOR_ROLLED_BACK], gone_on, now_us)
             if self._is_answered:
                 self._store.heal(["held_invalid"], [self._station.origin], now_us)
             if self._faults:
                 self._store.fault(self._faults, now_us)
+            if self._taken_again:
+                self._store.heal(["refused_above"], sorted(self._taken_again), now_us)
 
     def _take_item(self, item: Item) -> None:
         match item:
@@ -321,6 +330,7 @@ class _Batch:
                     self._store.send_again(tree.log_id, item.from_seq)
             case Refused():
                 self._fault("refused_above", item.log, f"{item.reason} beyond {item.size}")
+                self._taken_again.discard(item.log)
                 if (tree := self._tree(item.log)) is not None:
                     self._store.refuse_log(tree.log_id, item.reason)
             case Held():
@@ -422,11 +432,22 @@ class _Batch:
         if not self._store.answered(item):
             return
         self._is_answered = True
+        self._ask_below()
         if checkpoint is not None and item.log != self._station.origin:
             detail = f"{item.log} has begun, {self._station.origin} is written here"
             self._fault("behind", self._station.origin, detail, item.checkpoint.encode())
         elif checkpoint is not None and self._agrees(tree, checkpoint.size, checkpoint.root, item.checkpoint):
             self._store.send_again(tree.log_id, checkpoint.size)
+
+    def _ask_below(self) -> None:
+        """Who was restored has each child go on from what is held here; by the number of that the child knows of it."""
+        parents = self.directory.topology.parents
+        for child in (code for code, above in parents.items() if above == self._station.here):
+            known = self.directory.division(child)
+            if known is not None:
+                tree = self._store.trees([known.certificate.origin]).get(known.certificate.origin)
+                asked = AskRange(known.certificate.origin, 0 if tree is None else tree.size)
+                self._onward.setdefault(child, []).append(asked)
 
     def _own_checkpoint(self, item: Held) -> Checkpoint:
         note = parse_note(item.checkpoint.encode())

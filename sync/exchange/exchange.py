@@ -13,12 +13,14 @@ from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_l
 from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import DISPATCHED, Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
+from sync.exchange.faults import Fault
 from sync.exchange.inbox import Received, receive
 from sync.exchange.introducing import introduce
 from sync.exchange.lanes import Lanes
 from sync.exchange.leaf import known as read_known
 from sync.exchange.opening import Opened, OpenFrame, open_record, readings
 from sync.exchange.outbox import Outbox
+from sync.exchange.outside import NOBODY, Keeper, Outside, put_back
 from sync.exchange.returning import GivingBack
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store import NotStorable, Store, Transaction
@@ -94,11 +96,13 @@ class Exchange:
         now_us: Callable[[], int],
         elapsed_s: Callable[[], float],
         *,
+        outside: Keeper = NOBODY,
         retry_s: float = 5.0,
     ) -> None:
         """above: towards the parent, none at the root. below: towards the children, none at a leaf.
 
-        elapsed_s: a clock that never jumps. retry_s: when what left a lane unacknowledged is first sent again.
+        elapsed_s: a clock that never jumps. outside: is told of whatever must be given to nobody else before it leaves.
+        retry_s: when what left a lane unacknowledged is first sent again.
         """
         self.station = station
         self.trust = trust
@@ -107,6 +111,7 @@ class Exchange:
         self._below = below
         self._now_us = now_us
         self._elapsed_s = elapsed_s
+        self._outside = outside
         self._outbox = Outbox(retry_s)
         self._downlink = Downlink(station, retry_s)
         self._dispatch = Dispatch(station)
@@ -158,11 +163,12 @@ class Exchange:
             return False
         lane = up_lane(self.station.here)
         with self._store.transaction() as tx:
-            outgoing = self._outbox.next(tx, self._elapsed_s())
+            outgoing, own = self._outbox.next(tx, self._elapsed_s()), tx.own_log()
             self._watch_superiors(tx)
         if not outgoing.records:
             is_unsure = self._outbox.is_unsure(self._elapsed_s())
             return is_unsure and self._outbox.look(self._above.extent(lane), self._elapsed_s())
+        self._outside.log_leaves(self.station.origin, outgoing.size_of(own))
         offset = self._lanes.publish(self._above, lane, outgoing.records)
         if offset is None:
             self._outbox.full(self._elapsed_s())
@@ -340,6 +346,8 @@ class Exchange:
         with self._store.transaction() as tx:
             outgoing = self._downlink.next(tx, self._elapsed_s())
             self._forget(tx)
+        if outgoing:
+            self._outside.numbers_leave({child: upto for child, _, upto in outgoing})
         moved = False
         for child, letters, upto in outgoing:
             offset = self._lanes.publish(self._below, down_lane(child), letters)
@@ -424,6 +432,17 @@ class Exchange:
         return self._lanes.publish(self._above, up_lane(self.station.here), [letter]) or 0
 
     # --- before the first write -------------------------------------------------------------------------------------
+
+    def put_back(self, outside: Outside) -> Fault | None:
+        """What the database lacks of that which had left the node; such a node has to ask before it writes."""
+        with self._store.transaction() as tx:
+            return put_back(tx, outside)
+
+    def head_leaves(self) -> None:
+        """Somebody outside the line is about to be told of the newest signed head."""
+        with self._store.transaction() as tx:
+            tree = tx.tree(tx.own_log())
+        self._outside.log_leaves(tree.origin, tree.size)
 
     def ask_parent(self, nonce: bytes) -> None:
         """Ask what the parent holds of this node's log; `standing` tells the answer. For a node from a backup.

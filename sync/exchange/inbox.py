@@ -21,6 +21,7 @@ from sync.exchange.faults import (
 )
 from sync.exchange.filing import Filed, enrolled, file_frame
 from sync.exchange.inbox_store import InboxStore, Parked, Part
+from sync.exchange.leaf import certificate_in
 from sync.exchange.noting import Note, compared
 from sync.exchange.opening import Opened, OpenFrame, OpenLetter, Spoiled, open_frame
 from sync.exchange.station import Asked, Moment, Station
@@ -41,6 +42,9 @@ PARKED_FRAMES: Final = 128
 """At most so many frames of one child wait: fewer than a sender keeps in flight, so that what need not wait flows."""
 
 PARKED_BYTES: Final = 16 << 20
+
+PASSING: Final = ("expired", "not_yet_valid")
+"""Why an author cannot be checked for the time being."""
 
 _ANY_SIZE: Final = 2**62
 
@@ -189,6 +193,9 @@ class _Batch:
     def _take_frame(self, opened: OpenFrame) -> None:
         frame, log = opened.frame, opened.frame.log
         if opened.trouble is not None:
+            if opened.trouble.reason in PASSING and self._is_held(opened):
+                self._carried[log] = opened.child  # whoever may sign nothing more may still hear what was signed of it
+                return
             again = self._checked_again(opened)
             if again is None:
                 return
@@ -204,6 +211,15 @@ class _Batch:
             self._repeated(opened, tree)
         else:
             self._extend(opened, tree)
+
+    def _is_held(self, opened: OpenFrame) -> bool:
+        """Whether it says nothing but what is here, so that nothing of it is to be refused."""
+        tree = self._trees.get(opened.frame.log)
+        if tree is None or tree.frozen is not None or opened.head.size > tree.size:
+            return False
+        self._write()  # what this batch has learned counts
+        known = self._store.head_at(tree.log_id, opened.head.size)
+        return known is not None and known.root == opened.head.root
 
     def _may_begin(self, opened: OpenFrame) -> bool:
         """Whether a log that is not held may be: what no certificate names goes on from a shard that is."""
@@ -363,6 +379,24 @@ class _Batch:
         for seq, text in filed.certificates:
             self._enrol(opened, seq, text)
 
+    def _enrol_early(self, opened: OpenFrame) -> None:
+        """What a frame waits for may be the very log whose author is certified, or certified anew, further on in it.
+
+        A certificate proves itself; one that does not hold is named when its leaf is filed. None is passed over: the
+        one before may name a key that is needed.
+        """
+        for seq, leaf in enumerate(opened.leaves if opened.trouble is None else (), opened.frame.first):
+            text = certificate_in(leaf.event)
+            if text is not None and self._holds_next(opened, text):
+                self._enrol(opened, seq, text)
+
+    def _holds_next(self, opened: OpenFrame, text: str) -> bool:
+        try:
+            said, _ = enrolled(self.directory, opened.frame.log, text)
+        except CertificateRefused:
+            return False
+        return said.serial == self.directory.next_serial(said.division)
+
     def _enrol(self, opened: OpenFrame, seq: int, text: str) -> None:
         log, before = opened.frame.log, self.directory
         where = f"{log}#{seq}"
@@ -412,6 +446,7 @@ class _Batch:
             return
         parked = Parked(frame.log, frame.first, opened.child, want.reason, want.log, want.size, opened.record)
         self._store.park(parked, self._moment.now_us)
+        self._enrol_early(opened)
 
     def _open_again(self, parked: Parked) -> Opened:
         frame = decode_record(parked.record)

@@ -118,13 +118,14 @@ def _speaks_for(node: str, log: str) -> str:
 def is_part_of(event: AnyEvent | None, part: int, body: bytes) -> bool:
     """Whether `body` is what the event says lies beside it as this part; parts of unknown events are taken as given.
 
-    Ciphertexts are checked by their hash; a wrapped key has no hash in the event and proves itself when unwrapped.
+    Ciphertexts and wrapped keys are checked by the hash in the event, so that one spoiled on its way is sent again.
     """
     match event:
         case None:
             return True
         case KeyGranted():
-            return part < len(event.grants) and len(body) <= MAX_WRAPPED_BYTES
+            is_one = part < len(event.grants) and len(body) <= MAX_WRAPPED_BYTES
+            return is_one and _digest(body) == event.grants[part].wrapped
         case SealedItem():
             return part == 0 and _digest(body) == event.ciphertext
         case _:

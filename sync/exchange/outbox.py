@@ -89,6 +89,10 @@ class Outgoing(msgspec.Struct, frozen=True):
     flights: list[_InFlight]
     cursor: int
 
+    def size_of(self, log_id: int) -> int:
+        """How many leaves of this log will be known above; 0 where none of them is in it."""
+        return max((flight.size for flight in self.flights if flight.log_id == log_id), default=0)
+
 
 class Outbox:
     """Go-back-N over the ledger: what the lane no longer holds and nobody acknowledges is read and sent again.

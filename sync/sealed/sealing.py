@@ -224,11 +224,17 @@ def recipient_key_id(key: bytes) -> str:
 
 def grant_key(key: DataKey, holders: Sequence[tuple[Recipient, Purpose]]) -> Wrapped:
     """The data key wrapped to each of `holders` in order: the node itself, whom it hands over to, the escrow."""
+    parts = tuple(key.wrap(recipient) for recipient, _ in holders)
     grants = tuple(
-        Grant(custodian=recipient.division, recipient_key=recipient.key_id, purpose=purpose)
-        for recipient, purpose in holders
+        Grant(
+            custodian=recipient.division,
+            recipient_key=recipient.key_id,
+            wrapped=digest_text(part),
+            purpose=purpose,
+        )
+        for (recipient, purpose), part in zip(holders, parts, strict=True)
     )
-    return Wrapped(key.subject, grants, tuple(key.wrap(recipient) for recipient, _ in holders))
+    return Wrapped(key.subject, grants, parts)
 
 
 def seal_texts(key: DataKey, event: EventId, texts: Mapping[str, str], random: Random) -> tuple[Sealed, bytes]:

@@ -174,8 +174,8 @@ def examples() -> Iterator[AnyEvent]:
     yield of(OrderJudged, order=order, unit=OFFICE, reply=EventId(uuid(95)), accepted=False, reply_by=DAY)
     yield of(DirectiveAnswered, directive=order, leg=NEXT, effect="applied", holder=OFFICE, leg_version=3)
     grants = (
-        Grant(custodian=TOWN, recipient_key="k1", purpose="handle"),
-        Grant(custodian=COUNTY, recipient_key="k2", purpose="escrow"),
+        Grant(custodian=TOWN, recipient_key="k1", wrapped=DIGEST, purpose="handle"),
+        Grant(custodian=COUNTY, recipient_key="k2", wrapped=DIGEST, purpose="escrow"),
     )
     yield of(KeyGranted, subject=SUBJECT, grants=grants)
     yield of(SealedRead, subject=SUBJECT, events=(EventId(uuid(96)),), purpose="handle")

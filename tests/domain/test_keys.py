@@ -9,6 +9,7 @@ import msgspec
 from domain.divisions import Division
 from domain.events import Actor, CaseId, EventId, Grant, KeyGranted, StreamId
 from domain.keys import Holders, founder_of, granted, new_subject
+from tests.domain.examples import DIGEST
 from tests.given import CITY, GAOYANG, LIUZHUANG, QI, office
 
 SUBJECT = new_subject(LIUZHUANG, bytes(range(10)))
@@ -32,7 +33,7 @@ def grant(author: Division, *to: Division) -> KeyGranted:
         law=None,
         sealed=(),
         subject=SUBJECT,
-        grants=tuple(Grant(custodian=node, recipient_key="k", purpose="handle") for node in to),
+        grants=tuple(Grant(custodian=node, recipient_key="k", wrapped=DIGEST, purpose="handle") for node in to),
     )
 
 
@@ -66,7 +67,7 @@ def test_whom_a_custodian_gives_the_key_is_one_too_in_whatever_order_that_is_lea
 
 def test_an_escrow_is_a_custodian_that_does_not_read() -> None:
     given = grant(LIUZHUANG, LIUZHUANG)
-    escrow = Grant(custodian=QI, recipient_key="k", purpose="escrow")
+    escrow = Grant(custodian=QI, recipient_key="k", wrapped=DIGEST, purpose="escrow")
     found = holders([msgspec.structs.replace(given, grants=(*given.grants, escrow))])
     assert (found.custodians, found.readers) == ({LIUZHUANG, QI}, {LIUZHUANG})
     assert holders([grant(LIUZHUANG, LIUZHUANG, QI), grant(QI, CITY)]).readers == {LIUZHUANG, QI, CITY}

@@ -32,6 +32,7 @@ from domain.sealed import (
     unconfirmed_erasure,
 )
 from domain.steps import lawful_steps
+from tests.domain.examples import DIGEST
 from tests.given import CITY, GAOYANG, LIUZHUANG, QI, City, office, refused
 
 SUBJECT = new_subject(LIUZHUANG, bytes(10))
@@ -60,7 +61,7 @@ def granted(city: City, case: CaseId, author: Division, *to: Division) -> KeyGra
         law=None,
         sealed=(),
         subject=SUBJECT,
-        grants=tuple(Grant(custodian=node, recipient_key="k", purpose="handle") for node in to),
+        grants=tuple(Grant(custodian=node, recipient_key="k", wrapped=DIGEST, purpose="handle") for node in to),
     )
 
 

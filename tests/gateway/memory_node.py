@@ -10,7 +10,7 @@
 `at` is told of every point where a node meets its database; whatever it raises happens there (see memory_tables).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Protocol
 from uuid import UUID
@@ -32,6 +32,7 @@ from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import Channel
 from sync.exchange.exchange import Exchange, Trust
 from sync.exchange.faults import Fault
+from sync.exchange.outside import PUT_BACK, Outside, put_back
 from sync.exchange.starting import believed, found
 from sync.exchange.station import Station
 from sync.ledger.append import Answer, Append, Appended, LedgerUnavailable, NewEvent
@@ -80,6 +81,19 @@ class NeverStops:
         return None
 
 
+class Remembered:
+    """See sync.exchange.outside.Keeper; `kept` outlives a crash, and what befalls the tables."""
+
+    def __init__(self) -> None:
+        self.kept = Outside()
+
+    def log_leaves(self, log: str, size: int) -> None:
+        self.kept = self.kept.with_log(log, size)
+
+    def numbers_leave(self, upto: Mapping[Division, int]) -> None:
+        self.kept = self.kept.with_numbers(upto)
+
+
 class MemoryNode:
     """`tables`, `keys` and `chance` outlive a crash; what `start` makes does not."""
 
@@ -102,6 +116,7 @@ class MemoryNode:
         self.chance = Chance(seed << 48 | int(division))
         self.keys = _keys(self.origin, self.chance)
         self.tables = Tables()
+        self.outside = Remembered()
         self.is_restored = False
         self._at = at
         self._given = Enrolment("", [])
@@ -121,6 +136,7 @@ class MemoryNode:
 
     def start(self) -> None:
         """Start, or start again after `crash`, from what the tables hold."""
+        self._look_outside()
         self.database = MemoryLedger(self.tables, self._at)
         self.writer = MemoryWriter(self.database, self.clock.now_us)
         self.store = MemoryStore(self.tables, self.writer, self._at)
@@ -135,6 +151,7 @@ class MemoryNode:
             self.below,
             self.clock.now_us,
             self.clock.elapsed_s,
+            outside=self.outside,
         )
         self.reader = MemoryReader(self.tables)
         self.held_clock = HeldClock(self.clock)
@@ -155,14 +172,36 @@ class MemoryNode:
         """Start from what a backup holds, as `huiyin node restore` makes it: it asks its parent before it writes."""
         self.crash()
         self.tables, self.is_restored = backup.copied(), self.parent is not None
-        with MemoryStore(self.tables, MemoryWriter(MemoryLedger(self.tables), self.clock.now_us)).transaction() as tx:
+        self.outside.kept = Outside()
+        self._ask_before_writing()
+        self.start()
+
+    def _look_outside(self) -> None:
+        """Whether the tables lack what had left the node, as a node in service looks before anything else."""
+        if self.is_restored or self.outside.kept == Outside():
+            return
+        with self._unstruck().transaction() as tx:
+            fault = put_back(tx, self.outside.kept)
+            if fault is not None:
+                tx.fault([fault], self.clock.now_us())
+        if fault is not None:
+            self._ask_before_writing()
+            self.is_restored = self.parent is not None
+            self.outside.kept = Outside()
+
+    def _unstruck(self) -> MemoryStore:
+        """Of the tables, before the program runs."""
+        return MemoryStore(self.tables, MemoryWriter(MemoryLedger(self.tables), self.clock.now_us))
+
+    def _ask_before_writing(self) -> None:
+        """As the database of a restored node is prepared in service."""
+        with self._unstruck().transaction() as tx:
             tx.ask_held(self.chance(16))
             for child, state in [*self.tables.children.items()]:
                 self.tables.children[child] = state._replace(down_size=state.down_size + NUMBERS_SKIPPED)
             for kind in WORDS:
                 for year in {year for _, year in self.tables.numbers}:
                     self.tables.numbers[kind, year] = self.tables.numbers.get((kind, year), 0) + SKIPPED
-        self.start()
 
     def step(self) -> bool:
         """The steward and every pump once, in an order in which one round moves things on; whether anything moved."""
@@ -228,7 +267,21 @@ class MemoryNode:
                 return turn.append(append).result().result.decode()
 
         now_us = self.held_clock.sure_us()
-        return self.exchange.admit(request, now_us, now_us + VALID_US, record)
+        return self.exchange.admit(request, now_us, now_us + self.valid_us(read_request(request).division), record)
+
+    def valid_us(self, division: Division) -> int:
+        """How long a certificate that it signs now is good."""
+        return VALID_US
+
+    def renew(self) -> None:
+        """Have the superior certify the same keys for longer. Raises as `admit` does there."""
+        if self.parent is not None:
+            self._given = self.parent.admit(self._request())
+
+    def certified_until_us(self) -> int:
+        """Until when its own certificate is good, as its superior knows it; 0 for unknown."""
+        known = (self.parent or self).exchange.trust.directory.division(self.here)
+        return 0 if known is None else known.certificate.valid_to_us
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -298,6 +351,7 @@ class MemoryNode:
             turn.append(Append([_new(event) for event in events])).result()
 
     def _agreed(self) -> None:
+        self.heal(PUT_BACK, [self.origin])
         self.is_restored = False
 
     def _request(self) -> str:

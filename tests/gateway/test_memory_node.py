@@ -9,14 +9,15 @@ from uuid import UUID
 
 import pytest
 
-from domain.commands import Accept, IssueOrder, Object, ReplyOrder, TakeOver
+from domain.case import CaseFile
+from domain.commands import Accept, HandOver, IssueOrder, Object, ReplyOrder, TakeOver
 from domain.events import ErasureConfirmed, EventId, KeyDestroyed, decode
 from gateway.backup.probation import AwaitingSuperior, SuperiorKnowsMore
 from gateway.casework.readings import Opened
 from sync.ledger.append import Append, Fenced
 from tests.gateway.memory_node import MemoryNode
 from tests.gateway.story_in_memory import NAME, REGISTRATION, PowerCut, Story, leg_of
-from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE
+from tests.sync.hierarchy import CITY, NEIGHBOUR, TOWNSHIP, VILLAGE
 from tests.sync.memory_ledger import ConnectionLost, MemoryLedger, MemoryWriter
 from tests.sync.seeded_hpke import seeded_hpke
 
@@ -131,6 +132,46 @@ def test_a_superior_supervises_and_at_last_takes_the_matter_over_with_its_keys()
         assert node.faults() == {}
 
 
+def test_a_key_that_comes_when_the_matter_was_given_on_twice_reaches_whoever_has_it_now() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        city, township, village = story.nodes
+        neighbour = MemoryNode(NEIGHBOUR, village.above, story.clock, township)
+        neighbour.begin()
+        story.nodes.append(neighbour)
+        story.case = case = story.do(village, "clerk", lambda _: REGISTRATION).case
+        assert case is not None
+        story.settle()
+
+        story.nodes = [city, township, neighbour]  # the village is away
+        office = township.office
+        story.do(township, "leader", lambda file: TakeOver(case=case, leg=leg_of(file), unit=office, reason="久拖不决"))
+        for sender, to in ((township, neighbour.office), (neighbour, city.office)):
+            work_for_a_minute(story)
+            story.do(sender, "handler", partial(hands_over, to))
+        work_for_a_minute(story)
+        assert city.casework.desk.file(case).present_leg.unit == city.office  # type: ignore[union-attr]
+        clerk, first = city.actor("handler"), EventId(case)
+        withheld = city.casework.readings.texts(case, [first], clerk, "handle", UUID(int=1)).withheld
+        assert withheld == {first: "no_key"}
+
+        story.nodes = [city, township, neighbour, village]
+        story.settle()
+        opened = city.casework.readings.texts(case, [first], clerk, "handle", UUID(int=2))
+        assert opened.texts[first]["petitioner.name"] == NAME
+
+
+def work_for_a_minute(story: Story) -> None:
+    for _ in range(6):
+        story.work()
+        story.clock.pass_s(10)
+
+
+def hands_over(to: str, file: CaseFile) -> HandOver:
+    leg = leg_of(file)
+    return HandOver(case=file.case, leg=leg, to=to, mode="transfer", report_by=None, reason="属其职责")
+
+
 def test_an_objection_that_nobody_answers_ends_by_itself_when_its_days_are_over() -> None:
     with seeded_hpke(SEED):
         story = Story(SEED)
@@ -218,6 +259,86 @@ def test_a_restored_node_that_lacked_leaves_from_below_is_behind_only_until_it_h
 
     assert township.faults() == {}
     assert [row.body for row in township.log(village.origin)] == [row.body for row in village.log(village.origin)]
+
+
+def test_a_restored_node_has_again_what_it_lacked_from_below_though_nobody_there_writes_any_more() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        story.settle()
+        township, village = story.township, story.village
+        early = township.tables.copied()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+
+        township.restore(early)
+        work_for_a_minute(story)
+
+    assert [row.body for row in township.log(village.origin)] == [row.body for row in village.log(village.origin)]
+    assert township.faults() == {}
+
+
+def test_a_node_whose_database_lost_what_had_left_it_asks_before_it_writes() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        story.settle()
+        village = story.village
+        flushed = village.tables.copied()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+        lost = village.tables.copied()
+
+        village.crash()
+        village.tables = flushed.copied()
+        village.start()
+        assert village.faults() == {"database_put_back": village.origin}
+        with pytest.raises(AwaitingSuperior):
+            story.do(village, "clerk", lambda _: REGISTRATION)
+        story.work()
+        with pytest.raises(SuperiorKnowsMore):
+            story.do(village, "clerk", lambda _: REGISTRATION)
+
+        village.restore(lost)
+        story.settle()
+    assert village.faults() == {}
+    assert story.township.faults() == {}
+
+
+def test_what_a_node_lost_before_anything_of_it_had_left_holds_nobody_up() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        story.settle()
+        village = story.village
+        flushed = village.tables.copied()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+
+        village.crash()
+        village.tables = flushed
+        village.start()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+    assert [node.faults() for node in story.nodes] == [{}, {}, {}]
+
+
+def test_a_superior_whose_database_lost_letters_gives_their_numbers_to_no_others() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        story.settle()
+        township, village = story.township, story.village
+        flushed = township.tables.copied()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+        had = village.tables.tracking["down"]
+
+        township.crash()
+        township.tables = flushed
+        township.start()
+        assert "database_put_back" in township.faults()
+        story.settle()
+        story.do(village, "clerk", lambda _: REGISTRATION)
+        story.settle()
+    assert min(seq for child, seq in township.tables.down if child == VILLAGE and seq > had) > had + 1
+    assert township.faults() == {}
+    assert village.is_secured()
 
 
 def test_a_second_process_on_the_tables_of_a_node_fences_the_first() -> None:

@@ -34,6 +34,7 @@ from gateway.hosting.postgres_server import PostgresServer
 from sync.exchange import dispatch
 from sync.exchange.channel import down_lane
 from sync.exchange.wire import Letter, decode_record
+from sync.sealed.sealing import digest_text
 from tests.sync.hierarchy import (
     COUNTY,
     NEIGHBOUR,
@@ -104,7 +105,7 @@ def open_leg(node: Node, leg: UUID, from_leg: UUID | None, sender: Division | No
 
 
 def hand_over(node: Node, leg: UUID, to: Division, next_leg: UUID) -> None:
-    grants = (Grant(custodian=to, recipient_key="0" * 32, purpose="handle"),)
+    grants = (Grant(custodian=to, recipient_key="0" * 32, wrapped=digest_text(WRAPPED), purpose="handle"),)
     stream = node.chance.id_by(node.division)
     node.say(KeyGranted, CASE, stream, parts=[WRAPPED], subject=SUBJECT, grants=grants)
     node.say(
@@ -210,7 +211,9 @@ def test_what_crossed_with_a_hand_over_above_reaches_the_new_holder_all_the_same
 
 
 def give_key(node: Node, *to: Division) -> KeyGranted:
-    grants = tuple(Grant(custodian=one, recipient_key="0" * 32, purpose="handle") for one in to)
+    grants = tuple(
+        Grant(custodian=one, recipient_key="0" * 32, wrapped=digest_text(WRAPPED), purpose="handle") for one in to
+    )
     stream = node.chance.id_by(node.division)
     given = node.say(KeyGranted, CASE, stream, parts=[WRAPPED] * len(to), subject=SUBJECT, grants=grants)
     assert isinstance(given, KeyGranted)

@@ -6,11 +6,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from multiprocessing.pool import Pool
 from typing import NamedTuple
 
-from tests.world.fate import KINDS
+from tests.world.fate import KINDS, OUTPUTS, Strike
 from tests.world.planted import PLANTED, planted
 from tests.world.run import TURNS, Lived, lived
 from tests.world.world import first_morning
@@ -23,8 +23,9 @@ class Tally:
         self.worlds = 0
         self.commands = 0
         self.events = 0
+        self.days = 0.0
         self.cpu_s = 0.0
-        self.struck: Counter[tuple[str, str]] = Counter()
+        self.struck: Counter[Strike] = Counter()
         self.failed: list[Lived] = []
 
     def add(self, one: Lived) -> None:
@@ -32,15 +33,15 @@ class Tally:
         self.worlds += 1
         self.commands += one.commands
         self.events += one.events
+        self.days += one.days
         self.cpu_s += one.cpu_s
         self.struck += one.struck
         if one.broken:
             self.failed.append(one)
 
     def never_struck(self) -> list[str]:
-        """Kinds of fault that befell no world: nothing was proven about them."""
-        kinds = {kind for kind, _ in self.struck}
-        return [kind for kind in KINDS if kind not in kinds]
+        """See the function."""
+        return never_struck(self.struck)
 
 
 class Wish(NamedTuple):
@@ -134,21 +135,29 @@ def _progress(tally: Tally, wish: Wish, elapsed_s: float) -> None:
 def _report(tally: Tally, wish: Wish) -> int:
     rate = tally.worlds / tally.cpu_s
     print(f"{tally.worlds} worlds of {wish.turns} turns: {tally.commands} commands, {tally.events} events at the city")
-    print(f"{rate:.2f} worlds a second and core")
+    print(f"{rate:.2f} worlds a second and core; each lived {tally.days / tally.worlds:.0f} days by its own clock")
     print(table(tally.struck))
-    for kind in tally.never_struck():
-        print(f"{kind} never struck: nothing was proven about it")
+    for what in tally.never_struck():
+        print(f"{what} never struck: nothing was proven about it")
     if tally.failed:
         print("broken seeds: " + " ".join(str(one.seed) for one in sorted(tally.failed)))
     return 1 if tally.failed or tally.never_struck() else 0
 
 
-def table(struck: Counter[tuple[str, str]]) -> str:
-    """How often each kind of fault struck, and where."""
-    lines = []
+def never_struck(struck: Counter[Strike]) -> list[str]:
+    """Kinds of fault and the outputs at which they befell no world: nothing was proven about them."""
+    known = {(strike.kind, strike.where) for strike in struck}
+    return [f"{kind} at {where}" for kind in KINDS for where in OUTPUTS[kind] if (kind, where) not in known]
+
+
+def table(struck: Counter[Strike]) -> str:
+    """How often each kind of fault struck, at which output, and in what state it found the node."""
+    lines = [f"{'fault':17} {'output':22} {'times':>7}  states"]
     for kind in KINDS:
-        places: Iterable[str] = sorted(f"{where} {times}" for (of, where), times in struck.items() if of == kind)
-        lines.append(f"{kind:17} {sum(n for (of, _), n in struck.items() if of == kind):8}  {', '.join(places)}")
+        for where in sorted({strike.where for strike in struck if strike.kind == kind}):
+            states = {strike.state: times for strike, times in struck.items() if strike[:2] == (kind, where)}
+            told = ", ".join(f"{state} {times}" for state, times in sorted(states.items()) if state)
+            lines.append(f"{kind:17} {where:22} {sum(states.values()):7}  {told}".rstrip())
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ KINDS: Final = (
     "lost",  # a record is taken by the channel and never delivered
     "doubled",
     "swapped",
-    "delayed",  # a record comes minutes later, after what was sent after it
+    "delayed",  # a record comes minutes or a day later, after what was sent after it
     "garbled",  # a record comes with a bit turned
     "unheard",  # the channel takes the records and does not say so
     "cut",  # a link is down for minutes
@@ -23,8 +23,36 @@ KINDS: Final = (
     "clock_step",  # a node's clock is set back or forward by minutes
     "old_backup",  # a node is restored from a state it had before
     "older_version",  # a node runs a program that does not know every event yet
-    "asleep",  # a node is switched off for hours
+    "asleep",  # a node is switched off for hours or days
 )
+
+
+_WORKS: Final = ("arrivals", "inbox", "steward", "seal", "up", "dispatch", "down", "command", "renewal")
+_COMMITS: Final = tuple(f"{work}: {point}" for work in _WORKS for point in ("committing", "committed"))
+_SELDOM: Final = {"renewal": 20, "down": 4, "up": 2, "arrivals": 2, "command": 2}
+"""At outputs to which a node comes seldom its power and its connection fail so many times as often."""
+
+_LANES: Final = ("up", "down")
+_BY_LANE: Final = ("lost", "doubled", "swapped", "delayed", "garbled", "unheard", "lane_anew")
+_OF_NODE: Final = ("second_instance", "clock_step", "old_backup", "older_version", "asleep")
+
+OUTPUTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "power_cut": (*_COMMITS, "views: commit", "views: committed"),
+    "connection_lost": _COMMITS,
+    "cut": ("link",),
+    "away": ("link",),
+    **dict.fromkeys(_BY_LANE, _LANES),
+    **dict.fromkeys(_OF_NODE, ("node",)),
+}
+"""Where each kind can strike: at every kind of output of a node, in both directions of a link."""
+
+
+class Strike(NamedTuple):
+    """A fault of a kind, the place that it struck, and the state in which it found the node, if it is of one."""
+
+    kind: str
+    where: str
+    state: str
 
 
 class Fate:
@@ -35,22 +63,21 @@ class Fate:
         self.random = random.Random(seed)
         self.rates = dict(rates)
         self.calm = False
-        self.struck: Counter[tuple[str, str]] = Counter()
-        self.found: Counter[tuple[str, str]] = Counter()
+        self.struck: Counter[Strike] = Counter()
+        self.befell: set[tuple[str, str]] = set()
         self.tell: Callable[[str], None] = lambda _: None
 
-    def strikes(self, kind: str, where: str, state: str = "") -> bool:
+    def strikes(self, kind: str, where: str, state: str = "", who: str = "") -> bool:
         """Whether a fault of this kind strikes at this place; if it does, it is counted there.
 
-        state: in which it finds a node.
+        state: in which it finds a node. who: the node or the lane that it befalls, which `befell` remembers.
         """
-        rate = self.rates.get(kind, 0.0)
+        rate = self.rates.get(kind, 0.0) * _SELDOM.get(where.partition(":")[0], 1)
         if self.calm or rate == 0.0 or self.random.random() >= rate:
             return False
-        self.struck[kind, where] += 1
-        if state:
-            self.found[kind, state] += 1
-        self.tell(f"! {kind} at {where}")
+        self.struck[Strike(kind, where, state)] += 1
+        self.befell.add((kind, who))
+        self.tell(f"! {kind} at {where} {who}".rstrip())
         return True
 
     def one_of(self, choices: Sequence[T]) -> T:

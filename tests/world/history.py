@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import chain, pairwise
 
 import msgspec
@@ -14,7 +14,8 @@ from domain.parts import CustodyEvent
 from domain.routing import addressees, file_receivers, key_receivers
 from projections.catalogue import PROJECTIONS
 from projections.rebuild import check
-from sync.ledger.rows import FROM_ABOVE, Row
+from sync.exchange.channel import down_lane
+from sync.ledger.rows import FROM_ABOVE
 from sync.sealed.custody import Erased, NotCustodian
 from tests.world.machine import Machine
 from tests.world.people import MARK
@@ -22,15 +23,20 @@ from tests.world.world import World
 
 _MARK = MARK.encode()
 
-EXPLAINED = {
-    "bad_signature": "garbled",
-    "letter_forged": "garbled",
-    "frame_forged": "garbled",
-    "wire_invalid": "garbled",
-    "lane_reset": "lane_anew",
-    "down_lost": "old_backup",
+Befell = set[tuple[str, str]]
+"""Kinds of faults, and the nodes or lanes that they befell."""
+
+EXPLAINED: Mapping[str, Callable[[World, Machine, str], Befell]] = {
+    "bad_signature": lambda _, machine, lane: {("garbled", _lane(machine, lane))},
+    "letter_forged": lambda _, machine, lane: {("garbled", _lane(machine, lane))},
+    "wire_invalid": lambda _, machine, lane: {("garbled", _lane(machine, lane))},
+    "lane_reset": lambda _, machine, lane: {("lane_anew", lane)},
+    "down_lost": lambda _, machine, down: _restored(machine.parent),
+    # Whose superior was restored to a time before it had certified somebody has that number of a certificate twice.
+    "certificate_refused": lambda world, machine, place: _restored(*_line(_named(world, place) or machine)),
+    "certificate_set_aside": lambda world, machine, place: _restored(*_line(_named(world, place) or machine)),
 }
-"""Which faults may stand at the end, and what must have struck in that world."""
+"""Which faults may stand at the end, and what must have befallen that very lane or node (one of these)."""
 
 
 def broken(world: World) -> list[str]:
@@ -74,18 +80,21 @@ def _done_once(world: World) -> Iterator[str]:
 
 
 def _replicated(world: World) -> Iterator[str]:
+    logs = {machine.origin: machine.log(machine.origin) for machine in world.machines.values()}
     for machine in world.machines.values():
-        for above in _line(machine):
-            own, replica = machine.log(machine.origin), above.log(machine.origin)
-            if [row.body for row in own] != [row.body for row in replica]:
+        own = [row.body for row in logs[machine.origin]]
+        for above in _line(machine)[1:]:
+            replica = [row.body for row in above.log(machine.origin)]
+            if own != replica:
                 yield f"{above.here} holds {len(replica)} of {len(own)} leaves of {machine.here}, or others"
         rows = machine.tables.ledger.rows
         if len({(row.log_id, row.seq) for row in rows}) != len(rows):
             yield f"{machine.here} holds a leaf twice"
+        origins = {log_id: origin for origin, log_id in machine.tables.logs.items()}
         for row in rows:
-            own = _author(world, machine, row).log(machine.origin_of(row))
-            if row.seq >= len(own) or row.body != own[row.seq].body:
-                yield f"{machine.here} holds other bytes of {machine.origin_of(row)}#{row.seq}"
+            author = logs[origins[row.log_id]]
+            if row.seq >= len(author) or row.body != author[row.seq].body:
+                yield f"{machine.here} holds other bytes of {origins[row.log_id]}#{row.seq}"
 
 
 def _ordered(world: World) -> Iterator[str]:
@@ -119,13 +128,18 @@ def _cosigned(world: World) -> Iterator[str]:
                 yield f"{above.here} has cosigned {cosigned} of {size} leaves of {machine.here}"
 
 
+Held = Mapping[Division, Set[bytes]]
+"""What stands in each node's ledger."""
+
+
 def _sent_down(world: World) -> Iterator[str]:
     """By the rules of routing alone, whatever the dispatcher did."""
+    held = {node: {row.body for row in machine.tables.ledger.rows} for node, machine in world.machines.items()}
     for machine in world.machines.values():
-        yield from _owed_below(world, machine)
+        yield from _owed_below(world, machine, held)
 
 
-def _owed_below(world: World, machine: Machine) -> Iterator[str]:
+def _owed_below(world: World, machine: Machine, held: Held) -> Iterator[str]:
     topology = machine.situation(world.people.somebody(machine.here)).topology
     files: dict[CaseId, CaseFile | None] = {}
     told: dict[CaseId, list[AnyEvent]] = {}
@@ -146,30 +160,28 @@ def _owed_below(world: World, machine: Machine) -> Iterator[str]:
             receivers = {to for to in file_receivers(event, machine.here, topology) if counts and is_due(event, to)}
             for target in addressees(file, event, machine.here, topology) | receivers:
                 owed = [*earlier, event] if target in receivers else [event]
-                yield from _missing(world, target, [one for one in owed if is_due(one, target)], machine)
+                yield from _missing(held[target], target, [one for one in owed if is_due(one, target)], machine)
             for target in key_receivers(event, machine.here, topology):
                 if isinstance(event, KeyGranted):
                     same = [e for e in earlier if isinstance(e, CustodyEvent) and e.subject == event.subject]
-                    yield from _missing(world, target, [one for one in same if is_due(one, target)], machine)
+                    yield from _missing(held[target], target, [one for one in same if is_due(one, target)], machine)
         if row.via != FROM_ABOVE:
             earlier.append(event)
 
 
-def _missing(world: World, target: Division, owed: list[AnyEvent], machine: Machine) -> Iterator[str]:
-    held = {row.body for row in world.machines[target].tables.ledger.rows}
+def _missing(held: Set[bytes], target: Division, owed: list[AnyEvent], machine: Machine) -> Iterator[str]:
     for event in owed:
         if encode(event) not in held:
             yield f"{target} was owed {type(event).__name__} {event.id} of {event.node} by {machine.here}"
 
 
 def _settled(world: World) -> Iterator[str]:
-    struck = {kind for kind, _ in world.fate.struck}
     for machine in world.machines.values():
         tables = machine.tables
         for (kind, subject), stands in tables.faults.items():
             if kind == "part_missing" and _is_erased(machine, subject):
                 continue  # named, and the event that says why stands there too
-            if stands.healed_us is None and EXPLAINED.get(kind) not in struck:
+            if stands.healed_us is None and not _is_explained(world, machine, kind, subject):
                 yield f"{machine.here}: {kind} of {subject} stands: {stands.detail}"
         if tables.parked:
             yield f"{machine.here}: {len(tables.parked)} frames are parked"
@@ -178,6 +190,25 @@ def _settled(world: World) -> Iterator[str]:
         for child, number in tables.down:
             if number > tables.children[child].down_acked:
                 yield f"{machine.here}: {child} has not acknowledged letter {number}"
+
+
+def _is_explained(world: World, machine: Machine, kind: str, subject: str) -> bool:
+    explained = EXPLAINED.get(kind)
+    return explained is not None and bool(explained(world, machine, subject) & world.fate.befell)
+
+
+def _lane(machine: Machine, subject: str) -> str:
+    """The lane by which something came: that of a child is named by the fault, and there is one from above."""
+    return subject if subject.startswith("up.") else down_lane(machine.here)
+
+
+def _restored(*machines: Machine | None) -> Befell:
+    return {("old_backup", machine.here) for machine in machines if machine is not None}
+
+
+def _named(world: World, subject: str) -> Machine | None:
+    """The node that is named, or in whose log the place is."""
+    return next((machine for node, machine in world.machines.items() if node in subject), None)
 
 
 def _is_erased(machine: Machine, part: str) -> bool:
@@ -312,7 +343,3 @@ def _forms(data: bytes) -> Iterator[bytes]:
 def _line(machine: Machine) -> list[Machine]:
     """The node and its superiors."""
     return [machine, *(_line(machine.parent) if machine.parent else [])]
-
-
-def _author(world: World, machine: Machine, row: Row) -> Machine:
-    return world.machines[Division(machine.origin_of(row).split("/")[1])]

@@ -38,7 +38,7 @@ class Links:
         self._require_up(lane)
         self.crossed.update(records)
         last = self.lanes.publish(lane, self._on_the_way(lane, records))
-        if self._fate.strikes("unheard", _kind(lane)):
+        if self._fate.strikes("unheard", _kind(lane), who=lane):
             raise ChannelDown
         return last
 
@@ -64,19 +64,21 @@ class Links:
         out: list[bytes] = []
         kind = _kind(lane)
         for record in records:
-            if self._fate.strikes("lost", kind):
+            if self._fate.strikes("lost", kind, who=lane):
                 continue
-            if self._fate.strikes("delayed", kind):
-                self._late.append((self.at_s + self._fate.random.uniform(1, 900), lane, record))
+            if self._fate.strikes("delayed", kind, who=lane):
+                self._late.append(
+                    (self.at_s + self._fate.random.choice((900, 90_000)) * self._fate.random.random(), lane, record)
+                )
                 continue
-            if self._fate.strikes("garbled", kind):
+            if self._fate.strikes("garbled", kind, who=lane):
                 out.append(self._garbled(record))
                 continue
-            if out and self._fate.strikes("swapped", kind):
+            if out and self._fate.strikes("swapped", kind, who=lane):
                 out.insert(self._fate.random.randrange(len(out)), record)
                 continue
             out.append(record)
-            if self._fate.strikes("doubled", kind):
+            if self._fate.strikes("doubled", kind, who=lane):
                 out.append(record)
         return out
 

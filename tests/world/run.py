@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests.sync.seeded_hpke import seeded_hpke
+from tests.world.fate import Strike
 from tests.world.history import broken
-from tests.world.world import World, first_morning
+from tests.world.swift import swift
+from tests.world.world import DAY_S, START_US, World, first_morning
 
 TURNS: Final = 300
 """How long a world lives in the tests: some hundred commands."""
@@ -18,7 +20,7 @@ TURNS: Final = 300
 class Lived(NamedTuple):
     """What a world came to. digest: of all that was told of it; the same for the same seed and program.
 
-    events: at the city. broken: every promise that was not kept, in words.
+    events: at the city. days: how long it lived, by its own clock. broken: every promise that was not kept, in words.
     """
 
     seed: int
@@ -26,12 +28,18 @@ class Lived(NamedTuple):
     digest: str
     commands: int
     events: int
+    days: float
     cpu_s: float
-    struck: Counter[tuple[str, str]]
+    struck: Counter[Strike]
 
 
 def lived(seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _: None) -> Lived:
     """Let the world of this seed live, heal and rest, and judge it. tell: is given every step in words."""
+    with swift():
+        return _lived(seed, turns, tell)
+
+
+def _lived(seed: int, turns: int, tell: Callable[[str], None]) -> Lived:
     first_morning()
     begun_s = time.process_time()
     told = hashlib.sha256()
@@ -41,9 +49,11 @@ def lived(seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _:
         tell(line)
 
     world = World(seed, hear, first_morning())
+    days = 0.0
     try:
         with seeded_hpke(seed):
             world.live(turns)
+            days = (world.now_us - START_US) / (DAY_S * 1e6)
             world.heal()
             complaints = [] if world.rest() else ["it never came to rest"]
             complaints += broken(world)
@@ -57,6 +67,7 @@ def lived(seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _:
         told.hexdigest()[:16],
         len(world.acknowledged),
         events,
+        days,
         time.process_time() - begun_s,
         world.fate.struck,
     )

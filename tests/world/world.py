@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from math import inf
 from typing import Final, NamedTuple
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -12,6 +13,7 @@ from domain.events import Actor, AnyEvent
 from sync.exchange.channel import ChannelDown, down_lane, up_lane
 from sync.ledger.append import Fenced, LedgerError, LedgerUnavailable
 from sync.ledger.rows import OWN
+from sync.trust.certificates import CertificateRefused
 from tests.sync.memory_channel import MemoryChannel
 from tests.sync.memory_ledger import ConnectionLost
 from tests.world import older
@@ -34,6 +36,20 @@ TREE: Final = (
 START_US: Final = 1_772_413_200_000_000
 """Monday, 2 March 2026, 09:00 in China."""
 
+DAY_S: Final = 86_400
+LEAPS: Final = 0.2
+"""How many turns are followed by a while in which nothing happens."""
+
+BACKUPS_S: Final = 8 * DAY_S
+"""So long a backup is kept; with what it holds it must not outlive an erasure."""
+
+DISK_FOUND_S: Final = 8 * DAY_S
+"""Within this time the newest disk of a node that was restored turns up again: a superior keeps for 30 days what it
+said, and a link is away for a week."""
+
+RENEWED_S: Final = 8 * DAY_S
+"""So long before its end a certificate begins to be renewed, if anybody thinks of it."""
+
 RATES: Final = {
     "power_cut": 0.003,
     "connection_lost": 0.003,
@@ -53,6 +69,13 @@ RATES: Final = {
     "asleep": 0.003,
 }
 _PASSING: Final = (ChannelDown, LedgerUnavailable, ConnectionLost)
+
+
+class Kept(NamedTuple):
+    """What a node held at a moment, and until when that is there or missing, UTC microseconds."""
+
+    disk: Backup
+    until_us: int
 
 
 class Tried(NamedTuple):
@@ -100,8 +123,8 @@ class World:
         self.lost: set[bytes] = set()
         self._unanswered: list[Tried] = []
         self._wakes_us: dict[Division, int] = {}
-        self._backups: dict[Division, Backup] = {}
-        self._disks: dict[Division, Backup] = {}
+        self._backups: dict[Division, Kept] = {}
+        self._disks: dict[Division, Kept] = {}
         self.fate.calm = True
         self._found()
         self.fate.calm = False
@@ -131,9 +154,16 @@ class World:
         for _ in range(turns):
             self._befall()
             self._act()
+            self._renew(RENEWED_S, 0.2)
             for _ in range(self.fate.random.randrange(6)):
                 self._work(self._anyone())
-            self._pass(self.fate.random.expovariate(1 / 20))
+            self._pass(self._until_next())
+
+    def _until_next(self) -> float:
+        """Seconds: mostly things follow close on one another; then nothing happens for hours or days."""
+        if not self.fate.happens(LEAPS):
+            return self.fate.random.expovariate(1 / 20)
+        return min(self.fate.one_of((3_600, DAY_S, 4 * DAY_S)) * self.fate.random.expovariate(1), 5 * DAY_S)
 
     def _anyone(self) -> Machine:
         return self.fate.one_of(list(self.machines.values()))
@@ -206,6 +236,31 @@ class World:
                 self.fate.tell(f"{machine.here} {name}")
         return machine.tables.commits + machine.follower.pos != before
 
+    def _renew(self, before_s: float, chance: float) -> None:
+        """Somebody may have the certificates renewed that end within so long, or have ended."""
+        for machine in self.machines.values():
+            parent = machine.parent
+            if parent is None or not (machine.is_on and parent.is_on):
+                continue
+            if machine.certified_until_us() - before_s * 1e6 < self.now_us and self.fate.happens(chance):
+                self._renew_one(machine, parent)
+
+    def _renew_one(self, machine: Machine, parent: Machine) -> None:
+        parent.doing = "renewal"
+        try:
+            with parent.program():
+                machine.renew()
+        except (*_PASSING, Fenced, DomainError, LedgerError):
+            return
+        except CertificateRefused:
+            self.fate.tell(f"{parent.here} has run out itself and certifies nobody")
+            return
+        except PowerCut:
+            self._lose_power(parent)
+            return
+        self.fate.tell(f"{machine.here} is certified anew")
+        self._lose_power(machine)
+
     def _lose_power(self, machine: Machine) -> None:
         """Its power is back at once; while it starts it may be lost again."""
         machine.crash()
@@ -221,34 +276,45 @@ class World:
     def _befall(self) -> None:
         machine = self._anyone()
         self._befall_link(machine)
-        if self.fate.strikes("clock_step", "clock"):
+        if self.fate.strikes("clock_step", "node", who=machine.here):
             machine.own_clock.off_us = int(self.fate.random.uniform(-540, 540) * 1e6)
-        if machine.here not in self._backups or self.fate.happens(0.05):
-            self._backups[machine.here] = machine.backed_up()
+        self._back_up(machine)
         if not machine.is_on:
             return
-        if self.fate.strikes("asleep", "node", machine.state):
+        if self.fate.strikes("asleep", "node", machine.state, machine.here):
             machine.crash()
-            self._wakes_us[machine.here] = self.now_us + int(self.fate.random.uniform(60, 20_000) * 1e6)
-        elif not machine.is_older and self.fate.strikes("older_version", "node", machine.state):
+            self._wakes_us[machine.here] = self.now_us + int(self.fate.random.uniform(60, 3 * DAY_S) * 1e6)
+        elif not machine.is_older and self.fate.strikes("older_version", "node", machine.state, machine.here):
             self._put_version(machine, is_older=True)
         elif machine.is_older and self.fate.happens(0.05):
             self._put_version(machine, is_older=False)
-        elif self.fate.strikes("second_instance", "node", machine.state):
+        elif self.fate.strikes("second_instance", "node", machine.state, machine.here):
             self._start_twice(machine)
-        elif machine.parent and not machine.is_restored and self.fate.strikes("old_backup", "node", machine.state):
-            self._disks[machine.here] = machine.backed_up()
-            machine.come_back(self._backups[machine.here])
+        elif self._may_be_restored(machine) and self.fate.strikes("old_backup", "node", machine.state, machine.here):
+            missing_us = int(self.fate.random.uniform(1, DISK_FOUND_S) * 1e6)
+            self._disks[machine.here] = Kept(machine.backed_up(), self.now_us + missing_us)
+            with machine.program():
+                machine.come_back(self._backups[machine.here].disk)
+
+    def _may_be_restored(self, machine: Machine) -> bool:
+        return machine.parent is not None and not machine.is_restored and machine.here not in self._disks
+
+    def _back_up(self, machine: Machine) -> None:
+        """Now and then; an older one is destroyed, as whoever erases something relies on."""
+        kept = self._backups.get(machine.here)
+        if kept is None or kept.until_us < self.now_us or self.fate.happens(0.05):
+            self._backups[machine.here] = Kept(machine.backed_up(), self.now_us + int(BACKUPS_S * 1e6))
 
     def _befall_link(self, machine: Machine) -> None:
         if machine.parent is None:
             return
-        if self.fate.strikes("cut", "link"):
+        if self.fate.strikes("cut", "link", who=machine.here):
             self.links.cut(machine.here, self.fate.random.uniform(30, 1800))
-        if self.fate.strikes("away", "link"):
-            self.links.cut(machine.here, 7 * 86_400)
-        if self.fate.strikes("lane_anew", "lane"):
-            self.links.make_anew(self.fate.one_of((up_lane, down_lane))(machine.here))
+        if self.fate.strikes("away", "link", who=machine.here):
+            self.links.cut(machine.here, 7 * DAY_S)
+        for lane in (up_lane(machine.here), down_lane(machine.here)):
+            if self.fate.strikes("lane_anew", lane.partition(".")[0], who=lane):
+                self.links.make_anew(lane)
 
     def _put_version(self, machine: Machine, *, is_older: bool) -> None:
         """The node goes on with a program of the other version."""
@@ -275,12 +341,30 @@ class World:
             self.broken.append(f"{machine.here}: a process that was fenced wrote to the ledger")
 
     def _pass(self, seconds: float) -> None:
-        self.now_us += int(seconds * 1e6)
-        self.links.at_s = (self.now_us - START_US) / 1e6
+        """What is due meanwhile happens in its time."""
+        until_us = self.now_us + int(seconds * 1e6)
+        while (due_us := self._due_us()) <= until_us:
+            self._set_time(max(due_us, self.now_us))
+            self._do_due()
+        self._set_time(until_us)
+
+    def _due_us(self) -> float:
+        """When the next node wakes or the next disk is found."""
+        found_us = (disk.until_us for node, disk in self._disks.items() if self.machines[node].is_on)
+        return min((*self._wakes_us.values(), *found_us), default=inf)
+
+    def _do_due(self) -> None:
         for division, until_us in [*self._wakes_us.items()]:
             if until_us <= self.now_us:
                 del self._wakes_us[division]
                 self._lose_power(self.machines[division])
+        for division, disk in [*self._disks.items()]:
+            if disk.until_us <= self.now_us and self.machines[division].is_on:
+                self._find_disk(self.machines[division], self._disks.pop(division).disk)
+
+    def _set_time(self, now_us: int) -> None:
+        self.now_us = now_us
+        self.links.at_s = (now_us - START_US) / 1e6
 
     # --- rest -------------------------------------------------------------------------------------------------------
 
@@ -294,15 +378,18 @@ class World:
                 self._put_version(machine, is_older=False)
         self._wakes_us.clear()
         self.rest()
-        for division, disk in self._disks.items():
-            self._find_disk(self.machines[division], disk)
+        while self._disks:
+            division, disk = self._disks.popitem()
+            self._find_disk(self.machines[division], disk.disk)
+        self._renew(20 * DAY_S, 1)
         while self._unanswered:
             self._try(self._unanswered.pop(0))
 
     def _find_disk(self, machine: Machine, disk: Backup) -> None:
         """Who was restored from too old a backup writes nothing, until its newest disk is found."""
         if machine.is_restored and machine.probation.is_on:
-            machine.come_back(disk)
+            with machine.program():
+                machine.come_back(disk)
             return
         lost = [row for row in disk.tables.ledger.rows if row.via == OWN and row.seq >= self._secured(machine, disk)]
         kept = {row.body for row in machine.log(machine.origin)}
