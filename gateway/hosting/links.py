@@ -24,6 +24,7 @@ from sync.exchange.channel_postgres import PostgresChannel
 from sync.exchange.convicting import file_for
 from sync.exchange.exchange import Exchange, Recording, Standing, Trust
 from sync.exchange.faults import Fault
+from sync.exchange.outside import put_back
 from sync.exchange.pump import Pump
 from sync.exchange.pumping import Pumping
 from sync.exchange.starting import believed, found, settle_below, signing_station, take_up_again
@@ -158,14 +159,17 @@ class Links:
         """What somebody outside the line is told of the own head is kept before."""
 
         def told() -> bool:
-            self.exchange.head_leaves()
+            with self._store.transaction() as tx:
+                tree = tx.tree(tx.own_log())
+            self._outside_file.log_leaves(tree.origin, tree.size)
             return tell()
 
         return told
 
     def put_back(self) -> Fault | None:
         """What the database lacks of that which had left the node; None where it lacks nothing."""
-        return self.exchange.put_back(self._outside_file.kept)
+        with self._store.transaction() as tx:
+            return put_back(tx, self._outside_file.kept)
 
     def is_asking_anew(self) -> None:
         """The superior is being asked: only what leaves from here on counts."""

@@ -13,14 +13,13 @@ from sync.exchange.channel import Channel, Delivered, LaneReset, down_lane, up_l
 from sync.exchange.checkpoints import seal
 from sync.exchange.dispatch import DISPATCHED, Dispatch
 from sync.exchange.downlink import Downlink, sign_letter
-from sync.exchange.faults import Fault
 from sync.exchange.inbox import Received, receive
 from sync.exchange.introducing import introduce
 from sync.exchange.lanes import Lanes
 from sync.exchange.leaf import known as read_known
 from sync.exchange.opening import Opened, OpenFrame, open_record, readings
 from sync.exchange.outbox import Outbox
-from sync.exchange.outside import NOBODY, Keeper, Outside, put_back
+from sync.exchange.outside import NOBODY, Keeper
 from sync.exchange.returning import GivingBack
 from sync.exchange.station import Asked, Moment, Station
 from sync.exchange.store import NotStorable, Store, Transaction
@@ -432,17 +431,6 @@ class Exchange:
         return self._lanes.publish(self._above, up_lane(self.station.here), [letter]) or 0
 
     # --- before the first write -------------------------------------------------------------------------------------
-
-    def put_back(self, outside: Outside) -> Fault | None:
-        """What the database lacks of that which had left the node; such a node has to ask before it writes."""
-        with self._store.transaction() as tx:
-            return put_back(tx, outside)
-
-    def head_leaves(self) -> None:
-        """Somebody outside the line is about to be told of the newest signed head."""
-        with self._store.transaction() as tx:
-            tree = tx.tree(tx.own_log())
-        self._outside.log_leaves(tree.origin, tree.size)
 
     def ask_parent(self, nonce: bytes) -> None:
         """Ask what the parent holds of this node's log; `standing` tells the answer. For a node from a backup.

@@ -8,6 +8,7 @@ from domain.divisions import Division, Topology
 from domain.events import CaseId, Grant, KeyGranted, LegId, Role, encode, read
 from sync.ledger.append import Append, NewEvent
 from sync.sealed.acts import PartsBeside
+from sync.sealed.sealing import digest_text
 from tests.gateway.memory_node import MemoryNode
 from tests.gateway.story_in_memory import REGISTRATION
 from tests.sync.hierarchy import CITY, COUNTY, START_US, TOWNSHIP, VILLAGE, Clock
@@ -97,7 +98,8 @@ def test_a_grant_with_nothing_in_it_keeps_no_honest_custodian_from_giving_the_ke
     does(village, "handler", to)
     settle(nodes)
     subject = registered_subject(village, case)
-    grant = Grant(custodian=COUNTY, recipient_key=county.keys.recipient.key_id, purpose="handle")
+    key_id, wrapped = county.keys.recipient.key_id, digest_text(bytes(80))
+    grant = Grant(custodian=COUNTY, recipient_key=key_id, wrapped=wrapped, purpose="handle")
     envelope = alone(township.ids.fresh(township.journal.now_us()), TOWNSHIP, township.actor("system"), START_US, case)
     says(township, KeyGranted(**envelope, subject=subject, grants=(grant,)), bytes(80))
     settle(nodes)
