@@ -244,7 +244,7 @@ class EscrowOffice:
         recipient: Recipient,
     ) -> Wrapped | None:
         """The subject's key out of the escrow and wrapped to the receiver, whichever copy of it is whole, if any is."""
-        for log_id, seq, part, grant in subject_custody(history, subject).grants:
+        for log_id, seq, part, grant, _ in subject_custody(history, subject).grants:
             if (grant.custodian, grant.purpose, grant.recipient_key) != (self._here, "escrow", request.key):
                 continue
             body = self._parts.part(log_id, seq, part)

@@ -33,8 +33,9 @@ WITHHELD: Final[Mapping[Withheld, tuple[str, str]]] = MappingProxyType(
             "this node has no key to it yet; it comes by itself once a node that holds one is back, all else goes on",
         ),
         "damaged": (
-            "密封内容或密钥受损，请联系运维从上级或备份恢复",
-            "the sealed text or its key is damaged here; have the operator restore it from above or from the backup",
+            "密封内容或密钥受损，或所授密钥不能打开，请联系运维从上级或备份恢复，或请授予机关重新授予",
+            "the text or its key is damaged here, or the key that was given opens nothing; have the operator restore it "
+            "from above or from the backup, or have it given again",
         ),
     }
 )

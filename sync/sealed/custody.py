@@ -7,6 +7,7 @@ that event. Which grants count follows from the events alone, and an erasure in 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple, Protocol
 from uuid import UUID
 
@@ -15,7 +16,7 @@ import msgspec
 from domain.case import CaseFile, evolve, has_effect
 from domain.divisions import Division
 from domain.errors import DomainError
-from domain.events import AnyEvent, CaseId, Grant, KeyGranted, Unknown
+from domain.events import AnyEvent, CaseId, EventId, Grant, KeyGranted, Sealed, Unknown
 from domain.keys import Holders, founder_of, new_subject
 from domain.shards import place
 from sync.sealed.commitment import Opening
@@ -27,6 +28,7 @@ from sync.sealed.sealing import (
     RecipientKey,
     SealBroken,
     Wrapped,
+    digest_text,
     grant_key,
     open_texts,
 )
@@ -115,12 +117,21 @@ class CaseReader(Protocol):
 
 
 class HeldGrant(NamedTuple):
-    """A grant, with the log (local id), the leaf and the part where the key wrapped for it lies."""
+    """A grant, with the log (local id), the leaf and the part where the key wrapped for it lies, and who gave it."""
 
     log_id: int
     seq: int
     part: int
     grant: Grant
+    giver: Division
+
+
+class _Text(NamedTuple):
+    """A sealed part that is as its event says, so that a key can be tried on it."""
+
+    event: EventId
+    sealed: Sealed
+    part: bytes
 
 
 class SubjectCustody(NamedTuple):
@@ -143,7 +154,7 @@ def subject_custody(history: Iterable[Told], subject: str) -> SubjectCustody:
         return SubjectCustody((), None)
     holders, due = file.keys.get(subject, Holders()), file.due_erasure(subject)
     grants = tuple(
-        HeldGrant(told.log_id, told.seq, part, grant)
+        HeldGrant(told.log_id, told.seq, part, grant, event.node)
         for told, event in heard
         if holders.may_give(event.node, subject)
         for part, grant in enumerate(event.grants)
@@ -246,10 +257,16 @@ class Custody:
         cached, generation = self._cache.get(case, subject)
         if cached is not None:
             return cached
-        custody = subject_custody(self._reader.case_events(case), subject)
+        history = self._reader.case_events(case)
+        custody = subject_custody(history, subject)
         if custody.erasure is not None:
             raise Erased(custody.erasure)
-        key = self._unwrap(case, subject, custody)
+        keys = self._unwrapped(case, subject, custody)
+        own = next((key for key, giver in keys if giver == self._here), None)
+        sealed = self._sealed(history, subject) if own is None else []
+        if own is None and not sealed:
+            return keys[0][0]  # nothing is here yet that it could be tried on
+        key = own or _that_opens([key for key, _ in keys], sealed)
         self._cache.put(key, generation)
         return key
 
@@ -257,9 +274,23 @@ class Custody:
         """Drop the cached key: called once an erasure is in force, and again after its destruction committed."""
         self._cache.forget(case, subject)
 
-    def _unwrap(self, case: CaseId, subject: str, custody: SubjectCustody) -> DataKey:
+    def _sealed(self, history: Iterable[Told], subject: str) -> list[_Text]:
+        """The subject's texts that are here, in the order learned."""
+        return [
+            _Text(told.event.id, sealed, part)
+            for told in history
+            if not isinstance(told.event, Unknown)
+            for index, sealed in enumerate(told.event.sealed)
+            if sealed.subject == subject
+            and (part := self._reader.part(told.log_id, told.seq, index)) is not None
+            and digest_text(part) == sealed.ciphertext
+        ]
+
+    def _unwrapped(self, case: CaseId, subject: str, custody: SubjectCustody) -> list[tuple[DataKey, Division]]:
+        """Every key that was wrapped for this node, at least one, and who gave it."""
         refusal: Exception = NotCustodian()
-        for log_id, seq, part, grant in custody.grants:
+        found: list[tuple[DataKey, Division]] = []
+        for log_id, seq, part, grant, giver in custody.grants:
             if grant.custodian != self._here or grant.purpose == "escrow":
                 continue
             recipient = self._recipients.get(grant.recipient_key)
@@ -270,10 +301,25 @@ class Custody:
                 refusal = OpeningMissing("key", log_id, seq)
             else:
                 try:
-                    return DataKey.unwrap(wrapped, recipient.private, case, subject, self._here)
+                    found.append((DataKey.unwrap(wrapped, recipient.private, case, subject, self._here), giver))
                 except SealBroken as error:
                     refusal = error
-        raise refusal
+        if not found:
+            raise refusal
+        return found
+
+
+def _that_opens(keys: Sequence[DataKey], texts: Sequence[_Text]) -> DataKey:
+    """The key that the earliest text was sealed with: a wrapped key is signed by nobody, and may be any at all.
+
+    Raises SealBroken where no key opens any.
+    """
+    for text in texts:
+        for key in keys:
+            with suppress(SealBroken):
+                open_texts(key, text.event, text.sealed, text.part)
+                return key
+    raise SealBroken("key")
 
 
 class _KeyCache:

@@ -14,6 +14,7 @@ from domain.events import (
     ErasureConfirmed,
     ErasureOrdered,
     EventId,
+    Grant,
     KeyGranted,
     LegId,
     LegOpened,
@@ -303,6 +304,40 @@ def test_an_altered_wrapped_key_is_broken_not_missing(story: Story) -> None:
     story.memory.parts[placed.log_id, 0, 0] = bytes(80)
     with pytest.raises(SealBroken):
         story.node(VILLAGE).open(CASE, placed)
+
+
+def false_key(story: Story, key: DataKey, recipient: Recipient) -> Wrapped:
+    """Wrapped as it should be, and not the key that anything was sealed with."""
+    grant = Grant(custodian=recipient.division, recipient_key=recipient.key_id, purpose="handle")
+    return Wrapped(key.subject, (grant,), (DataKey.fresh(CASE, key.subject, story.chance).wrap(recipient),))
+
+
+def test_a_custodian_who_sends_a_key_that_opens_nothing_keeps_nobody_from_the_true_one(story: Story) -> None:
+    key, placed = story.registered()
+    county, township = story.recipient(COUNTY), story.recipient(TOWNSHIP)
+    story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, township))
+    story.granted(TOWNSHIP, false_key(story, key, county))
+    node = story.node(COUNTY)
+    with pytest.raises(SealBroken):
+        node.open(CASE, placed)
+    with pytest.raises(SealBroken):
+        node.key(CASE, key.subject)  # nothing is sealed with it, and it is given on to nobody
+    story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, county))
+    assert values(node.open(CASE, placed)) == TEXTS
+    story.granted(COUNTY, node.grant(CASE, key.subject, story.recipient(CITY)))
+    assert values(story.node(CITY).open(CASE, placed)) == TEXTS
+
+
+def test_a_text_that_a_custodian_seals_with_a_false_key_does_not_make_that_the_key(story: Story) -> None:
+    key, placed = story.registered()
+    county = story.recipient(COUNTY)
+    false = DataKey.fresh(CASE, key.subject, story.chance)
+    grant = Grant(custodian=COUNTY, recipient_key=county.key_id, purpose="handle")
+    story.granted(VILLAGE, Wrapped(key.subject, (grant,), (false.wrap(county),)))
+    event = EventId(story.chance.id_by(VILLAGE))
+    story.material(VILLAGE, *seal_texts(false, event, {"note": "x"}, story.chance), event)
+    story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, county))
+    assert values(story.node(COUNTY).open(CASE, placed)) == TEXTS
 
 
 def test_after_an_erasure_by_two_persons_nothing_opens_even_from_a_restored_backup(story: Story) -> None:
