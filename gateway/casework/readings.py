@@ -34,8 +34,7 @@ WITHHELD: Final[Mapping[Withheld, tuple[str, str]]] = MappingProxyType(
         ),
         "damaged": (
             "密封内容或密钥受损，或所授密钥不能打开，请联系运维从上级或备份恢复，或请授予机关重新授予",
-            "the text or its key is damaged here, or the key that was given opens nothing; have the operator restore it "
-            "from above or from the backup, or have it given again",
+            "the text or its key is damaged, or the key given opens nothing; have it restored or given again",
         ),
     }
 )
