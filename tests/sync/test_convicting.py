@@ -152,7 +152,7 @@ KEY = {"subject": new_subject(Division("410221100201"), bytes(10))}
 def kept_key(*said: str, of: str = "410221100000") -> KeptKey:
     """What is said in the leaves of one log, in that order; the proof of the first and the last."""
     erasure = {"erasure": UUID(int=7), "custodian": Division(of)}
-    grant = Grant(custodian=Division("410221100201"), purpose="handle", recipient_key="k" * 16)
+    grant = Grant(custodian=Division("410221100201"), purpose="handle", recipient_key="k" * 16, wrapped="A" * 43 + "=")
     shapes = {
         "destroyed": encode(KeyDestroyed(**ENVELOPE, **KEY, **erasure)),  # type: ignore[arg-type]
         "granted": encode(KeyGranted(**ENVELOPE, **KEY, grants=(grant,))),  # type: ignore[arg-type]

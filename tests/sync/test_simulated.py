@@ -282,7 +282,7 @@ def test_a_frame_that_lacks_a_part_is_asked_for_as_often_as_was_committed_howeve
     simulation = Simulation()
     village, township = simulation.village, simulation.township
     simulation.settle(simulation.is_up)
-    grant = Grant(custodian=TOWNSHIP, recipient_key="k", purpose="handle")
+    grant = Grant(custodian=TOWNSHIP, recipient_key="k", wrapped="A" * 43 + "=", purpose="handle")
     village.say(KeyGranted, CASE, CASE, subject=f"{VILLAGE}{1:020x}", grants=(grant,))
     village.exchange.pump_seal()
     village.exchange.pump_up()
