@@ -1,6 +1,8 @@
 """The evidence of a case as a running node has it: its ledger, its trees, and what it may open for an auditor."""
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, LiteralString
 from uuid import UUID, uuid4
@@ -9,7 +11,7 @@ from domain.divisions import Division
 from domain.events import CaseId
 from gateway.accounts import Account
 from gateway.casework.readings import Withheld
-from gateway.dossier.making import Opened, ProvenLeaf, Said, make
+from gateway.dossier.making import NothingProven, Opened, ProvenLeaf, Said, make
 from gateway.dossier.shape import Files
 from gateway.hosting.policies import policy_of_replica
 from gateway.node import Node
@@ -20,10 +22,12 @@ from sync.ledger.rows import OWN, Row
 from sync.proofs.merkle import HASH_BYTES, HashesMissing, Prover
 from sync.proofs.note import Verifier, parse_note
 from sync.proofs.postgres_trees import PostgresTrees
-from sync.proofs.tree import SignedHead, prove
+from sync.proofs.tree import SignedHead, TreeMoved, prove
 from sync.sealed.commitment import Opening
 from sync.sealed.custody import Erased, NotCustodian, OpeningMissing, Placed, RecipientKeyMissing
 from sync.sealed.sealing import SealBroken
+
+SEALED_WITHIN_S: Final = 10.0
 
 _ENCLOSED: Final[LiteralString] = "select proof, checkpoint from enclosure where log_id = %b and seq = %b"
 
@@ -125,14 +129,30 @@ def _by_nobody(_: Verifier) -> int:
 
 
 def _note(node: Node, case: CaseId, account: Account) -> None:
-    """Record that everything sealed in the case is read for an audit, and put the record under a checkpoint."""
+    """Record that everything sealed in the case is read for an audit, and see that record under a checkpoint.
+
+    Raises NothingProven where no checkpoint covers it in SEALED_WITHIN_S.
+    """
     known = node.files.get(case)
     if known is None:
         raise NotFound
     sealed = [event.id for event in known.events if event.sealed]
-    if sealed:
-        node.readings.texts(case, sealed, account.actor, "audit", uuid4())
-        node.links.seal_all()
+    if not sealed:
+        return
+    node.readings.texts(case, sealed, account.actor, "audit", uuid4())
+    give_up_s = time.monotonic() + SEALED_WITHIN_S
+    while not _is_sealed(node, case):
+        if time.monotonic() > give_up_s:
+            raise NothingProven
+        with suppress(TreeMoved):  # the thread that seals was faster
+            node.links.seal_all()
+
+
+def _is_sealed(node: Node, case: CaseId) -> bool:
+    """Whether a checkpoint covers what this node last wrote of the case."""
+    last = max((row.seq for row in node.reader.read_case(case) if row.log_id == node.own_log), default=-1)
+    with node.pool.connection() as conn:
+        return PostgresTrees(conn).head_beyond(node.own_log, last) is not None
 
 
 def _opened(node: Node, case: UUID, told: Sequence[tuple[Step, Row]]) -> Iterator[Opened]:

@@ -103,8 +103,8 @@ def codes(judged: Judged) -> set[str]:
 def test_the_evidence_that_a_node_signs_is_sound_from_the_root_alone(made: Made, signed: Files, tmp_path: Path) -> None:
     judged = found(signed, made, tmp_path)
     assert codes(judged) == set()
-    assert judged.cosigned >= 7
-    assert judged.steps == judged.cosigned + 1, "that the texts were read was recorded last, and not cosigned yet"
+    assert judged.steps >= 8
+    assert judged.cosigned >= judged.steps - 1, "that the texts were read was recorded last, perhaps not cosigned yet"
     assert "excerpt" not in {one.code for one in judged.findings}
 
 
