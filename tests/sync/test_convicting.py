@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.divisions import Division
@@ -254,7 +254,7 @@ def test_without_the_keys_nobody_is_convicted() -> None:
 
 
 @given(st.sampled_from(sorted(GUILTY)), st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_evidence_with_any_byte_changed_convicts_nobody_without_the_liar(name: str, data: st.DataObject) -> None:
     """Where a line falls away that convicted one alone, two may be left of whom one has lied."""
     evidence, _, liars = GUILTY[name]
@@ -270,7 +270,7 @@ def test_evidence_with_any_byte_changed_convicts_nobody_without_the_liar(name: s
 
 
 @given(st.lists(st.binary(min_size=1, max_size=3), min_size=2, max_size=9), st.data())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_two_true_heads_of_an_honest_log_can_be_put_together_to_convict_it(
     leaves: list[bytes], data: st.DataObject
 ) -> None:
@@ -289,6 +289,7 @@ def test_no_two_true_heads_of_an_honest_log_can_be_put_together_to_convict_it(
 
 
 @given(st.binary(max_size=300))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_other_bytes_are_no_evidence_and_no_file(data: bytes) -> None:
     assert read_evidence(data) is None
     with pytest.raises(EvidenceUnreadable):
