@@ -259,7 +259,7 @@ def test_a_letter_that_skips_numbers_is_asked_for_again_and_owning_up_to_a_loss_
 
     def lie() -> None:
         beyond = sign_letter(honest, VILLAGE, Down(seq + 9, seq + 8, []))
-        owned = sign_letter(honest, VILLAGE, Down(seq + 1, seq - 1, []))
+        owned = sign_letter(honest, VILLAGE, Down(seq + 3, seq, []))
         city.channel.publish(down_lane(VILLAGE), [beyond, owned])
         city.rest()
 

@@ -14,7 +14,6 @@ from domain.events import (
     ErasureConfirmed,
     ErasureOrdered,
     EventId,
-    Grant,
     KeyGranted,
     LegId,
     LegOpened,
@@ -33,7 +32,7 @@ from sync.sealed.custody import (
     Told,
     subject_custody,
 )
-from sync.sealed.sealing import DataKey, Recipient, RecipientKey, SealBroken, Wrapped, seal_texts
+from sync.sealed.sealing import DataKey, Recipient, RecipientKey, SealBroken, Wrapped, grant_key, seal_texts
 from sync.trust.escrow import join_shares, new_escrow
 from tests.sync.chance import Chance
 from tests.sync.sealed_case import CASE, CITY, CLERK, COUNTY, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values
@@ -308,8 +307,7 @@ def test_an_altered_wrapped_key_is_broken_not_missing(story: Story) -> None:
 
 def false_key(story: Story, key: DataKey, recipient: Recipient) -> Wrapped:
     """Wrapped as it should be, and not the key that anything was sealed with."""
-    grant = Grant(custodian=recipient.division, recipient_key=recipient.key_id, purpose="handle")
-    return Wrapped(key.subject, (grant,), (DataKey.fresh(CASE, key.subject, story.chance).wrap(recipient),))
+    return grant_key(DataKey.fresh(CASE, key.subject, story.chance), [(recipient, "handle")])
 
 
 def test_a_custodian_who_sends_a_key_that_opens_nothing_keeps_nobody_from_the_true_one(story: Story) -> None:
@@ -332,8 +330,7 @@ def test_a_text_that_a_custodian_seals_with_a_false_key_does_not_make_that_the_k
     key, placed = story.registered()
     county = story.recipient(COUNTY)
     false = DataKey.fresh(CASE, key.subject, story.chance)
-    grant = Grant(custodian=COUNTY, recipient_key=county.key_id, purpose="handle")
-    story.granted(VILLAGE, Wrapped(key.subject, (grant,), (false.wrap(county),)))
+    story.granted(VILLAGE, grant_key(false, [(county, "handle")]))
     event = EventId(story.chance.id_by(VILLAGE))
     story.material(VILLAGE, *seal_texts(false, event, {"note": "x"}, story.chance), event)
     story.granted(VILLAGE, story.node(VILLAGE).grant(CASE, key.subject, county))
