@@ -2,6 +2,7 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Final
 
 from domain.events import AnyEvent
@@ -167,10 +168,9 @@ class LogCheck:
         del level[: whole * TILE_WIDTH]
 
     def _compare_partial_tiles(self) -> None:
-        for level, hashes in enumerate(self._levels, start=1):
-            if hashes:
-                total = self._log.size >> 8 * level
-                self._compare_tile(level, total // TILE_WIDTH, hashes)
+        for level, hashes in filter(itemgetter(1), enumerate(self._levels, start=1)):
+            total = self._log.size >> 8 * level
+            self._compare_tile(level, total // TILE_WIDTH, hashes)
 
     def _compare_shown(self) -> None:
         """Of a `checkpoint` before the last head: the partial tiles that its size asks for."""

@@ -1,7 +1,7 @@
 """Whether tiers agree: what one node noted of another's log, and what two bundles tell of the same log."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final, NamedTuple
 
 from domain.divisions import Division
@@ -117,12 +117,9 @@ def root_at(tiles: Tiles, log: LogLine, size: int) -> bytes | None:
 def first_difference(one: Tiles, log: LogLine, other: Tiles, theirs: LogLine) -> int:
     """The first leaf that differs between two copies of a log, as long as the shorter one."""
     size = min(log.size, theirs.size)
-    for index in range(-(-size // TILE_WIDTH)):
-        pairs = zip(one.tile(log, 0, index), other.tile(theirs, 0, index), strict=False)
-        for place, (a, b) in enumerate(pairs):
-            if a != b:
-                return index * TILE_WIDTH + place
-    return size
+    numbers = range(-(-size // TILE_WIDTH))
+    pairs = (zip(one.tile(log, 0, at), other.tile(theirs, 0, at), strict=False) for at in numbers)
+    return next((place for place, (a, b) in enumerate(chain.from_iterable(pairs)) if a != b), size)
 
 
 class Side(NamedTuple):

@@ -35,17 +35,26 @@ from domain.events import (
     read,
 )
 from domain.ids import new_id
+from gateway.auditing import leaves
 from gateway.auditing.bundle import FaultLine, OpeningLine, Run
 from gateway.auditing.verifying import Report
 from sync.exchange.evidence import split_at
 from sync.exchange.faults import fork_below
 from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
-from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, Signer, encode64, parse_note
+from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, Signer, encode64, parse_note, sign_note
 from sync.proofs.policy import PolicyInvalid, parse_policy
 from sync.proofs.signed_policy import sign_policy
 from sync.proofs.tree import SignedHead, Tree
 from sync.sealed.commitment import Opening
-from sync.trust.statements import Request, Revocation, make_next_root, make_revocation, read_certificate
+from sync.trust.statements import (
+    Certificate,
+    Keys,
+    Request,
+    Revocation,
+    make_next_root,
+    make_revocation,
+    read_certificate,
+)
 from tests.auditing.conftest import Made
 from tests.auditing.forging import LogParts, Parts, audited, found, head_of
 from tests.gateway.conftest import COUNTY, VILLAGE
@@ -978,3 +987,53 @@ def test_a_cosignature_by_a_superiors_key_that_was_followed_a_month_before_count
     (told,) = [log for log in forger.report().logs if log.origin == forger.village.line.origin]
     assert told.size == before + 1
     assert told.cosigned_size == before + is_counted
+
+
+def test_leaves_that_are_read_in_turns_from_many_logs_need_little_room(
+    forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaves, "CACHED_BYTES", 1)
+    assert forger.find() == set()
+
+
+def test_what_a_newer_version_wrote_in_no_stream_is_a_notice_also_where_a_log_begins_with_it(forger: Forger) -> None:
+    log = forger.village
+    log.leaves[: log.sizes()[0]] = [b'{"type":"made.up.v9"}'] * log.sizes()[0]
+    forger.resign(log)
+    assert ("unknown_type", VILLAGE, 0) in forger.find(grave=False)
+
+
+def test_a_cause_in_the_own_log_stands_in_its_place_anyway(forger: Forger) -> None:
+    cause = Cause(id=EventId(forger.fresh()), log=forger.village.line.origin, seq=1)
+    event = forger.event(SealedRead, subject="4" * 32, events=(), purpose="audit", cause=(cause,))
+    forger.append(encode(event))
+    assert forger.find() == set()
+
+
+def test_who_is_enrolled_elsewhere_is_not_missed_below(made: Made, tmp_path: Path) -> None:
+    forger = Forger(made, tmp_path, made.village)
+    model = next(one for text in forger.parts.certificates if (one := read_certificate(text)).division == VILLAGE)
+    body = msgspec.json.encode(model).replace(VILLAGE.encode(), b"410221100202")
+    wrong = msgspec.json.decode(body, type=Certificate)
+    elsewhere = msgspec.structs.replace(wrong, keys=fresh_keys(wrong.origin, wrong.keys))
+    text = f"huiyin-certificate/v0\n{msgspec.json.encode(elsewhere).decode()}\n"
+    forger.parts.certificates.append(sign_note(text, made.keys.county).to_bytes().decode())
+    forger.parts.manifest = msgspec.structs.replace(forger.parts.manifest, below=True)
+    folder = forger.parts.write(tmp_path / "village", made.keys.log(forger.village.line.origin))
+    assert "silent_below" not in {code for code, _ in codes(found(audited(folder, made.root), grave=False))}
+
+
+def fresh_keys(origin: str, keys: Keys) -> Keys:
+    made_up = [
+        Ed25519Signer(name, kind, name.encode()[-32:].rjust(32)).verifier.vkey
+        for name, kind in ((origin, ED25519), (f"{origin}/witness", COSIGNATURE_V1), (f"{origin}/intake", ED25519))
+    ]
+    return msgspec.structs.replace(keys, log=made_up[0], witness=made_up[1], intake=made_up[2])
+
+
+def test_a_policy_that_a_superior_has_signed_for_the_village_is_taken(forger: Forger) -> None:
+    policy = parse_policy(forger.village.policy)
+    forger.village.policy = sign_policy(policy, 1, forger.made.keys.county)
+    assert forger.find() == set()
+    forger.village.policy = sign_policy(policy, 1, Ed25519Signer(policy.log.name, ED25519, bytes(32)))
+    assert ("policy_unreadable", VILLAGE, None) in forger.find()
