@@ -1,13 +1,19 @@
 """The commands about trust policies: a node's draft, a superior's signature, and publishing what came back."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
+from psycopg.errors import UndefinedTable
+
+from domain.shards import shard_of
 from gateway.hosting import config, founding, policies
 from gateway.hosting.clock import SharedClock, SystemClock
 from gateway.hosting.config import NodeConfig
 from gateway.hosting.databases import database_of
 from sync.ledger.connections import connect
+from sync.ledger.reader import own_log
 from sync.proofs.note import Verifier
 from sync.proofs.policy import format_policy
 from sync.proofs.postgres_trees import PostgresTrees
@@ -17,7 +23,7 @@ from sync.trust.keys import load_keys, replace_private
 
 def draft_of(folder: Path) -> str:
     """The policy of the node's own log, unsigned. Raises ConfigInvalid, NotEnrolled."""
-    return format_policy(policies.draft(config.load(folder), _own_line(folder), partial(_cosigned_by, folder)))
+    return format_policy(policies.draft(_settings(folder), _own_line(folder), partial(_cosigned_by, folder)))
 
 
 def sign_draft(folder: Path, draft: str, out: Path, *, accept_weaker: bool) -> str:
@@ -35,8 +41,19 @@ def sign_draft(folder: Path, draft: str, out: Path, *, accept_weaker: bool) -> s
 
 def install_signed(folder: Path, note: str, *, accept_weaker: bool) -> int:
     """The number of the policy that is published from the next start on. Raises as `policies.install`."""
-    settings, line, cosigned_by = config.load(folder), _own_line(folder), partial(_cosigned_by, folder)
+    settings, line, cosigned_by = _settings(folder), _own_line(folder), partial(_cosigned_by, folder)
     return policies.install(folder, settings, line, note, cosigned_by, accept_weaker=accept_weaker)
+
+
+def _settings(folder: Path) -> NodeConfig:
+    """The configuration as of the shard that is written; as it stands where the node never started."""
+    settings = config.load(folder)
+    with database_of(folder) as dsn, connect(dsn) as conn, suppress(UndefinedTable):
+        found = own_log(conn)
+        shard = None if found is None else shard_of(found[1])
+        if shard is not None:
+            return msgspec.structs.replace(settings, node=msgspec.structs.replace(settings.node, shard=shard))
+    return settings
 
 
 def _held(dsn: str, origin: str) -> int:

@@ -12,6 +12,8 @@ from domain.events import CaseId, ShardOpened, read
 from gateway.freezing import FreezeUnsecured, freeze
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
+from gateway.policing import draft_of
+from sync.proofs.policy import parse_policy
 from sync.proofs.receipt import verify_receipt
 from tests.gateway.conftest import Office, Town, opened, running_town, wait_until
 from tests.gateway.test_api import registration
@@ -75,6 +77,9 @@ def test_a_frozen_log_goes_on_in_the_next_shard_and_old_receipts_hold(pair: tupl
         assert after.is_proof
         for data in (receipt.data, after.data):
             assert verify_receipt(data, policy).origin == first
+    draft = parse_policy(draft_of(folder / "village"))
+    assert draft.log.name == passed.begun, "the policy of what is written now"
+    assert parse_policy(draft_of(folder / "county")).log.name != passed.begun
 
 
 def test_a_shard_whose_superior_is_away_is_not_left_and_nothing_changes(pair: tuple[Town, Path]) -> None:
