@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from domain.errors import DomainError
+from domain.shards import shard_of
 from gateway.auditing.bundle import AboveLine, FaultLine, LogLine, Manifest, OpeningLine
 from gateway.auditing.rows import HeldLog, Snapshot, path_in, snapshot
 from gateway.auditing.writing import BundleWriter, LogWriter
@@ -189,8 +190,11 @@ class _Export:
     def _policy(self, log: HeldLog) -> str:
         """What the node publishes of its own log; of a log below, that one of those above its author has cosigned."""
         cosigned_by = partial(self._at.cosigned_by, log.id)
-        if log.origin == self._settings.origin:
-            return policies.published(self._folder, self._settings, self._directory, cosigned_by).text
+        own = self._settings.node
+        if log.division == own.division:  # of each of its shards
+            node = msgspec.structs.replace(own, shard=shard_of(log.origin) or own.shard)
+            settings = msgspec.structs.replace(self._settings, node=node)
+            return policies.published(self._folder, settings, self._directory, cosigned_by).text
         is_simulated = self._settings.clock.kind == "shared"
         return policies.policy_of_replica(self._directory, log.origin, cosigned_by, simulated_clock=is_simulated)
 

@@ -100,7 +100,7 @@ def _of_bundle(report: Report) -> Iterator[str]:
     said = report.manifest
     made = datetime.fromtimestamp(said.made_us / 1_000_000, SHANGHAI).strftime("%Y-%m-%d %H:%M")
     scope = "本级及下级 / with all below" if said.below else "仅本日志 / its own log alone"
-    yield f"{harmless(said.name)} {said.division}：{made} 出具，{scope} / made by the node itself at that time"
+    yield f"{harmless(said.name)} {said.division}：{made} 出具，{scope} / made then, by its own word"
     yield f"  账本 {said.pos} 位，{report.leaves} 条 / ledger position {said.pos}, {report.leaves} leaves"
     if said.openings:
         yield f"  含开示内容，查阅人 / with sealed texts, opened by: {harmless(said.reader)}"

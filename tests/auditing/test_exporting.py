@@ -2,23 +2,30 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
 from domain.divisions import Division, tier_of
 from gateway.accounts import Accounts, NewAccount, WrongPassword, prepare
-from gateway.auditing.bundle import Bundle
-from gateway.auditing.exporting import NotOnce, TargetTaken, export_bundle
+from gateway.auditing.bundle import Bundle, FaultLine
+from gateway.auditing.exporting import NotOnce, TargetTaken, _Export, export_bundle
 from gateway.auditing.manifest import read_manifest
 from gateway.auditing.opening_node import NotAuditor, opened_texts
+from gateway.auditing.rows import HeldLog, snapshot
 from gateway.hosting import config, founding
 from gateway.hosting.outside_witness import WitnessConfig, found_witness
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node, hold_folder
+from sync.exchange.faults import Fault
 from sync.ledger.migrations import migrate
+from sync.proofs.policy import parse_policy
+from sync.trust.certificates import verify_chain
+from sync.trust.keys import load_keys
 from tests.auditing.conftest import quiet, registered
 from tests.auditing.forging import Parts, audited, found
+from tests.auditing.test_command_line import audit
 from tests.gateway.conftest import PASSWORD, database, free_port
 
 HERE = Division("410221000000")
@@ -158,3 +165,45 @@ def test_texts_are_not_opened_beside_a_running_node(folder: Path) -> None:
             pass
     finally:
         release()
+
+
+def test_the_command_makes_a_bundle_and_says_what_it_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived(folder, sealed=False)
+    assert audit(monkeypatch, "export", str(folder), "--out", str(tmp_path / "out"), "--openings") == 2
+    assert "--as" in capsys.readouterr().err
+    node = Node(folder)
+    node.open()
+    node.links.seal_all()
+    registered(node)
+    node.stop()
+    assert audit(monkeypatch, "export", str(folder), "--out", str(tmp_path / "out")) == 0
+    told = capsys.readouterr().out
+    assert "ledger position" in told
+    assert "events under no checkpoint yet are left out" in told
+    manifest, _ = read_manifest(Bundle(tmp_path / "out"))
+    assert manifest.left_out > 0
+
+
+def test_each_shard_of_a_roots_log_has_a_policy_of_its_own(folder: Path) -> None:
+    given = founding.enrolment(folder)
+    directory = verify_chain(given.certificates, given.root_fingerprint)
+    at = SimpleNamespace(logs=lambda **_: [], cosigned_by=lambda *_: 0)
+    export = _Export(None, at, folder, config.load(folder), directory, [], quiet)  # type: ignore[arg-type]
+    for shard in (1, 2):
+        log = HeldLog(shard, f"test.example/{HERE}/{shard}", HERE, 1, None)
+        assert parse_policy(export._policy(log)).log.name == log.origin
+
+
+def test_every_fault_stands_in_the_bundle_with_its_evidence(folder: Path, tmp_path: Path) -> None:
+    lived(folder)
+    node = Node(folder)
+    node.open()
+    node.links.fault(Fault("made_up", "somebody", "", "detail", b"evidence"))
+    node.stop()
+    with snapshot(config.load(folder).database.dsn) as at:
+        assert at.cosigned_by(1, load_keys(folder / founding.KEYS).witness.verifier) == 0
+    exported(folder, tmp_path / "out")
+    (fault,) = Bundle(tmp_path / "out").lines("faults.jsonl", FaultLine)
+    assert (fault.kind, fault.subject, fault.evidence) == ("made_up", "somebody", b"evidence")

@@ -1,5 +1,6 @@
 """The yearly freeze of real nodes: a log passes to its next shard, and nothing is lost."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,15 @@ import psycopg
 import pytest
 
 from domain.events import CaseId, ShardOpened, read
+from gateway.auditing.exporting import export_bundle
 from gateway.freezing import FreezeUnsecured, freeze
+from gateway.hosting import founding
 from gateway.hosting.postgres_server import PostgresServer
 from gateway.node import FolderInUse, Node
 from gateway.policing import draft_of
 from sync.proofs.policy import parse_policy
 from sync.proofs.receipt import verify_receipt
+from tests.auditing.forging import audited, found
 from tests.gateway.conftest import Office, Town, opened, running_town, wait_until
 from tests.gateway.test_api import registration
 
@@ -79,6 +83,10 @@ def test_a_frozen_log_goes_on_in_the_next_shard_and_old_receipts_hold(pair: tupl
             assert verify_receipt(data, policy).origin == first
     draft = parse_policy(draft_of(folder / "village"))
     assert draft.log.name == passed.begun, "the policy of what is written now"
+    export_bundle(folder / "village", folder / "bundle", time.time_ns() // 1000, lambda *_: None, below=False)
+    report = audited(folder / "bundle", founding.enrolment(folder / "village").root_fingerprint)
+    assert found(report) == set()
+    assert {log.origin for log in report.logs} == {passed.ended, passed.begun}
     assert parse_policy(draft_of(folder / "county")).log.name != passed.begun
 
 
