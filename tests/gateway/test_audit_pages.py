@@ -15,6 +15,8 @@ from gateway.auditing.judging import judge
 from gateway.auditing.trusting import Pins
 from gateway.dossier.shape import read_files
 from gateway.node import Node
+from gateway.reading import knowing
+from gateway.reading import office_history as office_history_of
 from gateway.reading.history import History
 from gateway.reading.knowing import case_history
 from gateway.reading.office_history import office_history
@@ -220,6 +222,25 @@ def site(town: Town) -> Iterator[str]:
     stop = serve(town.county.app, port)
     yield f"http://127.0.0.1:{port}"
     stop()
+
+
+@pytest.mark.parametrize(
+    ("query", "params", "index"),
+    [
+        (knowing._COSIGNED, ([0], [1], [0], ["x"]), "cosignature_witness"),
+        (knowing._NOTED, ([1], 8, [VILLAGE]), "ledger_heads"),
+        (office_history_of._CASES, (1, 0, 100, 10), "ledger_log_seq"),
+        (office_history_of._LEAF, (1, 0), "ledger_log_seq"),
+        (office_history_of._ROWS, ([UUID(int=1)],), "ledger_case"),
+    ],
+)
+def test_what_the_page_asks_the_ledger_an_index_answers(
+    town: Town, query: str, params: tuple[object, ...], index: str
+) -> None:
+    with town.county.node.pool.connection() as conn, conn.transaction():
+        conn.execute("set local enable_seqscan = off")
+        plan = conn.execute(f"explain {query}", params).fetchall()  # type: ignore[arg-type]
+    assert index in str(plan)
 
 
 def taken(browser: Browser, case: UUID, tmp_path: Path, **fields: str) -> Path:

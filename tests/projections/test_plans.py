@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from projections import board, cases, duties
+from projections import board, cases, dealings, duties
 from projections.cases import After, CaseFilter
 from projections.following import prepare
 from projections.moment import Moment
@@ -105,6 +105,8 @@ def scanned(plan: dict[str, Any], is_limited: bool = False) -> set[str]:
         lambda conn: board.cases_of(conn, OFFICE, "overdue", NOW),
         lambda conn: board.cases_of(conn, WATER, "bouncing", NOW),
         lambda conn: board.lateness(conn, CASE, NOW),
+        lambda conn: dealings.of_unit(conn, OFFICE, START_US + 300 * DAY_US, START_US + 400 * DAY_US, 200),
+        lambda conn: dealings.of_unit(conn, TOWN, START_US + 300 * DAY_US, START_US + 400 * DAY_US, 200),
     ],
 )
 def test_a_hot_query_never_reads_a_big_table_from_end_to_end(
