@@ -34,7 +34,7 @@ from sync.ledger.append import Append, NewEvent
 from sync.proofs.note import parse_note, parse_vkey, verify
 from sync.proofs.signed_policy import read_signed
 from sync.sealed.acts import PartsBeside
-from sync.sealed.sealing import Recipient
+from sync.sealed.sealing import Recipient, digest_text
 from sync.trust.escrow import new_escrow, write_share
 from sync.trust.escrow_request import MAX_AGE_US, EscrowRefused, read_request
 from sync.trust.keys import CommandId, load_keys
@@ -154,7 +154,8 @@ def give_nothing(office: Office, filed: Filed, to: Recipient, subject: str = "",
     actor = Actor(account=UUID(int=0), role="system", unit=node.office)
     now_us = node.journal.now_us()
     envelope = alone(node.ids.fresh(now_us), node.here, actor, now_us, file.case)
-    grant = msgspec.convert({"custodian": to.division, "recipient_key": to.key_id, "purpose": purpose}, Grant)
+    said = {"custodian": to.division, "recipient_key": to.key_id, "wrapped": digest_text(bytes(80)), "purpose": purpose}
+    grant = msgspec.convert(said, Grant)
     says(office, KeyGranted(**envelope, subject=subject or file.registered.sealed[0].subject, grants=(grant,)))
 
 
