@@ -22,7 +22,7 @@ from gateway.auditing.bundle import (
 )
 from gateway.auditing.cases import Cases
 from gateway.auditing.findings import Finding, Findings
-from gateway.auditing.forks import is_proven_fork, proven_lie
+from gateway.auditing.forks import proven_lie
 from gateway.auditing.heads import US, read_heads
 from gateway.auditing.leaves import LogCheck, Tiles, check_streams
 from gateway.auditing.manifest import check_files, check_manifest, read_manifest
@@ -31,6 +31,7 @@ from gateway.auditing.order import Order
 from gateway.auditing.spill import Spill
 from gateway.auditing.tiers import Side, Tiers, compare_sides
 from gateway.auditing.trusting import Pins, Trust, build_trust
+from sync.exchange.convicting import ByRoot
 from sync.trust.statements import MAX_SKEW_US
 
 _S = TypeVar("_S")
@@ -185,15 +186,16 @@ class _Audit:
             OpeningCheck(self._manifest, self._logs, cases.file, self._spill, self._found).run(self._bundle)
 
     def _faults(self) -> None:
+        trusted = ByRoot(self._trust.directory)
         try:
             for number, fault in enumerate(self._bundle.lines(FAULTS, FaultLine)):
-                is_fork = fault.kind == "fork" and is_proven_fork(fault, self._trust.authors(fault.subject))
-                lie = None if is_fork else proven_lie(fault, self._trust.directory)
-                if lie is not None:
+                lie = proven_lie(fault, trusted)
+                if lie is None:
+                    self._found.add("fault_kept", "", number, f"{fault.kind} {fault.subject}")
+                elif (fault.kind, fault.subject) == ("fork", lie.log):
+                    self._found.add("fork", lie.log, number, f"{fault.kind} {fault.subject}")
+                else:
                     self._found.add("lie_proven", lie.log, number, f"{lie.code}: {', '.join(lie.liars)}")
-                    continue
-                log = fault.subject if is_fork else ""
-                self._found.add("fork" if is_fork else "fault_kept", log, number, f"{fault.kind} {fault.subject}")
         except FileUnreadable as error:
             self._found.add("file_unreadable", index=error.line, detail=str(error))
 

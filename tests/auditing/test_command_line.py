@@ -1,8 +1,11 @@
 """`huiyin audit` as people type it: what it says, how it ends, and what it refuses by name."""
 
+import io
 import json
+import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ import msgspec
 import pytest
 
 from gateway.__main__ import main
-from gateway.auditing import command_line
+from gateway.auditing import command_line, verifying
 from gateway.auditing.bundle import FaultLine
 from tests.auditing.conftest import Made
 from tests.auditing.forging import Parts
@@ -151,3 +154,41 @@ def test_a_full_folder_for_temporary_files_ends_with_2_and_accuses_nobody(made: 
     assert done.returncode == UNREADABLE, done.stderr
     assert "--room" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_temporary_files_that_cannot_be_written_accuse_nobody(
+    made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(verifying, "verify_bundles", full)
+    assert audit(monkeypatch, "verify", str(made.county), "--root", made.root) == UNREADABLE
+    told = capsys.readouterr()
+    assert "--room" in told.err
+    assert told.out == ""
+
+
+def test_the_password_is_asked_for_where_somebody_sits_and_read_from_a_pipe_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("secret\n"))
+    assert command_line._password() == "secret"
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    asked: list[object] = []
+    monkeypatch.setattr(command_line.typer, "prompt", lambda *words, hide_input: asked.append(hide_input) or "typed")
+    assert (command_line._password(), asked) == ("typed", [True])
+
+
+def test_47_a_pipe_that_breaks_is_not_written_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+
+    def breaks(_: str) -> None:
+        raise BrokenPipeError
+
+    with Path(os.devnull).open("w") as out, monkeypatch.context() as broken:
+        broken.setattr(sys, "stdout", out)
+        broken.setattr(command_line.typer, "echo", breaks)
+        broken.setattr(command_line.os, "dup2", lambda _, to: closed.append(to))
+        command_line._say(["one", "two"])
+        assert closed == [out.fileno()]

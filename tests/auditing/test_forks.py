@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from gateway.auditing.bundle import FaultLine
-from gateway.auditing.forks import is_proven_fork
+from gateway.auditing.forks import proven_lie
+from sync.exchange.convicting import ByPolicies
 from sync.exchange.faults import Fork, fork_below, fork_beyond
 from sync.exchange.wire import AskRange, Frame, Letter, encode
 from sync.proofs.merkle import Frontier, MemoryHashes, leaf_hash
 from sync.proofs.note import ED25519, Checkpoint, Ed25519Signer, sign_note
+from sync.proofs.policy import Policy
 from sync.proofs.tree import SignedHead, Tree
 
 ORIGIN = "test.example/410221100201/1"
@@ -53,7 +55,8 @@ def beyond() -> Fork:
 
 def is_proven(fork: Fork, subject: str = ORIGIN, author: Ed25519Signer = AUTHOR) -> bool:
     line = FaultLine("fork", subject, "", "", msgspec.msgpack.encode(fork), 1, 0, 0, None)
-    return is_proven_fork(line, [author.verifier])
+    lie = proven_lie(line, ByPolicies([Policy(log=author.verifier, witnesses=(), groups=(), quorum="")]))
+    return lie is not None and lie.log == subject
 
 
 @pytest.mark.parametrize("theirs", [[b"one", b"x"], [b"one", b"two", b"three", b"four", b"x"]])
