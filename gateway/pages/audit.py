@@ -325,7 +325,7 @@ def _tier(
     return {
         "name": reading.node.around.name_of(tier),
         "known": view.known,
-        "happened": place.number + 1,
+        "happened": view.known + len(view.missing),  # others may stand at the moment of this step
         "accountable": view.accountable,
         "missing": [(number, steps[number].tag) for number in view.missing[:NAMED]],
         "more": max(0, len(view.missing) - NAMED),

@@ -118,6 +118,14 @@ def _holder(node: Node, case: UUID, at: Moment) -> str | None:
     return row[0] if row else None
 
 
+def test_no_tier_is_said_to_have_known_more_than_had_been_recorded_by_then(town: Town, case: UUID) -> None:
+    shown = town.county.browser("auditor").get(f"/audit/cases/{case}?step=1").text
+    counts = [(int(known), int(of)) for known, of in re.findall(r'class="number">(\d+) / (\d+)</td>', shown)]
+    assert counts
+    assert all(known <= of for known, of in counts), "several events are recorded in one moment"
+    assert any(known for known, _ in counts)
+
+
 def test_between_two_tiers_the_upper_one_is_shown_not_to_know_yet_and_who_answered_is_told_all_the_same(
     town: Town, case: UUID
 ) -> None:
