@@ -16,7 +16,7 @@ import msgspec
 from domain.case import CaseFile, evolve, has_effect
 from domain.divisions import Division
 from domain.errors import DomainError
-from domain.events import AnyEvent, CaseId, EventId, Grant, KeyGranted, Sealed, Unknown
+from domain.events import AnyEvent, CaseId, EscrowOpened, EventId, Grant, KeyGranted, Sealed, Unknown
 from domain.keys import Holders, founder_of, new_subject
 from domain.shards import place
 from sync.sealed.commitment import Opening
@@ -162,18 +162,17 @@ def subject_custody(history: Iterable[Told], subject: str) -> SubjectCustody:
     return SubjectCustody(grants, due.ordered.erasure if due else None)
 
 
-def given_by(history: Iterable[Told], giver: Division, reader: Division) -> frozenset[str]:
+def given_by(history: Sequence[Told], giver: Division, reader: Division) -> frozenset[str]:
     """The subjects whose key `giver` need not give to `reader`: it has given it before, or the reader says itself that
-    it has it, since it gave it to somebody.
+    it has it, since it gave it to somebody, and not out of the escrow.
 
-    What others say of having given it counts for nothing: a grant does not tell what lies beside it.
+    What others say of having given it counts for nothing: what lies beside a grant may open nothing.
     """
-    found = set[str]()
-    for told in history:
-        event = told.event
-        if isinstance(event, KeyGranted) and (event.node == reader or (event.node == giver and _gives(event, reader))):
-            found.add(event.subject)
-    return frozenset(found)
+    granted = [told.event for told in history if isinstance(told.event, KeyGranted)]
+    opened = {told.event.id for told in history if isinstance(told.event, EscrowOpened)}
+    given = {event.subject for event in granted if event.node == giver and _gives(event, reader)}
+    own = [event for event in granted if event.node == reader and opened.isdisjoint(one.id for one in event.cause)]
+    return frozenset(given.union(event.subject for event in own))
 
 
 def _gives(event: KeyGranted, reader: Division) -> bool:

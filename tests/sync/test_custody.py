@@ -10,9 +10,11 @@ from domain.divisions import Division
 from domain.events import (
     AnyEvent,
     CaseId,
+    Cause,
     Closed,
     ErasureConfirmed,
     ErasureOrdered,
+    EscrowOpened,
     EventId,
     KeyGranted,
     LegId,
@@ -30,10 +32,12 @@ from sync.sealed.custody import (
     Placed,
     RecipientKeyMissing,
     Told,
+    given_by,
     subject_custody,
 )
 from sync.sealed.sealing import DataKey, Recipient, RecipientKey, SealBroken, Wrapped, grant_key, seal_texts
 from sync.trust.escrow import join_shares, new_escrow
+from tests.domain.examples import examples
 from tests.sync.chance import Chance
 from tests.sync.sealed_case import CASE, CITY, CLERK, COUNTY, LEADER, NAME, TEXTS, TOWNSHIP, VILLAGE, envelope, values
 
@@ -436,3 +440,22 @@ def test_no_refusal_of_custody_names_a_subject_or_a_person(story: Story) -> None
     told = " ".join(f"{refusal} {refusal!r}" for refusal in refusals)
     told += f"{story.node(VILLAGE)!r} {placed!r} {story.node(VILLAGE).open(CASE, placed)!r}"
     assert NAME not in told
+
+
+def test_a_reader_has_a_key_by_the_givers_or_its_own_word_and_by_nobody_elses() -> None:
+    grant = next(event for event in examples() if isinstance(event, KeyGranted))
+    opening = next(event for event in examples() if isinstance(event, EscrowOpened))
+    change = msgspec.structs.replace
+    to_city = (change(grant.grants[0], custodian=CITY, purpose="handle"),)
+    by_escrow = (Cause(id=opening.id, log=None, seq=None),)
+    said = {
+        "by the giver": change(grant, node=COUNTY, grants=to_city),
+        "by the giver to the escrow": change(grant, node=COUNTY, grants=(change(to_city[0], purpose="escrow"),)),
+        "by somebody else": change(grant, node=TOWNSHIP, grants=to_city),
+        "by the reader": change(grant, node=CITY),
+        "by the reader, out of the escrow": change(grant, node=CITY, cause=by_escrow),
+    }
+    for whose, event in said.items():
+        history = [Told(1, 0, opening), Told(1, 1, event)]
+        has = grant.subject in given_by(history, COUNTY, CITY)
+        assert has is (whose in ("by the giver", "by the reader")), whose
