@@ -23,6 +23,7 @@ _HOW: Final = {
     "order": "按其账本次序 / by its own order",
     "note": "至迟，按其日志登记 / at the latest, by the heads it noted",
     "cosigned": "至迟，按其会签 / at the latest, by what it cosigned",
+    "cause": "至迟，其后所写以此为由 / at the latest, by what it wrote because of it",
 }
 
 

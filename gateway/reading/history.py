@@ -2,8 +2,9 @@
 
 Steps stand in the order in which they were recorded, wherever that was; what is folded, is folded in the order learned.
 What the node that tells the history knew, its own order says; what an author knew, its log. Of every other tier a
-signature proves that it knew a leaf by a moment at the latest: its cosignature over a head beyond the leaf, or its own
-note of such a head (`node.heads.v0`). Nothing here says that such a tier did not know earlier.
+signature proves that it knew a leaf by a moment at the latest: its cosignature over a head beyond the leaf, its own
+note of such a head (`node.heads.v0`), or an event of its own that names the leaf as its cause. Nothing here says that
+such a tier did not know earlier.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +21,9 @@ from domain.events import AnyEvent, Unit, Unknown, tag_of
 from domain.parts import node_of
 from gateway.reading.case_view import ClockView, running_clocks
 
-How = Literal["wrote", "order", "note", "cosigned"]
+How = Literal["wrote", "order", "note", "cosigned", "cause"]
 """Why a tier is said to have known: it wrote the event; the order of the node that tells says so; it had noted, or had
-cosigned, a head beyond it."""
+cosigned, a head beyond it; it wrote an event that this one caused."""
 
 OWN: Final = 0
 
@@ -161,7 +162,18 @@ def history(here: Division, case: UUID, learned: Sequence[Step]) -> History:
     told = [(step.said_to, step.place) for step in learned]
     for step, has_effect in zip(learned, effects(told), strict=True):
         step.has_effect = has_effect
+    _add_causes(learned)
     return History(here, case, sorted(learned, key=lambda step: (step.at_us, step.order)), learned)
+
+
+def _add_causes(steps: Sequence[Step]) -> None:
+    """Who names a leaf as the cause of what it wrote had it by then."""
+    by_leaf = {(step.log, step.seq): step for step in steps}
+    for step in steps:
+        for cause in step.said_to.cause if step.said_to else ():
+            named = by_leaf.get((cause.log or "", -1 if cause.seq is None else cause.seq))
+            if named is not None and step.event.node is not None:
+                named.learn(Division(step.event.node), Knew(step.at_us, "cause"))
 
 
 def step_of(

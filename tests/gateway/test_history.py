@@ -5,19 +5,20 @@ import random
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 
 from domain.calendar import Calendar, Notice, seed_calendar
 from domain.divisions import Division
-from domain.events import HolidaysNoticed, read
+from domain.events import Cause, HolidaysNoticed, Objected, read
 from domain.shards import place
 from gateway.reading.history import History, Step, history, step_of
 from projections import duties
 from projections.moment import Moment, lasts
 from projections.timeline import timeline
 from sync.ledger.rows import Row
-from tests.projections.stories import Ledger
+from tests.projections.stories import OFFICE, TOWN, WATER, Ledger, Story
 from tests.projections.test_known_by import LATER_US, a_history, empty_node
 
 HERE = Division("990000000000")
@@ -94,3 +95,22 @@ def _compare(conn: psycopg.Connection, ledger: Ledger, case: UUID, count: int) -
             assert held == whole.views(row.known_us)[HERE].accountable
             assert {(one.rule, one.unit) for one in running} == {(one.rule, one.unit) for one in clocks}
     return 2 * len(rows)
+
+
+def test_who_names_a_leaf_as_the_cause_of_what_it_wrote_had_it_by_then() -> None:
+    """A village that answers a directive has read it; nothing else that comes up says so."""
+    story = Story("caused").registered()
+    first = story.take()
+    story.tell(Objected, WATER, story.leg(1), leg=story.leg(1), proposed=None, sender=OFFICE, ruler=TOWN)
+    (later,) = (
+        msgspec.structs.replace(event, cause=(Cause(id=first[1].id, log="x/1/1", seq=1),)) for event in story.take()
+    )
+    events = [*first, later]
+    steps = [
+        step_of(HERE, "x/1/1" if number < len(first) else "x/2/1", number, number, number, 1, event, event.recorded_us)
+        for number, event in enumerate(events)
+    ]
+    told_of = history(HERE, story.case, steps)
+    knew = next(step for step in told_of.learned if step.seq == 1).known[Division(later.node)]
+    assert (knew.at_us, knew.how) == (later.recorded_us, "cause")
+    assert all(Division(later.node) not in step.known for step in told_of.learned if step.seq not in (1, len(first)))
