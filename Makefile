@@ -9,10 +9,10 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash world check cover mutants bench audit clean
+.PHONY: help setup demo test crash world check cover coveraudit mutants bench audit clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .venv/ready: pyproject.toml uv.lock
 	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check uv; }
@@ -48,6 +48,14 @@ PROVING := $(addprefix tests/sync/test_,hostile_proofs.py merkle.py note.py note
 cover: setup ## that the tests of verifier and witness take each of their branches
 	@$(RUN)coverage run -m pytest -q -n 0 -p no:cacheprovider $(PROVING)
 	@$(RUN)coverage report
+
+comma := ,
+AUDITING := $(addprefix gateway/auditing/,bundle.py cases.py deciding.py findings.py forks.py heads.py leaves.py \
+	manifest.py openings.py order.py spill.py tiers.py trusting.py verifying.py)
+AUDITED := --data-file=.coverage.auditing --include=$(subst $() ,$(comma),$(strip $(AUDITING)))
+coveraudit: setup ## the same of the auditor's verifier, whose tests start nodes
+	@$(RUN)coverage run $(AUDITED) -m pytest -q -n 0 -p no:cacheprovider tests/auditing
+	@$(RUN)coverage report $(AUDITED)
 
 mutants: setup ## change verifier and witness in every small way, and see which change no test finds (an hour)
 	@$(UV) sync --frozen --quiet --inexact --group mutants
