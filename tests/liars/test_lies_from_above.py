@@ -10,7 +10,7 @@ from domain.events import EventId, LegId, NodeMoved, OrderId, OrderIssued, encod
 from sync.exchange.acts import CertificateKept
 from sync.exchange.channel import down_lane, up_lane
 from sync.exchange.downlink import sign_letter
-from sync.exchange.wire import Cosigned, Down, Enclosure, Held
+from sync.exchange.wire import Cosigned, Down, Enclosure, Held, Item
 from sync.ledger.append import Append
 from sync.proofs.note import Checkpoint
 from tests.liars.city import DAY_S, City, convicted, judged, new_faults
@@ -130,6 +130,24 @@ def test_a_superior_that_cosigns_a_shorter_past_than_it_had_cosigned_is_convicte
     city.goes_on(city.neighbour)
     found = convicted(city.village, "differs_above", city.village.origin)
     assert found == ("cosigned_two_histories", (witness_of(city.township),))
+
+
+def test_a_superior_is_convicted_alone_also_where_it_has_not_cosigned_the_newest_head(city: City) -> None:
+    liar, mine = EvilUpper(city.township), witness_of(city.township)
+    other = head_of(
+        city.village.origin, [*city.village.log(city.village.origin)[:-1], EvilNode(city.village).made_up()]
+    )
+
+    def no_other_word(item: Item) -> list[Item]:
+        return [] if isinstance(item, Cosigned) and mine in item.line and item.root != other.root else [item]
+
+    liar.passes_down(VILLAGE, no_other_word)
+    city.village.chat(2)
+    city.rest()
+    liar.cosigns(VILLAGE, other)
+    city.goes_on(city.neighbour)
+    found = convicted(city.village, "differs_above", city.village.origin)
+    assert found == ("cosigned_two_histories", (mine,))
 
 
 def test_what_one_ancestor_is_shown_and_another_is_not_convicts_whoever_signed_twice(city: City) -> None:

@@ -213,6 +213,12 @@ INNOCENT: dict[str, Evidence] = {
     "an honest log that grew": msgspec.structs.replace(beyond(), ours=note(OTHER)),
     "entries that begin beyond the head": msgspec.structs.replace(beyond(), ours=note(LEAVES[:1])),
     "a proof that was left out": msgspec.structs.replace(below(), proof=[]),
+    "a fork of which its author signed the later half": msgspec.structs.replace(
+        below(), ours=note(LEAVES, (TOWN, 1), signer=None)
+    ),
+    "a fork of which its author signed the earlier half": msgspec.structs.replace(
+        below(), theirs=note(OTHER[:4], (TOWN, 1), signer=None)
+    ),
     "another log": msgspec.structs.replace(below(), theirs=note([b"x"], signer=NOTER)),
     "what nobody signed": split(note(LEAVES), note(OTHER, signer=None), 5),
     "what the author has not signed": split(note(LEAVES, (TOWN, 1), signer=None), note(OTHER, (CITY, 1)), 5),
