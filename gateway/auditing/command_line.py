@@ -109,6 +109,7 @@ def audit_verify(
     """离线核验证据包：0 可信，1 不可信，2 无法读取 / verify offline: exit 0 sound, 1 tampered, 2 unreadable."""
     gc.enable()  # millions of short-lived values; what the program itself loaded is looked through once
     gc.freeze()
+    from domain.errors import DomainError
     from gateway.auditing.bundle import BundleUnreadable
     from gateway.auditing.telling import UNREADABLE, exit_code, in_words
     from gateway.auditing.telling import as_json as told_as_json
@@ -124,7 +125,7 @@ def audit_verify(
             raise typer.Exit(_judge(bundles[0], pins, against, as_json=as_json))
         with _bar() as progress:
             reports, between = verify_bundles(bundles, pins, progress, room)
-    except (BundleUnreadable, DossierUnreadable, PinInvalid, PolicyInvalid, OSError) as error:
+    except (BundleUnreadable, DossierUnreadable, PinInvalid, PolicyInvalid, DomainError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(UNREADABLE) from None
     except sqlite3.Error as error:  # only the temporary files are kept so

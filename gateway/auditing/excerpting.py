@@ -18,14 +18,17 @@ from gateway.auditing.bundle import (
     POLICY,
     AboveLine,
     Bundle,
+    BundleUnreadable,
     FileUnreadable,
     LogLine,
+    Manifest,
     OpeningLine,
     folder_of,
 )
 from gateway.auditing.leaves import Tiles
 from gateway.auditing.manifest import read_manifest
 from gateway.auditing.replaying import read_case
+from gateway.dossier.evidence import EvidenceUnreadable
 from gateway.dossier.making import Opened, ProvenLeaf, Said, make
 from gateway.dossier.shape import Files
 from gateway.reading.history import Step
@@ -49,15 +52,22 @@ class OpeningsAbsent(ValueError):
 def excerpt(folder: Path, case: UUID, *, with_texts: bool) -> Files:
     """The evidence of a case out of a bundle, which is not verified here.
 
-    Raises BundleUnreadable, FileUnreadable, OpeningsAbsent, NothingProven.
+    Raises BundleUnreadable, where no proof can be made of what is there, too; OpeningsAbsent, NothingProven.
     """
     bundle = Bundle(folder)
     manifest, _ = read_manifest(bundle)
     if with_texts and not manifest.openings:
         raise OpeningsAbsent
+    try:
+        return _excerpt(bundle, manifest, case, with_texts=with_texts)
+    except (FileUnreadable, TileInvalid, HashesMissing, NoteInvalid, EvidenceUnreadable, ValueError) as error:
+        raise BundleUnreadable("其中文件无法解读，请先核验证据包", f"verify it first ({error})") from error
+
+
+def _excerpt(bundle: Bundle, manifest: Manifest, case: UUID, *, with_texts: bool) -> Files:
     logs = [line for _, line in zip(range(MAX_LOGS), bundle.lines(LOGS, LogLine), strict=False)]
     directory, _ = Directory(manifest.root).adding_what_holds(bundle.lines(CERTIFICATES, str))
-    steps = read_case([folder], case).history.learned
+    steps = read_case([bundle.folder], case).history.learned
     source = _Source(bundle, logs, steps)
     leaves = [leaf for step in steps if (leaf := source.proven(step)) is not None]
     said = Said(

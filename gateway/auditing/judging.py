@@ -13,11 +13,11 @@ from domain.case import CaseFile, evolve
 from domain.divisions import Division
 from domain.events import AnyEvent, EventId, KeyDestroyed, SealedRead, tag_of
 from domain.standing import Standing
-from gateway.auditing.bundle import Bundle, BundleUnreadable, FileUnreadable, Manifest
+from gateway.auditing.bundle import Bundle, FileUnreadable, Manifest
 from gateway.auditing.bundle import LogLine as BundleLog
+from gateway.auditing.excerpting import excerpt
 from gateway.auditing.findings import Finding, Findings
 from gateway.auditing.manifest import read_manifest as read_bundle_manifest
-from gateway.auditing.replaying import read_case
 from gateway.auditing.trusting import Head, Pins, Trust, build_trust
 from gateway.dossier.deriving import derive
 from gateway.dossier.evidence import Evidence, EvidenceUnreadable, Proven, read_evidence, read_manifest
@@ -61,8 +61,8 @@ class Judged(msgspec.Struct, frozen=True):
 def judge(path: Path, pins: Pins, bundle: Path | None = None) -> Judged:
     """Verify a dossier, a zip or a folder. bundle: the one that it is an excerpt of, to see that nothing was left out.
 
-    Raises DossierUnreadable, BundleUnreadable, OSError, PolicyInvalid for a pinned policy that is not signed by whom it
-    says.
+    Raises DossierUnreadable, BundleUnreadable, NothingProven, OSError; PolicyInvalid for a pinned policy that is not
+    signed by whom it says.
     """
     files = read_files(path)
     dossier, note = read_manifest(files)
@@ -359,12 +359,15 @@ def _compare(evidence: Evidence, folder: Path, found: Findings) -> None:
     digest = sha256((folder / MANIFEST).read_bytes()).hexdigest()
     if evidence.dossier.excerpt_of not in (None, digest):
         found.add("excerpt_other", detail=digest)
-    try:
-        known = read_case([folder], evidence.dossier.case).history.steps
-    except FileUnreadable as error:
-        raise BundleUnreadable("其中文件无法解读", str(error)) from error
+    whole = read_evidence(*_excerpt(folder, evidence.dossier))
     here = {(one.step.log, one.step.seq) for one in evidence.steps}
-    missing = [step for step in known if (step.log, step.seq) not in here]
-    if len(missing) > evidence.dossier.left_out:
-        for step in missing:
-            found.add("step_left_out", step.log, step.seq, step.tag)
+    for one in whole.steps:
+        if (one.step.log, one.step.seq) not in here:
+            found.add("step_left_out", one.step.log, one.step.seq, one.step.tag)
+
+
+def _excerpt(folder: Path, dossier: Dossier) -> tuple[Dossier, Files]:
+    """All that the bundle can prove of the case: what the dossier says that it left out is believed by nobody."""
+    files = excerpt(folder, dossier.case, with_texts=False)
+    taken, _ = read_manifest(files)
+    return taken, files

@@ -1,5 +1,6 @@
 """The evidence of one case: whoever pins the root checks all of it, and nothing in it can be altered."""
 
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -17,12 +18,13 @@ from hypothesis import strategies as st
 
 from domain.events import Accepted, read
 from gateway.__main__ import main
+from gateway.auditing.bundle import BundleUnreadable
 from gateway.auditing.excerpting import OpeningsAbsent, excerpt
 from gateway.auditing.judging import Judged, judge
 from gateway.auditing.trusting import Pins
 from gateway.dossier.deriving import _ticked, derive
 from gateway.dossier.evidence import read_evidence, read_manifest
-from gateway.dossier.making import finish
+from gateway.dossier.making import NothingProven, finish
 from gateway.dossier.setting import set_pdf
 from gateway.dossier.shape import (
     COVER,
@@ -246,6 +248,8 @@ def test_a_step_left_out_in_the_middle_is_a_gap_and_one_at_the_end_is_found_in_t
     count = len(read_lines(plain[STEPS], StepLine))
     cut = remade(without_step(plain, count), dossier, None)
     assert "step_left_out" in codes(found(cut, made, tmp_path, against=made.county))
+    excused = remade(without_step(plain, count), msgspec.structs.replace(dossier, left_out=1), None)
+    assert "step_left_out" in codes(found(excused, made, tmp_path, against=made.county))
     other = found(plain, made, tmp_path, against=made.village)
     assert "excerpt_other" in codes(other)
 
@@ -409,7 +413,7 @@ def test_what_cannot_be_taken_is_refused_by_name(
     assert run(monkeypatch, "case", str(made.plain), str(case), "--out", str(tmp_path)) == 2
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_evidence_that_was_spoiled_anywhere_is_never_sound_and_never_a_traceback(
     made: Made, signed: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -425,7 +429,7 @@ def test_evidence_that_was_spoiled_anywhere_is_never_sound_and_never_a_traceback
     assert altered == signed[name] or not judged.is_sound
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_somebody_lists_as_evidence_is_answered_by_name(
     made: Made, opened: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -463,3 +467,18 @@ def test_times_beyond_every_calendar_are_no_traceback(made: Made, plain: Files, 
     late = msgspec.structs.replace(note, signatures=tuple(lines))
     altered = msgspec.structs.replace(proof, checkpoint=late.to_bytes()).to_bytes()
     assert codes(found(remade(plain | {name: altered}, dossier, None), made, tmp_path)) >= {"signature_false"}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_case_out_of_a_spoiled_bundle_is_made_or_refused_by_name(
+    made: Made, case: UUID, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("spoiled") / "b"
+    shutil.copytree(made.county, folder)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = data.draw(st.sampled_from(paths))
+    path.write_bytes(spoiled(path.read_bytes(), data))
+    with suppress(BundleUnreadable, NothingProven, OpeningsAbsent):
+        excerpt(folder, case, with_texts=data.draw(st.booleans()))
+    shutil.rmtree(folder)

@@ -299,8 +299,7 @@ chromium = test_browser.chromium
 
 @pytest.mark.skipif(not test_browser.CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium")
 @pytest.mark.skipif(not test_browser.VENDOR.exists(), reason="no page assets: run `npm ci`")
-@pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("width", [1280, 375])
+@pytest.mark.parametrize(("width", "language"), [(1280, "zh"), (375, "zh"), (375, "en")])
 def test_the_page_works_without_script_and_mouse_on_any_screen(
     chromium: Chromium, site: str, case: UUID, width: int, language: str, tmp_path: Path
 ) -> None:
