@@ -117,21 +117,30 @@ def _of_bundle(report: Report) -> Iterator[str]:
 
 
 def words_of(found: Sequence[Finding]) -> Iterator[str]:
-    """Findings for a person, the gravest first."""
+    """Findings for a person, the gravest first; what several have in common is said once."""
     for severity in _ORDER:
+        alike: dict[str, list[Finding]] = {}
         for finding in found:
             if finding.severity == severity:
-                yield from _one(finding)
+                alike.setdefault(finding.code, []).append(finding)
+        for findings in alike.values():
+            yield from _told(findings)
 
 
-def _one(finding: Finding) -> Iterator[str]:
-    meaning = finding.meaning
-    place = f"{finding.log}#{finding.index}" if finding.index is not None else finding.log
-    yield f"  [{_SEVERITIES[finding.severity]}] {finding.code} {place}".rstrip()
-    yield f"    {meaning.zh} / {meaning.en}"
-    if finding.detail:
-        yield f"    {finding.detail}"
-    yield f"    → {meaning.to_do_zh} / {meaning.to_do_en}"
+def _told(findings: Sequence[Finding]) -> Iterator[str]:
+    first, *others = findings
+    head = f"  [{_SEVERITIES[first.severity]}] {first.code}"
+    yield head if others else f"{head} {_place(first)}".rstrip()
+    yield f"    {first.meaning.zh} / {first.meaning.en}"
+    for finding in findings:
+        said = (_place(finding) if others else "", finding.detail)
+        if any(said):
+            yield f"    {': '.join(filter(None, said))}"
+    yield f"    → {first.meaning.to_do_zh} / {first.meaning.to_do_en}"
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.log}#{finding.index}" if finding.index is not None else finding.log
 
 
 def _bundle(report: Report) -> ToldBundle:

@@ -54,6 +54,13 @@ def test_what_needs_no_detail_is_told_in_three_lines() -> None:
     assert [len(list(words_of([one]))) for one in (bare, detailed)] == [3, 4]
 
 
+def test_what_several_findings_have_in_common_is_said_once_with_every_place() -> None:
+    alike = [Finding("clock_simulated", "notice", f"log/{number}", None, "") for number in range(3)]
+    _, _, *places, to_do = words_of(alike)
+    assert [place.strip() for place in places] == ["log/0", "log/1", "log/2"]
+    assert to_do.strip().startswith("→")
+
+
 SEALED = next(event for event in examples() if event.sealed and event.case is not None)
 
 
