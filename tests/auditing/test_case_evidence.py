@@ -429,7 +429,7 @@ def test_evidence_that_was_spoiled_anywhere_is_never_sound_and_never_a_traceback
     assert altered == signed[name] or not judged.is_sound
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_somebody_lists_as_evidence_is_answered_by_name(
     made: Made, opened: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -443,7 +443,7 @@ def test_whatever_somebody_lists_as_evidence_is_answered_by_name(
         judge(path, Pins(made.root))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_file_that_is_given_as_evidence_ends_in_a_traceback(
     plain: Files, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
