@@ -13,9 +13,9 @@ from domain.commands import AnyCommand, Register, TakeOver
 from domain.context import Context, Situation
 from domain.decisions import decide
 from domain.divisions import Division
-from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, KeyGranted, TakenOver, decode, encode, tag_of
+from domain.events import Actor, AnyEvent, CaseId, Cause, EventId, KeyGranted, TakenOver, Unknown, encode, read, tag_of
 from domain.parts import node_of
-from domain.refusals import CaseUnknown
+from domain.refusals import CaseUnknown, UpgradeNeeded
 from domain.steps import Step, lawful_steps
 from gateway.casework.case_files import CaseFiles, CaseInHand
 from gateway.casework.journal import Journal, Turn
@@ -241,8 +241,12 @@ class Desk:
         return self._recorded_at(known.answer.positions)
 
     def _recorded_at(self, positions: range) -> Recorded:
+        """Raises UpgradeNeeded where a later program did it and this one cannot say what."""
         rows = self._reader.read(positions.start - 1, len(positions)) if positions else []
-        events = tuple(decode(row.body) for row in rows)
+        known = [read(row.body) for row in rows]
+        events = tuple(event for event in known if not isinstance(event, Unknown))
+        if len(events) < len(known):
+            raise UpgradeNeeded
         return Recorded(positions.stop - 1, events[0].case if events else None, events, repeated=True)
 
 

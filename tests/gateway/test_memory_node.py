@@ -10,8 +10,9 @@ from uuid import UUID
 import pytest
 
 from domain.case import CaseFile
-from domain.commands import Accept, HandOver, IssueOrder, Object, ReplyOrder, TakeOver
+from domain.commands import Accept, AddMaterial, HandOver, IssueOrder, Object, ReplyOrder, TakeOver
 from domain.events import ErasureConfirmed, EventId, KeyDestroyed, decode
+from domain.refusals import UpgradeNeeded
 from gateway.backup.probation import AwaitingSuperior, SuperiorKnowsMore
 from gateway.casework.readings import Opened
 from sync.ledger.append import Append, Fenced
@@ -20,6 +21,7 @@ from tests.gateway.story_in_memory import NAME, REGISTRATION, PowerCut, Story, l
 from tests.sync.hierarchy import CITY, NEIGHBOUR, TOWNSHIP, VILLAGE
 from tests.sync.memory_ledger import ConnectionLost, MemoryLedger, MemoryWriter
 from tests.sync.seeded_hpke import seeded_hpke
+from tests.world.older import older_program
 
 SEED = 7
 
@@ -170,6 +172,27 @@ def work_for_a_minute(story: Story) -> None:
 def hands_over(to: str, file: CaseFile) -> HandOver:
     leg = leg_of(file)
     return HandOver(case=file.case, leg=leg, to=to, mode="transfer", report_by=None, reason="属其职责")
+
+
+def test_a_command_that_a_later_program_had_done_is_refused_by_name_where_the_present_one_cannot_read_it() -> None:
+    with seeded_hpke(SEED):
+        story = Story(SEED)
+        village = story.village
+        case = story.do(village, "clerk", lambda _: REGISTRATION).case
+        assert case is not None
+        clerk = village.actor("clerk")
+        command = AddMaterial(case=case, note="补充照片")
+        done = village.casework.desk.do(command, clerk, village.journal.of_account(clerk.account, UUID(int=5)))
+        village.crash()
+        with older_program():
+            village.start()
+            again = village.journal.of_account(clerk.account, UUID(int=5))
+            with pytest.raises(UpgradeNeeded):
+                village.casework.desk.do(command, clerk, again)
+        village.crash()
+        village.start()
+        again = village.journal.of_account(clerk.account, UUID(int=5))
+        assert village.casework.desk.do(command, clerk, again).events == done.events
 
 
 def test_an_objection_that_nobody_answers_ends_by_itself_when_its_days_are_over() -> None:

@@ -58,7 +58,7 @@ class Disk:
         self.sides: Image = {LIVE: {}, BESIDE: {}, COMMON: {}}
         self.is_rebuilt = False
         self._on_commit = on_commit
-        self._flushes = flushes
+        self.flushes = flushes
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
         self._depth = 0
 
@@ -87,7 +87,7 @@ class Disk:
         finally:
             self._depth -= 1
         if is_commit:
-            if self._flushes:
+            if self.flushes:
                 self._undo.clear()
             self._on_commit("after")
 
@@ -139,6 +139,15 @@ class MemoryViews:
     def rows(self, table: Table[R]) -> list[R]:
         """Every row, in order of key."""
         return [table.row(*values) for _, values in sorted(self._table(table.name).by_key.items())]
+
+    def begin_to_lie(self) -> None:
+        """From now on nothing is flushed, until `catch_up`; `lose` takes it back."""
+        self.disk.flushes = False
+
+    def catch_up(self) -> None:
+        """All is flushed, now and from now on."""
+        self.disk.flushes = True
+        self.disk.flush()
 
     def flush(self) -> None:
         """See Disk."""

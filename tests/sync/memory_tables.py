@@ -198,6 +198,7 @@ class Tables:
         undo: Undo = []
         self._undo = undo
         self._unflushed: Undo = []
+        self._lied: Undo | None = None
         self._is_open = False
         self.commits = 0
         # Of the writer. head: at most one, and the mark of whose it is.
@@ -254,7 +255,9 @@ class Tables:
         finally:
             self._is_open = False
         if self._undo:
-            if lazily:
+            if self._lied is not None:
+                self._lied += self._undo
+            elif lazily:
                 self._unflushed += self._undo
             else:
                 self._unflushed.clear()
@@ -267,6 +270,24 @@ class Tables:
         is_any = bool(self._unflushed)
         take_back(self._unflushed)
         return is_any
+
+    @property
+    def is_lying(self) -> bool:
+        """Whether the disk calls flushed what it will lose."""
+        return self._lied is not None
+
+    def begin_to_lie(self) -> None:
+        """From the commit on that is under way, if one is, nothing is flushed, and nobody is told so."""
+        self._lied = []
+
+    def catch_up(self) -> None:
+        """All is flushed after all."""
+        self._lied = None
+
+    def lose_what_was_lied_about(self) -> None:
+        """As a disk does when its power fails."""
+        take_back(self._lied or [])
+        self._lied = None
 
     def copied(self) -> "Tables":
         """What is committed now, as a backup holds it."""

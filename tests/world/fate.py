@@ -9,6 +9,7 @@ T = TypeVar("T")
 
 KINDS: Final = (
     "power_cut",  # a node dies where it meets its database: asking, just before a commit, just after it
+    "lost_flush",  # from this commit on a node's disk calls flushed what it loses a few commits later, with its power
     "connection_lost",  # its connection to the database ends there
     "second_instance",  # a second process is started on the node, and the first does not know yet
     "lost",  # a record is taken by the channel and never delivered
@@ -39,6 +40,7 @@ _OF_NODE: Final = ("second_instance", "clock_step", "old_backup", "older_version
 OUTPUTS: Final[Mapping[str, tuple[str, ...]]] = {
     "power_cut": (*_COMMITS, "views: commit", "views: committed"),
     "connection_lost": _COMMITS,
+    "lost_flush": _WORKS,
     "cut": ("link",),
     "away": ("link",),
     **dict.fromkeys(_BY_LANE, _LANES),

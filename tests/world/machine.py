@@ -66,8 +66,9 @@ class Machine(MemoryNode):
         parent: "Machine | None",
         fate: Fate,
         complain: Callable[[str], None],
+        miss: Callable[["Machine", Backup], None],
     ) -> None:
-        """complain: told of what a commit took back."""
+        """complain: told of what a commit took back. miss: told what its disk has lost."""
         super().__init__(division, channel, clock, parent, self._come_to)
         self.own_clock = clock
         self.is_on = False
@@ -75,7 +76,9 @@ class Machine(MemoryNode):
         self.doing = "starting"
         self.views = MemoryViews()
         self._fate = fate
+        self.is_missed = False
         self._complain = complain
+        self._miss = miss
         self._committed = Standing(0, None)
 
     def program(self) -> AbstractContextManager[None]:
@@ -92,9 +95,20 @@ class Machine(MemoryNode):
         self.is_on = True
 
     def crash(self) -> None:
-        """The program and all that it had in memory is gone."""
+        """The program and all that it had in memory is gone, and what its disk had only said that it holds."""
         self.is_on = False
         super().crash()
+        if self.tables.is_lying:
+            self._miss(self, self.backed_up())
+            self.tables.lose_what_was_lied_about()
+            self.views.lose()
+            self.views.catch_up()
+            self._committed = _standing(self.tables)
+
+    def catch_up(self) -> None:
+        """Its disk has flushed everything after all."""
+        self.tables.catch_up()
+        self.views.catch_up()
 
     def founded(self) -> Founded:
         """What another world may begin with."""
@@ -114,8 +128,8 @@ class Machine(MemoryNode):
 
     def come_back(self, backup: Backup) -> None:
         """Be restored: what it had committed since is gone with its disk."""
-        rows = backup.tables.ledger.rows
-        self._committed = Standing(len(rows), rows[-1] if rows else None)
+        self.catch_up()
+        self._committed = _standing(backup.tables)
         self.views.restore(backup.views)
         self.restore(backup.tables)
 
@@ -128,11 +142,24 @@ class Machine(MemoryNode):
             self._look_back()
         if not self.is_on:
             return
+        self._lie(point)
         where = f"{self.doing}: {point}"
         if self._fate.strikes("power_cut", where, self.state, self.here):
             raise PowerCut
         if self._fate.strikes("connection_lost", where, self.state, self.here):
             raise ConnectionLost
+
+    def _lie(self, point: Point) -> None:
+        """The disk begins to, or its power fails while it does."""
+        if self.tables.is_lying:
+            if self._fate.happens(0.1):
+                self._fate.tell(f"! {self.here} loses power, and what its disk had called flushed")
+                raise PowerCut
+            return
+        may_lie = point == "committing" and self.parent is not None and not (self.is_missed or self.is_restored)
+        if may_lie and self._fate.strikes("lost_flush", self.doing, self.state, self.here):
+            self.tables.begin_to_lie()
+            self.views.begin_to_lie()
 
     def _strike_views(self, place: str) -> None:
         if (
@@ -146,7 +173,7 @@ class Machine(MemoryNode):
         rows, before = self.tables.ledger.rows, self._committed
         if len(rows) < before.size or (before.last is not None and rows[before.size - 1] is not before.last):
             self._complain(f"{self.here}: a commit took back what had been committed")
-        self._committed = Standing(len(rows), rows[-1] if rows else None)
+        self._committed = _standing(self.tables)
 
     @property
     def state(self) -> str:
@@ -196,3 +223,8 @@ class Machine(MemoryNode):
     def origin_of(self, row: Row) -> str:
         """The log in which a row stands."""
         return self.casework.around.origin(row.log_id)
+
+
+def _standing(tables: Tables) -> Standing:
+    rows = tables.ledger.rows
+    return Standing(len(rows), rows[-1] if rows else None)

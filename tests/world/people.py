@@ -73,8 +73,12 @@ _LIKELY: Final = {
 """How likely a step is taken when it is allowed; any other is 1."""
 
 
-MARK: Final = "密语"
+MARK: Final = "密语密文"
 """Stands in whatever anybody writes, so that it can be looked for."""
+
+PHONE: Final = "13912348765"
+ID_NUMBER: Final = "410299197001010018"
+"""Of everybody who petitions."""
 
 
 class People:
@@ -99,7 +103,7 @@ class People:
             category="010203",
             issue_region=here.node,
             received_on=shanghai_date(here.now_us),
-            petitioner=Petitioner(name=self._words(), phone="13800000000"),
+            petitioner=Petitioner(name=self._words(), phone=PHONE, id_number=ID_NUMBER, address=self._words()),
             title=self._words(),
             body=self._words(),
             claims=tuple(Claim(claim=ClaimId(self._fresh_id()), text=self._words()) for _ in claims),

@@ -1,11 +1,15 @@
 """Faults that somebody could put into the program, to show that the world finds them: each is planted by itself."""
 
+import base64
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import pytest
+import structlog
 
 from domain.divisions import Division
 from gateway.casework import sealer
@@ -24,6 +28,7 @@ from sync.exchange.outbox import Outbox
 from sync.exchange.wire import Cosigned
 from sync.ledger.batch import Batch
 from sync.proofs.note import Checkpoint, cosign
+from sync.sealed import sealing
 from sync.sealed.acts import Destruction
 from tests.gateway.memory_node import MemoryNode
 from tests.sync import memory_acts, memory_ledger
@@ -140,14 +145,35 @@ def _next_holder_gets_no_key(patch: Patch) -> None:
     patch.setattr(sealer, "_new_readers", lambda events: frozenset())
 
 
-def _words_in_clear(patch: Patch) -> None:
+def _words_left(form: Callable[[bytes], bytes]) -> Callable[[Patch], None]:
+    """What is written lies beside its event in this form, behind what is sealed."""
+
+    def put_in(patch: Patch) -> None:
+        seal_texts = sealer.seal_texts
+
+        def clear(key: Any, event: Any, texts: Mapping[str, str], random: Any) -> Any:
+            sealed, part = seal_texts(key, event, texts, random)
+            part += form(json.dumps(dict(texts), ensure_ascii=False).encode())
+            return msgspec.structs.replace(sealed, ciphertext=sealing.digest_text(part)), part
+
+        patch.setattr(sealer, "seal_texts", clear)
+
+    return put_in
+
+
+def _phones_are_logged(patch: Patch) -> None:
     seal_texts = sealer.seal_texts
 
-    def clear(key: Any, event: Any, texts: Mapping[str, str], random: Any) -> Any:
-        sealed, part = seal_texts(key, event, texts, random)
-        return sealed, part + json.dumps(dict(texts), ensure_ascii=False).encode()
+    def told(key: Any, event: Any, texts: Mapping[str, str], random: Any) -> Any:
+        structlog.get_logger("planted").info("sealed", phone=texts.get("petitioner.phone"))
+        return seal_texts(key, event, texts, random)
 
-    patch.setattr(sealer, "seal_texts", clear)
+    patch.setattr(sealer, "seal_texts", told)
+
+
+def _the_city_gets_every_key(patch: Patch) -> None:
+    new_readers = sealer._new_readers
+    patch.setattr(sealer, "_new_readers", lambda events: new_readers(events) | {Division("410200000000")})
 
 
 def _destroyed_in_word_only(patch: Patch) -> None:
@@ -205,7 +231,11 @@ PLANTED: Final = (
     Planted("nothing is sent again", "what the channel lost never arrives", _nothing_is_sent_again),
     Planted("one acknowledgement is all", "what was never received counts as secured", _one_acknowledgement_is_all),
     Planted("the next holder gets no key", "whoever has to act cannot read", _next_holder_gets_no_key),
-    Planted("words in clear", "what people wrote is open to everybody on the way", _words_in_clear),
+    Planted("words in clear", "what people wrote is open to everybody on the way", _words_left(bytes)),
+    Planted("words in base64", "what people wrote is open to who can decode it", _words_left(base64.b64encode)),
+    Planted("words compressed", "what people wrote is open to who can unfold it", _words_left(zlib.compress)),
+    Planted("phone numbers are logged", "who reads the log knows who petitions", _phones_are_logged),
+    Planted("the city gets every key", "a tier reads what it has no duty to read", _the_city_gets_every_key),
     Planted("destroyed in word only", "what was erased stays readable", _destroyed_in_word_only),
     Planted("the clock runs back", "a log says that later things happened earlier", _clock_runs_back),
     Planted("a new lane is not read", "a link that was made anew stays silent", _new_lane_is_not_read),

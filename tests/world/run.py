@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from structlog.testing import capture_logs
+
 from tests.sync.seeded_hpke import seeded_hpke
 from tests.world.fate import Strike
 from tests.world.history import broken
@@ -51,11 +53,12 @@ def _lived(seed: int, turns: int, tell: Callable[[str], None]) -> Lived:
     world = World(seed, hear, first_morning())
     days = 0.0
     try:
-        with seeded_hpke(seed):
+        with seeded_hpke(seed), capture_logs() as logged:
             world.live(turns)
             days = (world.now_us - START_US) / (DAY_S * 1e6)
             world.heal()
             complaints = [] if world.rest() else ["it never came to rest"]
+            world.logged += logged
             complaints += broken(world)
     except Exception as error:
         hear("".join(traceback.format_exception(error)))

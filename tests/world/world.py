@@ -3,13 +3,15 @@
 import functools
 from collections.abc import Callable
 from math import inf
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from domain.commands import AnyCommand
 from domain.divisions import Division, Topology
 from domain.errors import DomainError
 from domain.events import Actor, AnyEvent
+from domain.refusals import UpgradeNeeded
+from gateway.backup.probation import AwaitingSuperior, SuperiorKnowsMore
 from sync.exchange.channel import ChannelDown, down_lane, up_lane
 from sync.ledger.append import Fenced, LedgerError, LedgerUnavailable
 from sync.ledger.rows import OWN
@@ -40,10 +42,12 @@ DAY_S: Final = 86_400
 LEAPS: Final = 0.2
 """How many turns are followed by a while in which nothing happens."""
 
-BACKUPS_S: Final = 8 * DAY_S
+BACKUPS_S: Final = 6 * DAY_S
 """So long a backup is kept; with what it holds it must not outlive an erasure."""
 
-DISK_FOUND_S: Final = 8 * DAY_S
+FLUSHED_S: Final = 600
+
+DISK_FOUND_S: Final = 6 * DAY_S
 """Within this time the newest disk of a node that was restored turns up again: a superior keeps for 30 days what it
 said, and a link is away for a week."""
 
@@ -53,6 +57,7 @@ RENEWED_S: Final = 8 * DAY_S
 RATES: Final = {
     "power_cut": 0.003,
     "connection_lost": 0.003,
+    "lost_flush": 0.004,
     "second_instance": 0.004,
     "lost": 0.04,
     "doubled": 0.03,
@@ -121,6 +126,7 @@ class World:
         self.refused = 0
         self.broken: list[str] = []
         self.lost: set[bytes] = set()
+        self.logged: list[Any] = []
         self._unanswered: list[Tried] = []
         self._wakes_us: dict[Division, int] = {}
         self._backups: dict[Division, Kept] = {}
@@ -135,7 +141,7 @@ class World:
         for division in TREE:
             parent = self.machines[parents[division]] if division in parents else None
             clock = Clock(lambda: self.now_us)
-            machine = Machine(division, self.links, clock, parent, self.fate, self.broken.append)
+            machine = Machine(division, self.links, clock, parent, self.fate, self.broken.append, self._miss)
             self.machines[division] = machine
             if self._morning is None:
                 machine.begin()
@@ -163,7 +169,7 @@ class World:
         """Seconds: mostly things follow close on one another; then nothing happens for hours or days."""
         if not self.fate.happens(LEAPS):
             return self.fate.random.expovariate(1 / 20)
-        return min(self.fate.one_of((3_600, DAY_S, 4 * DAY_S)) * self.fate.random.expovariate(1), 5 * DAY_S)
+        return min(self.fate.one_of((3_600, DAY_S, 4 * DAY_S)) * self.fate.random.expovariate(1), 4 * DAY_S)
 
     def _anyone(self) -> Machine:
         return self.fate.one_of(list(self.machines.values()))
@@ -207,8 +213,12 @@ class World:
         except (*_PASSING, Fenced) as trouble:
             self.fate.tell(f"{what}: {type(trouble).__name__}, to be sent again")
             self._unanswered.append(tried)
+        except (AwaitingSuperior, SuperiorKnowsMore, UpgradeNeeded):
+            # It may have been done: on the disk that is missing, or by the later program.
+            self._unanswered.append(tried)
         except (DomainError, LedgerError) as refusal:
             self.refused += 1
+            self.logged.append(str(refusal))
             self.fate.tell(f"{what}: refused, {refusal.code}")
         except PowerCut:
             self._unanswered.append(tried)
@@ -291,13 +301,18 @@ class World:
         elif self.fate.strikes("second_instance", "node", machine.state, machine.here):
             self._start_twice(machine)
         elif self._may_be_restored(machine) and self.fate.strikes("old_backup", "node", machine.state, machine.here):
-            missing_us = int(self.fate.random.uniform(1, DISK_FOUND_S) * 1e6)
-            self._disks[machine.here] = Kept(machine.backed_up(), self.now_us + missing_us)
+            self._miss(machine, machine.backed_up())
             with machine.program():
                 machine.come_back(self._backups[machine.here].disk)
 
+    def _miss(self, machine: Machine, newest: Backup) -> None:
+        """What the node had is gone, until it is found again."""
+        missing_us = int(self.fate.random.uniform(1, DISK_FOUND_S) * 1e6)
+        self._disks[machine.here] = Kept(newest, self.now_us + missing_us)
+        machine.is_missed = True
+
     def _may_be_restored(self, machine: Machine) -> bool:
-        return machine.parent is not None and not machine.is_restored and machine.here not in self._disks
+        return machine.parent is not None and not (machine.is_restored or machine.is_missed or machine.tables.is_lying)
 
     def _back_up(self, machine: Machine) -> None:
         """Now and then; an older one is destroyed, as whoever erases something relies on."""
@@ -341,10 +356,13 @@ class World:
             self.broken.append(f"{machine.here}: a process that was fenced wrote to the ledger")
 
     def _pass(self, seconds: float) -> None:
-        """What is due meanwhile happens in its time."""
+        """What is due meanwhile happens in its time. No disk holds back for minutes what it has called flushed."""
+        if seconds > FLUSHED_S:
+            for machine in self.machines.values():
+                machine.catch_up()
         until_us = self.now_us + int(seconds * 1e6)
         while (due_us := self._due_us()) <= until_us:
-            self._set_time(max(due_us, self.now_us))
+            self._set_time(max(int(due_us), self.now_us))
             self._do_due()
         self._set_time(until_us)
 
@@ -374,6 +392,7 @@ class World:
         self.links.heal()
         for machine in self.machines.values():
             machine.own_clock.off_us = 0
+            machine.catch_up()
             if machine.is_older or not machine.is_on:
                 self._put_version(machine, is_older=False)
         self._wakes_us.clear()
@@ -382,11 +401,13 @@ class World:
             division, disk = self._disks.popitem()
             self._find_disk(self.machines[division], disk.disk)
         self._renew(20 * DAY_S, 1)
-        while self._unanswered:
-            self._try(self._unanswered.pop(0))
+        self.rest()
+        for tried in [self._unanswered.pop(0) for _ in [*self._unanswered]]:
+            self._try(tried)
 
     def _find_disk(self, machine: Machine, disk: Backup) -> None:
         """Who was restored from too old a backup writes nothing, until its newest disk is found."""
+        machine.is_missed = False
         if machine.is_restored and machine.probation.is_on:
             with machine.program():
                 machine.come_back(disk)
