@@ -310,6 +310,7 @@ class World:
         missing_us = int(self.fate.random.uniform(1, DISK_FOUND_S) * 1e6)
         self._disks[machine.here] = Kept(newest, self.now_us + missing_us)
         machine.is_missed = True
+        self.links.hurry(up_lane(machine.here))
 
     def _may_be_restored(self, machine: Machine) -> bool:
         return machine.parent is not None and not (machine.is_restored or machine.is_missed or machine.tables.is_lying)
