@@ -78,10 +78,14 @@ class ClockChoice(Strict, frozen=True, kw_only=True):
 
 
 class OutsideWitness(Strict, frozen=True, kw_only=True):
-    """The witness outside the line of command that cosigns the root's log: its address and its key."""
+    """The witness outside the line of command that cosigns the root's log: its address and its key.
+
+    before: the keys that this one followed, oldest first: what they have cosigned stays proven.
+    """
 
     url: str
     key: str
+    before: tuple[str, ...] = ()
 
 
 class FurtherWitness(Strict, frozen=True, kw_only=True):
@@ -184,12 +188,16 @@ def _plain(config: NodeConfig) -> dict[str, dict[str, object]]:
 
 def _section(name: str, values: dict[str, object]) -> str:
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
-    rows = [(key, row) for key, value in values.items() if isinstance(value, list | tuple) for row in value]
+    rows = [(key, row) for key, value in values.items() if _is_table_array(value) for row in value]  # type: ignore[attr-defined]
     lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items() if _is_leaf(value)]
     own = f"[{name}]\n" + "\n".join(lines) + "\n\n" if lines else ""
     own += "".join(_section(f"{name}.{key}", table) for key, table in tables.items())
     return own + "".join("[" + _section(f"{name}.{key}", row).replace("]", "]]", 1) for key, row in rows)
 
 
+def _is_table_array(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(row, dict) for row in value)
+
+
 def _is_leaf(value: object) -> bool:
-    return value is not None and value != "" and not isinstance(value, dict | list | tuple)
+    return value is not None and value != "" and not isinstance(value, dict) and not _is_table_array(value)

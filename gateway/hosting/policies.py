@@ -108,7 +108,8 @@ def acknowledger(config: NodeConfig, directory: Directory, cosigned_by: Cosigned
         return Witness(str(parent), known.witness, before=tuple(KeyBefore(key, cosigned_by(key)) for key in before))
     if config.witness is None:
         raise ConfigInvalid("根节点须在 [witness] 中指定外部见证 / the root needs an outside [witness]")
-    return Witness("outside", parse_vkey(config.witness.key), config.witness.url)
+    followed = tuple(KeyBefore(key, cosigned_by(key)) for key in map(parse_vkey, config.witness.before))
+    return Witness("outside", parse_vkey(config.witness.key), config.witness.url, followed)
 
 
 def _acknowledged_before(division: Division, directory: Directory) -> tuple[Verifier, ...]:
@@ -220,9 +221,11 @@ def _check_certified(policy: Policy, directory: Directory, now_us: int, held_siz
     parent = None if known.certificate.parent is None else directory.division(known.certificate.parent)
     former = set(_acknowledged_before(known.certificate.division, directory))
     for witness in policy.witnesses:
-        # A key that counts as a witness's is as good as its own: whoever may add one is a quorum by itself.
+        # A key that counts as a witness's is as good as its own: whoever may add one is a quorum by itself. Which keys
+        # its outside witness has had, nobody above a root has certified: there its word counts, up to what is held.
         before = {key.verifier for key in witness.before}
-        if before and not (parent and witness.verifier == parent.witness and before <= former):
+        is_certified = parent is not None and witness.verifier == parent.witness and before <= former
+        if before and known.certificate.parent is not None and not is_certified:
             raise PolicyNotOurs("先前的见证密钥未获登记", f"an earlier key of {witness.name} is not certified as such")
         if any(key.upto > held_size for key in witness.before):
             raise PolicyNotOurs(

@@ -25,7 +25,7 @@ from sync.proofs.signed_policy import read_signed
 from sync.proofs.tree import OWN_LOG
 from sync.trust.certificates import verify_chain
 from sync.trust.keys import load_keys
-from tests.gateway.conftest import COUNTY, Office, changed, free_port, opened, serve, settings, wait_until
+from tests.gateway.conftest import COUNTY, Office, changed, free_port, opened, running_town, serve, settings, wait_until
 from tests.gateway.test_api import registration
 from tests.gateway.test_witness_client import Audit
 from tests.sync.hierarchy import CITY, TOWNSHIP, VILLAGE, Hierarchy, hierarchy
@@ -195,3 +195,42 @@ def test_the_fault_of_a_witness_that_was_put_back_stands_until_nobody_asks_it_an
         tx.fault([Fault(ROLLED_BACK, name, "", "", b"") for name in ("kept.example/w", "gone.example/w")], 1)
     forget_gone(village.store, ["kept.example/w"], line.clock.now_us())
     assert village.faults() == {ROLLED_BACK: "kept.example/w"}
+
+
+def test_receipts_from_the_time_of_a_retired_outside_witness_stay_proofs(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with running_town(postgres, tmp_path) as town:
+        node, key = tmp_path / "county", found_witness(tmp_path / "next", WitnessConfig(name="next.example/w", port=1))
+        early = _received(town.county)
+        town.county.node.stop()
+
+        port, was = free_port(), config.load(node).witness
+        assert was is not None
+        log_key = load_keys(node / founding.KEYS).log.verifier.vkey
+        write_config(tmp_path / "next", WitnessConfig(name="next.example/w", port=port, logs=(log_key,)))
+        stop = serve(build_witness(tmp_path / "next"), port)
+        after = OutsideWitness(url=f"http://127.0.0.1:{port}", key=key, before=(was.key,))
+        config.write(node, changed(config.load(node), witness=after))
+        again = opened(node)
+        try:
+            late = _received(again)
+            policy = again.node.policy()
+            assert verify_receipt(early, policy).leaf
+            assert verify_receipt(late, policy).leaf
+            assert [fault.kind for fault in again.node.links.faults()] == []
+            forgotten = "".join(line for line in policy.splitlines(keepends=True) if was.key not in line)
+            with pytest.raises(ReceiptInvalid):
+                verify_receipt(early, forgotten)
+        finally:
+            again.node.stop()
+            stop()
+
+
+def _received(office: Office) -> bytes:
+    """The receipt of a case filed there, once it is a proof."""
+    done = office.api("clerk").give(registration())
+    assert done.status_code == 201, done.text
+    case = CaseId(UUID(done.json()["case"]))
+    wait_until(lambda: office.node.receipts.of(case).is_proof)
+    return office.node.receipts.of(case).data

@@ -210,6 +210,19 @@ def test_the_section_is_written_as_it_is_read(line: Line) -> None:
     )
 
 
+def test_the_keys_that_an_outside_witness_has_had_count_up_to_what_each_had_cosigned(line: Line) -> None:
+    folder, known, directory = line.node("city")
+    assert known.witness is not None
+    followed = msgspec.structs.replace(known.witness, key=AUDIT.verifier.vkey, before=(OUTSIDE.verifier.vkey,))
+    config.write(folder, msgspec.structs.replace(known, witness=followed))
+    assert config.load(folder).witness == followed
+    draft = format_policy(policies.draft(config.load(folder), directory, cosigned_by))
+    assert f"# huiyin:witness-before outside {OUTSIDE.verifier.vkey} 40\n" in draft
+    assert OUTSIDE.verifier.vkey in line.signs("city", draft)
+    with pytest.raises(PolicyNotOurs, match="beyond"):
+        line.signs("city", draft.replace(f"{OUTSIDE.verifier.vkey} 40", f"{OUTSIDE.verifier.vkey} {HELD + 1}"))
+
+
 def test_a_directory_of_another_tree_signs_nothing(line: Line, tmp_path: Path) -> None:
     founding.found_root(tmp_path / "elsewhere", settings(CITY, None), NOW_US)
     given: Enrolment = founding.enrolment(tmp_path / "elsewhere")
