@@ -462,6 +462,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "a step of the case that stands in the bundle was left out",
             *_KEEP,
         ),
+        "file_foreign": Meaning(
+            "tampered",
+            "卷宗混入既非证据、也非由证据生成的文件",
+            "a file lies among the evidence that is none, nor made from it",
+            *_ASK,
+        ),
         "leaf_foreign": Meaning(
             "tampered",
             "卷宗混入另一事项的事件",

@@ -23,13 +23,21 @@ from gateway.dossier.deriving import derive
 from gateway.dossier.evidence import Evidence, EvidenceUnreadable, Proven, read_evidence, read_manifest
 from gateway.dossier.setting import SETTER
 from gateway.dossier.shape import (
+    CERTIFICATES,
+    COVER,
     FILES,
+    LINKS,
+    LOGS,
     MANIFEST,
+    OPENINGS,
+    README,
+    STEPS,
     Dossier,
     FileLine,
     Files,
     event_file,
     listed,
+    paper_file,
     policy_file,
     read_files,
     read_lines,
@@ -73,6 +81,7 @@ def judge(path: Path, pins: Pins, bundle: Path | None = None) -> Judged:
     except EvidenceUnreadable as error:
         found.add("file_unreadable", detail=str(error))
         return Judged(dossier, 0, 0, tuple(found))
+    _check_names(evidence, files, found)
     trust = _trust(evidence, files, pins, found)
     _check_author(dossier, note, trust, found)
     heads = _check_steps(evidence, trust, found)
@@ -105,6 +114,17 @@ def _check_files(files: Files, dossier: Dossier, found: Findings) -> None:
     for name in sorted(here.keys() & lines.keys()):
         if here[name] != lines[name]:
             found.add("file_altered", detail=name)
+
+
+def _check_names(evidence: Evidence, files: Files, found: Findings) -> None:
+    """Nothing lies among them that is neither evidence nor made from it: a page more would be read as one of these."""
+    numbers = range(1, len(evidence.steps) + 1)
+    wanted = {CERTIFICATES, COVER, FILES, LINKS, LOGS, MANIFEST, README, STEPS, *map(paper_file, numbers)}
+    wanted |= {event_file(number, kind) for number in numbers for kind in ("leaf", "tlog-proof", "json")}
+    wanted |= {policy_file(number) for number, log in enumerate(evidence.logs) if log.has_policy}
+    wanted |= {OPENINGS} if evidence.dossier.openings else set()
+    for name in sorted(files.keys() - wanted):
+        found.add("file_foreign", detail=name)
 
 
 # --- whom to believe --------------------------------------------------------------------------------------------------

@@ -147,9 +147,13 @@ def read_evidence(dossier: Dossier, files: Files) -> Evidence:
     certificates = _lines(files, CERTIFICATES, str)
     directory, _ = Directory(dossier.root).adding_what_holds(certificates)
     logs = _lines(files, LOGS, LogLine)
+    if len({log.origin for log in logs}) != len(logs):
+        raise EvidenceUnreadable(LOGS, "it names a log twice")
     policies = {log.origin: _text(files, policy_file(number)) for number, log in enumerate(logs) if log.has_policy}
     here = Division(dossier.division)
     lines = _lines(files, STEPS, StepLine)
+    if not lines:
+        raise EvidenceUnreadable(STEPS, "it holds no step, so nothing is proven")
     steps = [_proven(files, here, logs, line, number) for number, line in enumerate(lines, 1)]
     if sorted(line.order for line in lines) != list(range(len(lines))):
         raise EvidenceUnreadable(STEPS, "the order in which they were learned counts no one twice and leaves none out")
@@ -157,9 +161,19 @@ def read_evidence(dossier: Dossier, files: Files) -> Evidence:
     told = history(here, dossier.case, learned)
     if [(step.log, step.seq) for step in told.steps] != [(one.step.log, one.step.seq) for one in steps]:
         raise EvidenceUnreadable(STEPS, "they do not stand in the order in which they were recorded")
-    openings = _lines(files, OPENINGS, OpeningLine) if dossier.openings else None
+    openings = _openings(files) if dossier.openings else None
     links = _lines(files, LINKS, LinkLine)
     return Evidence(dossier, certificates, directory, logs, policies, steps, told, links, openings)
+
+
+def _openings(files: Files) -> list[OpeningLine]:
+    """Each part once, and no text where it is said that none can be shown: what is shown is then what is checked."""
+    lines = _lines(files, OPENINGS, OpeningLine)
+    if len({(line.step, line.part) for line in lines}) != len(lines):
+        raise EvidenceUnreadable(OPENINGS, "it opens a part twice")
+    if any(line.withheld is not None and line.openings for line in lines):
+        raise EvidenceUnreadable(OPENINGS, "it shows a text that it says cannot be shown")
+    return lines
 
 
 def _proven(files: Files, here: Division, logs: list[LogLine], line: StepLine, number: int) -> Proven:

@@ -1,0 +1,81 @@
+"""What somebody hands to a court who holds a true excerpt and wants another story told by it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.dossier.evidence import read_manifest
+from gateway.dossier.making import finish
+from gateway.dossier.shape import (
+    FILES,
+    LINKS,
+    LOGS,
+    MANIFEST,
+    OPENINGS,
+    STEPS,
+    Files,
+    LogLine,
+    OpeningLine,
+    lines_of,
+    read_lines,
+)
+from sync.sealed.commitment import Opening
+from tests.auditing.conftest import Made
+from tests.auditing.test_case_evidence import case, codes, found, opened, plain, remade
+
+__all__ = ["case", "opened", "plain"]
+
+
+def listed_again(files: Files, **said: object) -> Files:
+    """As whoever lists the files again, and makes nothing again."""
+    dossier, _ = read_manifest(files)
+    kept = {name: data for name, data in files.items() if name not in (FILES, MANIFEST)}
+    return finish(msgspec.structs.replace(dossier, **said), kept, None)
+
+
+def made_again(files: Files, **said: object) -> Files:
+    """With a cover that fits."""
+    dossier, _ = read_manifest(files)
+    return remade(files, msgspec.structs.replace(dossier, **said), None)
+
+
+@pytest.mark.parametrize("name", ["papers/0001.PDF", "Cover.pdf.html", OPENINGS])
+def test_a_page_that_no_evidence_makes_is_found_even_where_list_and_cover_name_it(
+    made: Made, plain: Files, tmp_path: Path, name: str
+) -> None:
+    forged = made_again(plain | {name: b"<h1>the court is told otherwise</h1>"})
+    assert codes(found(forged, made, tmp_path)) == {"file_foreign"}
+
+
+def twice(lines: list[OpeningLine]) -> list[OpeningLine]:
+    """A text more in front of the true ones of the same part: the paper of that step would be addressed to it."""
+    last = lines[-1]
+    name = Opening(path="petitioner.name", salt=last.openings[0].salt, value="虚构之人")
+    return [*lines[:-1], msgspec.structs.replace(last, openings=(name,)), last]
+
+
+def withheld(lines: list[OpeningLine]) -> list[OpeningLine]:
+    """A text that is said to be erased, and shown."""
+    return [msgspec.structs.replace(lines[0], withheld="erased"), *lines[1:]]
+
+
+@pytest.mark.parametrize("change", [twice, withheld])
+def test_no_text_is_shown_that_is_not_the_one_checked(
+    made: Made, opened: Files, tmp_path: Path, change: Callable[[list[OpeningLine]], list[OpeningLine]]
+) -> None:
+    lines = change(read_lines(opened[OPENINGS], OpeningLine))
+    forged = listed_again(opened | {OPENINGS: lines_of(list(lines))})
+    assert "file_unreadable" in codes(found(forged, made, tmp_path))
+
+
+def test_evidence_without_a_step_is_none(made: Made, plain: Files, tmp_path: Path) -> None:
+    kept = {name: data for name, data in plain.items() if not name.startswith(("events/", "papers/"))}
+    assert "file_unreadable" in codes(found(listed_again(kept | {STEPS: b"", LINKS: b""}), made, tmp_path))
+
+
+def test_a_log_is_named_once(made: Made, plain: Files, tmp_path: Path) -> None:
+    logs = read_lines(plain[LOGS], LogLine)
+    forged = listed_again(plain | {LOGS: lines_of([*logs, LogLine(logs[0].origin, has_policy=False)])})
+    assert "file_unreadable" in codes(found(forged, made, tmp_path))
