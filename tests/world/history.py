@@ -31,7 +31,8 @@ EXPLAINED: Mapping[str, Callable[[World, Machine, str], Befell]] = {
     "lane_reset": lambda _, machine, lane: {("lane_anew", lane)},
     # What it had sent down before it was secured, and then lost, is known below alone.
     "enclosure_differs": lambda world, _, place: _restored(_named(world, place)),
-    "down_lost": lambda _, machine, down: _restored(machine.parent),
+    # A superior keeps what it said for 30 days from then, also where it was long on its way to who lost it again.
+    "down_lost": lambda _, machine, down: _restored(machine.parent, machine),
     # Whose superior was restored to a time before it had certified somebody has that number of a certificate twice.
     "certificate_refused": lambda world, machine, place: _restored(*_line(_named(world, place) or machine)),
     "certified_twice": lambda world, machine, place: _restored(*_line(_named(world, place) or machine)),
