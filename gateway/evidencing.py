@@ -28,12 +28,18 @@ UNREADABLE: Final = 2
 _LIES: Final = {
     "forked": ("以同一日志的密钥签署了两份互相矛盾的历史", "has signed two histories of its log, no tree holds both"),
     "shard_not_continued": ("新分片未从前一分片签署的终点接续", "began a shard elsewhere than where it had ended one"),
-    "key_outlived": ("以已更换或已收回的密钥继续签署", "has signed with a key that was followed or taken back"),
+    "key_outlived": (
+        "的密钥在已更换或已收回的范围之外仍有签名，签名者或为窃取者，或为尚未获知收回的本机关，签名不能区分",
+        "bears signatures beyond where its key was followed or taken back: a thief's, or its own before it heard of it",
+    ),
     "kept_key": ("签署销毁密钥之后又授予该密钥", "gave on a key that it had signed to have destroyed"),
     "cosigned_two_histories": ("会签了同一日志的两份历史", "has cosigned two histories of one log"),
     "cosigned_otherwise": ("一方签署、另一方会签了不同历史", "one has signed, the other cosigned another history"),
     "noted_otherwise": ("一方签署、另一方记下了不同历史", "one has signed, the other noted another history"),
-    "witness_rolled_back": ("会签较大者之后又会签较小者，曾被恢复旧状态", "was put back: it cosigned less, later"),
+    "witness_rolled_back": (
+        "会签较大者之后又会签较小者，曾被恢复旧状态，或其时钟曾有误",
+        "cosigned less, later: it was put back, or its clock was wrong",
+    ),
 }
 """By the code of a verdict."""
 

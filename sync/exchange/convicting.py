@@ -39,11 +39,15 @@ from sync.trust.certificates import Directory
 from sync.trust.statements import MAX_SKEW_US, CertificateRefused
 
 _SKEW_S: Final = MAX_SKEW_US // 1_000_000
+_BY_ITS_AUTHOR: Final = frozenset({"forked", "shard_not_continued", "kept_key"})
 
 
 class Verdict(NamedTuple):
     """code: the lie, in stable snake_case. log: what it was about. liars: the names of the keys whose holders signed
     it; where there are several, one of them at least has lied, and who can show what it relied on has not.
+
+    `key_outlived` is no lie of the log's owner where the key was taken back: who holds it, and whether that was signed
+    before the word against it came, no signature says. `witness_rolled_back` may be a clock that was wrong.
     """
 
     code: str
@@ -98,6 +102,8 @@ class ByRoot:
             self._directory.check_head(note, checkpoint.origin, checkpoint.size)
         except CertificateRefused as error:
             return error.said_by
+        except NoteInvalid:
+            return ""  # none of its author's keys signed it
         return ""
 
 
@@ -123,25 +129,40 @@ class ByPolicies:
 
 
 def convict(evidence: Evidence, trusted: Trusted) -> Verdict:
-    """Whom this evidence convicts, of what. Raises NotProven, whatever stands in it."""
+    """Whom this evidence convicts, of what. Raises NotProven, whatever stands in it.
+
+    What a key signed beyond its end shows that it was used, and nothing else of whom it had belonged to.
+    """
     try:
-        match evidence:
-            case Fork():
-                return _fork(evidence, trusted)
-            case Split():
-                return _split(evidence, trusted)
-            case NotedOtherwise():
-                return _noted_otherwise(evidence, trusted)
-            case Outlived():
-                return _outlived(evidence, trusted)
-            case KeptKey():
-                return _kept_key(evidence, trusted)
-            case RolledBack():
-                return _rolled_back(evidence, trusted)
+        verdict = _contradiction(evidence, trusted)
+        is_by_author = verdict.code in _BY_ITS_AUTHOR
+        is_ended = is_by_author and any(_is_beyond_its_key(text, trusted) for text in _heads(evidence) if text)
+        return verdict._replace(code="key_outlived") if is_ended else verdict
     except (NoteInvalid, ProofInvalid) as error:
         raise NotProven(error.zh, error.en) from None
     except (WireInvalid, FrontierDamaged, NotCanonical, ValueError) as error:
         raise NotProven("证据残缺", f"the evidence is damaged: {error}") from None
+
+
+def _contradiction(evidence: Evidence, trusted: Trusted) -> Verdict:
+    match evidence:
+        case Fork():
+            return _fork(evidence, trusted)
+        case Split():
+            return _split(evidence, trusted)
+        case NotedOtherwise():
+            return _noted_otherwise(evidence, trusted)
+        case Outlived():
+            return _outlived(evidence, trusted)
+        case KeptKey():
+            return _kept_key(evidence, trusted)
+        case RolledBack():
+            return _rolled_back(evidence, trusted)
+
+
+def _is_beyond_its_key(text: str, trusted: Trusted) -> bool:
+    note = parse_note(text.encode())
+    return bool(trusted.ended_by(note, parse_checkpoint(note.text)))
 
 
 # --- by its author --------------------------------------------------------------------------------------------------
@@ -346,18 +367,21 @@ def _entries(record: bytes, origin: str) -> tuple[int, list[bytes]]:
 
 def concerned(evidence: Evidence) -> list[str]:
     """The logs whose keys it takes to check this, each once."""
+    return [origin for origin in dict.fromkeys(map(_origin_of, _heads(evidence))) if origin]
+
+
+def _heads(evidence: Evidence) -> list[str]:
     match evidence:
         case Outlived():
-            texts = [_origin_in(evidence.record)]
+            return [_origin_in(evidence.record)]
         case NotedOtherwise():
-            texts = [evidence.head, evidence.ours]
+            return [evidence.head, evidence.ours]
         case KeptKey():
-            texts = [evidence.destroyed.head, evidence.granted.head]
+            return [evidence.destroyed.head, evidence.granted.head]
         case RolledBack():
-            texts = [evidence.earlier]
+            return [evidence.earlier]
         case _:
-            texts = [evidence.ours, evidence.theirs]
-    return [origin for origin in dict.fromkeys(map(_origin_of, texts)) if origin]
+            return [evidence.ours, evidence.theirs]
 
 
 def _origin_in(record: bytes) -> str:

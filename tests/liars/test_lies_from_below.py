@@ -6,16 +6,16 @@ import pytest
 from domain.events import ShardOpened, UnitOpened
 from domain.shards import shard_after
 from sync.exchange.channel import up_lane
-from sync.exchange.convicting import judge
-from sync.exchange.evidence import read_file
-from sync.exchange.faults import Fork
+from sync.exchange.convicting import file_for, judge
+from sync.exchange.evidence import Met, read_file
+from sync.exchange.faults import Fault, Fork
 from sync.exchange.wire import Acknowledge, AskDown, Frame, decode_record, encode
 from sync.proofs.merkle import Frontier, leaf_hash
 from sync.proofs.note import encode64, named
 from tests.liars.city import City, convicted, exported, judged, new_faults
 from tests.liars.evil_node import EvilNode, stranger
 from tests.liars.evil_upper import EvilUpper, head_of, without_parts
-from tests.sync.hierarchy import NEIGHBOUR, VILLAGE, new_event
+from tests.sync.hierarchy import NEIGHBOUR, TOWNSHIP, VILLAGE, new_event
 from tests.sync.test_dispatch import SECRET, register
 from tests.sync.test_theft import take_back
 
@@ -247,6 +247,24 @@ def test_what_is_signed_with_a_key_that_was_taken_back_is_refused_and_convicts_w
     assert len(without) < len(file.certificates)
     silent = msgspec.json.encode(msgspec.structs.replace(file, certificates=without))
     assert judge(silent, city.city.pin).verdict is None, "without the superior's word the key was good"
+
+
+def test_two_histories_beyond_where_a_key_was_taken_back_convict_that_key_and_nobody_of_a_fork(city: City) -> None:
+    """The true village had signed on before it heard of it; the thief signs another history with the same key."""
+    thief, good = EvilNode(city.village), EvilNode(city.village).leaves()
+    true, stolen = [*good, thief.made_up()], [*good, thief.made_up()]
+    fork = Fork(thief.head(true), thief.head(stolen), b"", [], 0, b"", b"")
+    fault = Fault("fork", city.village.origin, VILLAGE, "", msgspec.msgpack.encode(fork))
+
+    def verdict() -> tuple[str, tuple[str, ...]]:
+        directory = city.township.exchange.trust.directory
+        found = judge(file_for(TOWNSHIP, fault, Met(1, 1, 1), directory), city.city.pin).verdict
+        assert found is not None
+        return found.code, found.liars
+
+    assert verdict() == ("forked", (city.village.origin,))
+    take_back(city.township, city.village)
+    assert verdict() == ("key_outlived", (city.village.origin,))
 
 
 def test_ciphertexts_of_another_subject_in_place_of_a_leafs_own_are_not_taken_as_its_own(city: City) -> None:
