@@ -21,7 +21,7 @@ MORE_FAULTS: Final = "more_faults"
 OWN_KEYS_REVOKED: Final = "own_keys_revoked"
 """The kind of the fault that tells a node that its superior took its keys back: it needs new ones, in person."""
 
-PROVEN: Final = ("fork", "key_revoked", "noted_otherwise")
+PROVEN: Final = ("fork", "key_retired", "key_revoked", "noted_otherwise", "shard_not_continued")
 """Kinds that always have a row of their own, one per certified log: their evidence convicts."""
 
 NOTED_BEYOND: Final = "noted_beyond"

@@ -8,7 +8,7 @@ from domain.shards import shard_after
 from sync.exchange.channel import up_lane
 from sync.exchange.convicting import file_for, judge
 from sync.exchange.evidence import Met, read_file
-from sync.exchange.faults import Fault, Fork
+from sync.exchange.faults import FAULTS_PER_CHILD, Fault, Fork
 from sync.exchange.wire import Acknowledge, AskDown, Frame, decode_record, encode
 from sync.proofs.merkle import Frontier, leaf_hash
 from sync.proofs.note import encode64, named
@@ -302,8 +302,15 @@ def test_a_village_that_speaks_for_another_division_in_its_own_log_is_proven_and
     city.goes_on(city.village)
 
 
-def test_a_shard_that_begins_elsewhere_than_where_the_one_before_was_signed_to_end_convicts(city: City) -> None:
+@pytest.mark.parametrize("faults_before", [0, FAULTS_PER_CHILD])
+def test_a_shard_that_begins_elsewhere_than_where_the_one_before_was_signed_to_end_convicts(
+    city: City, faults_before: int
+) -> None:
+    """However many small faults its lane was filled with before."""
     liar = EvilNode(city.village)
+    flood = [Fault("undecodable", f"{city.village.origin}#{n}", VILLAGE, "") for n in range(faults_before)]
+    with city.township.exchange._store.transaction() as tx:
+        tx.fault(flood, city.clock.now_us())
     after = shard_after(city.village.origin)
     short = liar.leaves()[:2]
     there = head_of(city.village.origin, short)
