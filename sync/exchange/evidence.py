@@ -16,6 +16,9 @@ from sync.proofs.witness import RolledBack
 MAX_FILE_BYTES: Final = 64 << 20
 """No evidence file is longer: 1 MiB of evidence in base64, and the certificates of one line of superiors."""
 
+MAX_CERTIFICATES: Final = 2_000
+"""A line of superiors has some hundreds at most; what weighing them costs grows with the square of their number."""
+
 
 class Split(msgspec.Struct, frozen=True, tag="split.v0", tag_field="type"):
     """A head of a log as its author signed it, and another that a superior has cosigned: one tree holds not both.
@@ -86,7 +89,7 @@ class EvidenceFile(msgspec.Struct, frozen=True, tag="huiyin-evidence.v0", tag_fi
     first_us: int
     last_us: int
     evidence: Annotated[bytes, Meta(max_length=EVIDENCE_BYTES)]
-    certificates: Annotated[list[StatementText], Meta(max_length=10_000)]
+    certificates: Annotated[list[StatementText], Meta(max_length=MAX_CERTIFICATES)]
 
 
 class Met(NamedTuple):

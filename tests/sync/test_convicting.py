@@ -27,6 +27,7 @@ from domain.keys import new_subject
 from domain.shards import shard_after
 from sync.exchange.convicting import ByPolicies, NotProven, concerned, convict, judge
 from sync.exchange.evidence import (
+    MAX_CERTIFICATES,
     Evidence,
     EvidenceFile,
     EvidenceUnreadable,
@@ -335,6 +336,12 @@ def test_a_file_is_judged_by_what_is_signed_in_it_and_never_by_what_it_says_of_i
     assert judge(FILE, None, [policy(NOTER)]).verdict is None
     with pytest.raises(EvidenceUnreadable):
         read_file(b" " * (64 << 20) + FILE)
+
+
+def test_a_file_with_more_certificates_than_can_be_weighed_in_seconds_is_refused() -> None:
+    many = msgspec.structs.replace(read_file(FILE), certificates=["text"] * (MAX_CERTIFICATES + 1))
+    with pytest.raises(EvidenceUnreadable):
+        read_file(msgspec.json.encode(many))
 
 
 def test_a_files_name_is_its_faults_own_whatever_stands_in_the_subject() -> None:
