@@ -72,7 +72,6 @@ def _excerpt(bundle: Bundle, manifest: Manifest, case: UUID, *, with_texts: bool
     leaves = [leaf for step in steps if (leaf := source.proven(step)) is not None]
     said = Said(
         division=Division(manifest.division),
-        name=manifest.name,
         origin=manifest.origin,
         made_us=manifest.made_us,
         below=manifest.below,

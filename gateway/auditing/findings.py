@@ -468,6 +468,19 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
             "a file lies among the evidence that is none, nor made from it",
             *_ASK,
         ),
+        "maker_false": Meaning(
+            "tampered",
+            "所称出具单位的名称、区划与日志和证书不符",
+            "the office that is said to have made it bears another name or log by its certificate",
+            *_KEEP,
+        ),
+        "version_absent": Meaning(
+            "notice",
+            "自上级得知的流有缺版：上级只下发需知的事件，是否另有抽去须查上级的证据",
+            "versions of a stream that came from above are absent: only what must be known comes down",
+            "请以上级的证据核对",
+            "compare it with the evidence of the tier above",
+        ),
         "leaf_foreign": Meaning(
             "tampered",
             "卷宗混入另一事项的事件",

@@ -42,6 +42,7 @@ from gateway.dossier.shape import (
     read_files,
     read_lines,
 )
+from gateway.reading.history import Step
 from sync.exchange.leaf import read_leaf
 from sync.proofs.merkle import ProofInvalid, leaf_hash, verify_consistency, verify_inclusion
 from sync.proofs.note import Note, NoteInvalid, verify
@@ -87,6 +88,7 @@ def judge(path: Path, pins: Pins, bundle: Path | None = None) -> Judged:
     heads = _check_steps(evidence, trust, found)
     _check_links(evidence, heads, found)
     _check_streams(evidence, found)
+    _check_order(evidence, found)
     _check_right(evidence, found)
     _check_openings(evidence, found)
     _check_made(evidence, files, found)
@@ -173,7 +175,11 @@ def _as_manifest(said: Dossier) -> Manifest:
 
 
 def _check_author(dossier: Dossier, note: Note | None, trust: Trust, found: Findings) -> None:
-    """That the node which the manifest names has signed it; or that it says of itself that it is an excerpt."""
+    """That the node which the manifest names bears that name, and has signed; or that it says that it is an excerpt."""
+    known = trust.directory.division(dossier.division)
+    is_its_log = trust.directory.division_of(dossier.origin) == dossier.division
+    if known is None or known.certificate.name != dossier.name or not is_its_log:
+        found.add("maker_false", detail=f"{dossier.name} {dossier.division} {dossier.origin}")
     if dossier.excerpt_of is not None:
         found.add("excerpt", detail=dossier.excerpt_of)
         return
@@ -285,19 +291,46 @@ def _check_streams(evidence: Evidence, found: Findings) -> None:
         if event.stream is not None and event.version:
             streams.setdefault(event.stream, []).append(one)
     for stream, steps in streams.items():
-        if any(one.line.via == _FROM_ABOVE for one in steps):
-            continue  # from above comes only what this node has to know
+        is_partial = any(_is_from_above(evidence, one) for one in steps)  # whence comes only what this node has to know
         for wanted, one in enumerate(steps, 1):
             if one.step.event.version != wanted:
                 detail = f"stream {stream}: version {one.step.event.version}, {wanted} was to come"
-                found.add("version_gap", one.step.log, one.step.seq, detail)
+                found.add("version_absent" if is_partial else "version_gap", one.step.log, one.step.seq, detail)
                 break
+
+
+def _is_from_above(evidence: Evidence, one: Proven) -> bool:
+    """Whether it came from above as the node says, and the certificates put its author neither here nor below."""
+    here, author, tree = Division(evidence.dossier.division), _author(evidence, one), evidence.directory.topology
+    is_held = author == here or (author is not None and author in tree.parents and tree.is_below(author, here))
+    return one.line.via == _FROM_ABOVE and not is_held
+
+
+def _author(evidence: Evidence, one: Proven) -> Division | None:
+    return evidence.directory.division_of(one.step.log)
+
+
+def _check_order(evidence: Evidence, found: Findings) -> None:
+    """Nothing is said to have been learned before its cause, nor the leaves of a log out of turn."""
+    orders = {(step.log, step.seq): step.order for step in evidence.history.learned}
+    last: dict[str, Step] = {}
+    for step in evidence.history.learned:
+        for cause in step.said_to.cause if step.said_to else ():
+            if orders.get((cause.log or "", -1 if cause.seq is None else cause.seq), -1) > step.order:
+                found.add("effect_before_cause", step.log, step.seq, step.tag)
+        before = last.get(step.log)
+        if before is not None and before.seq > step.seq and before.via != _FROM_ABOVE:
+            found.add("order_broken", step.log, step.seq)
+        last[step.log] = step
 
 
 def _check_right(evidence: Evidence, found: Findings) -> None:
     """Fold the case as the node did: who wrote what without right."""
-    if not evidence.dossier.below:
-        return
+    is_other = any(
+        not _is_from_above(evidence, one) and one.step.log != evidence.dossier.origin for one in evidence.steps
+    )
+    if not (evidence.dossier.below or is_other):
+        return  # one log alone does not tell who was given the matter
     file: CaseFile | None = None
     for step in evidence.history.learned:
         event = step.event

@@ -67,7 +67,6 @@ class Said(NamedTuple):
     """What the node says of itself: see shape.Dossier."""
 
     division: Division
-    name: str
     origin: str
     made_us: int
     below: bool
@@ -107,11 +106,12 @@ def make(
     if not steps:
         raise NothingProven
     logs = sorted({leaf.step.log for leaf in steps})
+    maker = directory.division(said.division)
     orders = {order: number for number, order in enumerate(sorted(leaf.step.order for leaf in steps))}
     dossier = Dossier(
         case=case,
         division=said.division,
-        name=said.name,
+        name=maker.certificate.name if maker else "",
         origin=said.origin,
         root=directory.root_fingerprint,
         made_us=said.made_us,

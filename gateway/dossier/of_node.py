@@ -50,7 +50,6 @@ def dossier_of(node: Node, case: CaseId, account: Account, *, with_texts: bool) 
         leaves = [leaf for step, row in told if (leaf := source.proven(step, row)) is not None]
         said = Said(
             division=node.here,
-            name=node.config.node.name,
             origin=node.config.origin,
             made_us=node.clock.now_us(),
             below=True,

@@ -63,9 +63,9 @@ Files = dict[str, bytes]
 class Dossier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What it is. Times in UTC microseconds.
 
-    division, name, origin: of the node that knows the case so, and of its log. root: hex SHA-256 of the root's
-    certificate, as that node pins it. below: it knows everything below it. left_out: events of the case that no
-    checkpoint covered yet. openings: with sealed texts, `reader` being the account that had them opened.
+    division, name, origin: of the node that knows the case so, by its certificate, and of its log. root: hex SHA-256 of
+    the root's certificate, as that node pins it. below: it knows everything below it. left_out: events of the case that
+    no checkpoint covered yet. openings: with sealed texts, `reader` being the account that had them opened.
     excerpt_of: hex SHA-256 of the manifest of the bundle that somebody took it from; null where the node made it and
     signs. setter: the program that set the PDF files, which another edition may set otherwise. files, files_sha256:
     number of lines, and hash, of files.jsonl.

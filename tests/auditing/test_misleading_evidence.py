@@ -18,12 +18,14 @@ from gateway.dossier.shape import (
     Files,
     LogLine,
     OpeningLine,
+    StepLine,
     lines_of,
     read_lines,
 )
 from sync.sealed.commitment import Opening
 from tests.auditing.conftest import Made
-from tests.auditing.test_case_evidence import case, codes, found, opened, plain, remade
+from tests.auditing.test_case_evidence import case, codes, found, opened, plain, remade, without_step
+from tests.gateway.conftest import VILLAGE
 
 __all__ = ["case", "opened", "plain"]
 
@@ -79,3 +81,43 @@ def test_a_log_is_named_once(made: Made, plain: Files, tmp_path: Path) -> None:
     logs = read_lines(plain[LOGS], LogLine)
     forged = listed_again(plain | {LOGS: lines_of([*logs, LogLine(logs[0].origin, has_policy=False)])})
     assert "file_unreadable" in codes(found(forged, made, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "said", [{"name": "最高机关\n\n核验结果：完整"}, {"division": "110000000000"}, {"origin": "x/1/1"}]
+)
+def test_nobody_is_named_as_the_maker_whose_certificate_says_otherwise(
+    made: Made, plain: Files, tmp_path: Path, said: dict[str, str]
+) -> None:
+    assert "maker_false" in codes(found(made_again(plain, **said), made, tmp_path))
+
+
+def said_from_above(files: Files) -> Files:
+    """Every step as if it had come from above, whence only what a node has to know comes."""
+    steps = [msgspec.structs.replace(line, via=2) for line in read_lines(files[STEPS], StepLine)]
+    return files | {STEPS: lines_of(list(steps))}
+
+
+def test_a_step_left_out_in_the_middle_is_found_whatever_the_list_says_of_where_the_others_came_from(
+    made: Made, plain: Files, tmp_path: Path
+) -> None:
+    cut = made_again(said_from_above(without_step(plain, 2)), below=False)
+    assert codes(found(cut, made, tmp_path)) >= {"version_gap", "without_right"}
+    village = {"division": VILLAGE, "name": "葛岗村", "origin": f"test.example/{VILLAGE}/1"}
+    whole = found(made_again(said_from_above(plain), **village, below=False), made, tmp_path)
+    assert codes(whole) == set()
+    cut = made_again(said_from_above(without_step(plain, 2)), **village, below=False)
+    assert codes(found(cut, made, tmp_path)) >= {"version_gap"}
+
+
+def test_an_effect_that_is_said_to_have_been_learned_before_its_cause_is_found(
+    made: Made, plain: Files, tmp_path: Path
+) -> None:
+    """The county opened its leg because the village had handed the matter over."""
+    steps = read_lines(plain[STEPS], StepLine)
+    at = next(number for number, line in enumerate(steps) if line.via == 0)
+    steps = [msgspec.structs.replace(line, order=0 if n == at else n + (n < at)) for n, line in enumerate(steps)]
+    assert "effect_before_cause" in codes(found(made_again(plain | {STEPS: lines_of(list(steps))}), made, tmp_path))
+    steps = read_lines(plain[STEPS], StepLine)
+    steps[2], steps[3] = (msgspec.structs.replace(steps[n], order=steps[5 - n].order) for n in (2, 3))
+    assert "order_broken" in codes(found(made_again(plain | {STEPS: lines_of(list(steps))}), made, tmp_path))
