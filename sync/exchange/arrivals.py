@@ -401,10 +401,10 @@ class _Batch:
             return
         lines = parse_signature_lines("".join(self._store.cosignature_lines(tree.log_id, known)).encode())
         before = next(one for one in lines if one.name == line.name)
-        larger, smaller = self._store.head_at(tree.log_id, known), self._store.head_at(tree.log_id, size)
-        if larger is None or smaller is None or line.time_s <= before.time_s + MAX_SKEW_US // 1_000_000:
+        if line.time_s <= before.time_s + MAX_SKEW_US // 1_000_000:
             return
-        evidence = RolledBack(larger.note + str(before), smaller.note + str(line), size)
+        larger, smaller = (Checkpoint(tree.origin, at, self._root_at(tree, at)).text() for at in (known, size))
+        evidence = RolledBack(f"{larger}\n{before}", f"{smaller}\n{line}", size)
         detail = f"{line.name} has cosigned {known} leaves, and {size} later"
         self._fault(SUPERIOR_ROLLED_BACK, line.name, detail, msgspec.json.encode(evidence))
         self._rolled_back.add(line.name)

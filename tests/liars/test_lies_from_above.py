@@ -198,6 +198,23 @@ def test_a_superior_that_was_put_back_and_cosigns_less_later_is_named_with_both_
     assert city.village.faults() == {}
 
 
+def test_a_superior_that_cosigns_less_later_is_convicted_also_at_a_size_that_its_author_never_signed(
+    city: City,
+) -> None:
+    city.village.chat(3)
+    city.rest()
+
+    def lie() -> None:
+        city.clock.pass_s(DAY_S / 24)
+        between = head_of(city.village.origin, city.village.log(city.village.origin)[:-2])
+        EvilUpper(city.township).cosigns(VILLAGE, between)
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.village, lie) == [("superior_rolled_back", witness_of(city.township))]
+    found = convicted(city.village, "superior_rolled_back", witness_of(city.township))
+    assert found == ("witness_rolled_back", (witness_of(city.township),))
+
+
 def test_a_cosignature_in_another_superiors_name_is_not_kept(city: City) -> None:
     forged = EvilUpper(city.township)
     item = forged.cosigns(VILLAGE, true_head(city.village))
