@@ -98,9 +98,27 @@ def make(
     sign: Sign | None,
     opened: Sequence[Opened] | None = None,
 ) -> Files:
-    """The whole dossier. directory: everybody that the node knows. policies: by origin, as far as they are known.
+    """The whole dossier. sign: null for an excerpt; the others, and what it raises, as of `gather`."""
+    return complete(*gather(case, said, leaves, directory, policies, links, opened), sign)
 
-    sign: null for an excerpt. opened: null for one without openings. Raises NothingProven.
+
+def complete(dossier: Dossier, files: Files, sign: Sign | None) -> Files:
+    """The dossier out of its evidence: what is made from it, which takes long, the list and the manifest."""
+    return finish(dossier, files | derive(read_evidence(dossier, files), files), sign)
+
+
+def gather(
+    case: UUID,
+    said: Said,
+    leaves: Iterable[ProvenLeaf],
+    directory: Directory,
+    policies: Mapping[str, str],
+    links: Links,
+    opened: Sequence[Opened] | None = None,
+) -> tuple[Dossier, Files]:
+    """What everything rests on. directory: everybody that the node knows. policies: by origin, as far as known.
+
+    opened: null for one without openings. Raises NothingProven.
     """
     steps = sorted(leaves, key=lambda leaf: (leaf.step.at_us, leaf.step.order))
     if not steps:
@@ -137,8 +155,7 @@ def make(
         files[event_file(number, "tlog-proof")] = proof.to_bytes()
     if opened is not None:
         files[OPENINGS] = lines_of(list(_openings(steps, opened)))
-    files |= derive(read_evidence(dossier, files), files)
-    return finish(dossier, files, sign)
+    return dossier, files
 
 
 def finish(dossier: Dossier, files: Files, sign: Sign | None) -> Files:

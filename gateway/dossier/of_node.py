@@ -11,7 +11,7 @@ from domain.divisions import Division
 from domain.events import CaseId
 from gateway.accounts import Account
 from gateway.casework.readings import Withheld
-from gateway.dossier.making import NothingProven, Opened, ProvenLeaf, Said, make
+from gateway.dossier.making import NothingProven, Opened, ProvenLeaf, Said, complete, gather
 from gateway.dossier.shape import Files
 from gateway.hosting.policies import policy_of_replica
 from gateway.node import Node
@@ -45,6 +45,7 @@ def dossier_of(node: Node, case: CaseId, account: Account, *, with_texts: bool) 
         raise NotFound
     by_leaf = {(node.around.origin(row.log_id), row.seq): row for row in rows}
     told = [(step, by_leaf[step.log, step.seq]) for step in steps]
+    opened = list(_opened(node, case, told)) if with_texts else None
     with node.pool.connection() as conn, conn.transaction():
         source = _Source(node, PostgresTrees(conn))
         leaves = [leaf for step, row in told if (leaf := source.proven(step, row)) is not None]
@@ -57,9 +58,9 @@ def dossier_of(node: Node, case: CaseId, account: Account, *, with_texts: bool) 
             reader=f"{account.login} ({account.id})" if with_texts else "",
         )
         directory = node.around.directory()
-        opened = list(_opened(node, case, told)) if with_texts else None
         policies = source.policies({leaf.step.log for leaf in leaves})
-        return make(case, said, leaves, directory, policies, source.link, node.sign, opened)
+        gathered = gather(case, said, leaves, directory, policies, source.link, opened)
+    return complete(*gathered, node.sign)  # setting pages takes long: no connection waits for it
 
 
 class _Source:

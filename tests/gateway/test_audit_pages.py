@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +14,8 @@ from domain.commands import Accept, Claim, Close, HandOver, Petitioner, Register
 from domain.events import Actor, CaseId, ClaimId, LegOpened, Registered, Role
 from gateway.auditing.judging import judge
 from gateway.auditing.trusting import Pins
+from gateway.dossier import making
+from gateway.dossier.deriving import derive
 from gateway.dossier.shape import read_files
 from gateway.node import Node
 from gateway.reading import knowing
@@ -284,6 +287,28 @@ def test_evidence_with_sealed_texts_is_recorded_before_a_text_is_shown_and_prove
     assert NAME.encode() in b"".join(read_files(path).values())
     noted = told(node, case).steps[before:]
     assert {step.tag for step in noted} == {"sealed.read.v0"}
+
+
+OPEN = (
+    "select count(*) from pg_stat_activity where xact_start < %b and pid <> pg_backend_pid() and state like 'idle in%%'"
+)
+
+
+def test_no_transaction_waits_while_the_papers_of_a_case_are_set(
+    town: Town, case: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setting a long case takes minutes, and the node has a handful of connections."""
+    node, begun = town.county.node, []
+
+    def watched(*said: Any) -> Any:
+        with node.pool.connection() as conn:
+            begun.extend(conn.execute("select clock_timestamp()").fetchone() or ())
+            wait_until(lambda: conn.execute(OPEN, (begun[-1],)).fetchone() == (0,))
+        return derive(*said)
+
+    monkeypatch.setattr(making, "derive", watched)
+    taken(town.county.browser("auditor"), case, tmp_path)
+    assert begun
 
 
 def test_only_an_auditor_takes_evidence_and_only_from_a_page(town: Town, case: UUID) -> None:
