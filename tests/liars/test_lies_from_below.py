@@ -75,6 +75,21 @@ def test_a_village_that_grew_another_history_beyond_what_is_held_is_convicted_by
     rewrites(city, [*leaves[:-1], *(liar.made_up() for _ in range(4))], first=len(leaves) - 1)
 
 
+def test_a_village_that_sends_none_of_the_leaves_where_its_histories_part_is_named_and_gets_nowhere(city: City) -> None:
+    liar = EvilNode(city.village)
+    leaves = liar.leaves()
+    held = city.holding(city.village.origin)
+    city.asleep.add(VILLAGE)
+
+    def lie() -> None:
+        liar.sends(liar.frame([*leaves[:-1], *(liar.made_up() for _ in range(4))], len(leaves)))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.township, lie) == [("mismatch", city.village.origin)]
+    assert city.holding(city.village.origin) == held
+    assert judged(city.township, "mismatch", city.village.origin).verdict is None, "its head alone contradicts nothing"
+
+
 def test_a_village_restored_from_an_old_backup_that_writes_on_without_asking_is_convicted(city: City) -> None:
     backup = city.village.ghost()
     city.village.chat(4)
@@ -222,6 +237,26 @@ def test_a_township_that_notes_another_history_than_it_passes_on_is_contradicted
     found = convicted(city.county, "noted_otherwise", city.village.origin)
     assert found == ("noted_otherwise", (city.village.origin, city.township.origin))
     city.goes_on(city.village)
+
+
+def test_a_township_that_notes_another_history_before_it_passes_the_log_on_is_named_until_then(city: City) -> None:
+    """The note stands in its log for good: an auditor compares all."""
+    liar = EvilUpper(city.township)
+    liar.hides(city.village.origin)
+    city.village.chat(2)
+    city.rest()
+    other = [*city.village.log(city.village.origin)[:-1], EvilNode(city.village).made_up()]
+
+    def lie() -> None:
+        liar.notes(head_of(city.village.origin, other))
+        city.goes_on(city.neighbour)
+
+    assert new_faults(city.county, lie) == [("noted_beyond", city.village.origin)]
+    liar.passes_up(lambda record: [record])
+    city.village.chat(1)
+    city.wait(lambda: city.is_known_above(city.village))
+    assert city.county.faults() == {}
+    assert encode64(head_of("", other).root).encode() in b"".join(city.city.log(city.township.origin))
 
 
 def test_what_is_signed_with_a_key_that_was_taken_back_is_refused_and_convicts_with_the_word_against_it(
