@@ -30,12 +30,13 @@ from gateway.dossier.shape import (
 from gateway.reading.history import History, Step, history, step_of
 from sync.proofs.merkle import leaf_hash
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, Verifier, parse_checkpoint, parse_note
-from sync.proofs.policy import PolicyInvalid
+from sync.proofs.policy import PolicyInvalid, has_quorum
 from sync.proofs.signed_policy import parse_either
 from sync.proofs.tlog_proof import TlogProof, parse_tlog_proof
-from sync.trust.certificates import Directory
+from sync.trust.certificates import MAX_SKEW_US, Directory
 
 OFFICE = "office"
+US = 1_000_000
 
 _S = TypeVar("_S")
 
@@ -101,28 +102,26 @@ class Evidence(NamedTuple):
         return next((one.number for one in self.steps if one.step.said_to and one.step.said_to.id == event), None)
 
     def cosigners(self, one: Proven) -> Iterator[tuple[str, int]]:
-        """Who, of those whose keys the certificates and the policy name, says that the checkpoint of a step was there,
-        and when (POSIX seconds)."""
-        keys = self._keys(one.step.log, one.checkpoint.size)
+        """Who says that the checkpoint of a step was there, and when (POSIX seconds): superiors, by keys that were in
+        force then; at the root the outside witnesses, where they are as many as its policy asks for."""
+        above = self.directory.cosigners_above(self.directory.division_of(one.step.log) or Division(""))
+        known: Mapping[Verifier, int | None] = above or self._outside(one)
+        until = {(key.name, key.key_id): last_us for key, last_us in known.items()}
         for line in one.note.signatures:
-            if (line.name, line.key_id) in keys:
+            last_us = until.get((line.name, line.key_id), -1 << 62)
+            if last_us is None or line.time_s * US <= last_us + MAX_SKEW_US:
                 yield line.name, line.time_s
 
-    def _keys(self, log: str, size: int) -> set[tuple[str, bytes]]:
-        above = self.directory.witnesses_above(self.directory.division_of(log) or Division(""))
-        known: list[Verifier] = [key for _, keys in above.values() for key in keys]
-        if not known and log in self.policies:
-            known = _named(self.policies[log], size)
-        return {(key.name, key.key_id) for key in known}
-
-
-def _named(policy: str, size: int) -> list[Verifier]:
-    """Every witness key that counts under a head of that size; none where the policy cannot be read."""
-    try:
-        read_policy = parse_either(policy, accept_simulated_clock=True)
-    except PolicyInvalid:
-        return []
-    return [key for one in read_policy.witnesses for key in one.keys(size)]
+    def _outside(self, one: Proven) -> dict[Verifier, int | None]:
+        """The outside witnesses whose lines the checkpoint bears; none where they are no quorum, or none is known."""
+        try:
+            policy = parse_either(self.policies[one.step.log], accept_simulated_clock=True)
+        except (KeyError, PolicyInvalid):
+            return {}
+        size, lines = one.checkpoint.size, {(line.name, line.key_id) for line in one.note.signatures}
+        known = [key for witness in policy.witnesses for key in witness.keys(size)]
+        signed = dict.fromkeys(key for key in known if (key.name, key.key_id) in lines)
+        return signed if has_quorum(policy, {*signed, policy.log}, size) else {}
 
 
 def read_manifest(files: Files) -> tuple[Dossier, Note | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.dossier.evidence import read_manifest
+from gateway.dossier.evidence import read_evidence, read_manifest
 from gateway.dossier.making import finish
 from gateway.dossier.shape import (
     FILES,
@@ -22,10 +22,12 @@ from gateway.dossier.shape import (
     lines_of,
     read_lines,
 )
+from sync.proofs.policy import Group, Witness, format_policy
+from sync.proofs.signed_policy import parse_either
 from sync.sealed.commitment import Opening
 from tests.auditing.conftest import Made
 from tests.auditing.test_case_evidence import case, codes, found, opened, plain, remade, without_step
-from tests.gateway.conftest import VILLAGE
+from tests.gateway.conftest import COUNTY, VILLAGE
 
 __all__ = ["case", "opened", "plain"]
 
@@ -121,3 +123,19 @@ def test_an_effect_that_is_said_to_have_been_learned_before_its_cause_is_found(
     steps = read_lines(plain[STEPS], StepLine)
     steps[2], steps[3] = (msgspec.structs.replace(steps[n], order=steps[5 - n].order) for n in (2, 3))
     assert "order_broken" in codes(found(made_again(plain | {STEPS: lines_of(list(steps))}), made, tmp_path))
+
+
+def test_the_cover_calls_nothing_cosigned_that_lacks_a_witness_of_its_policy(
+    made: Made, plain: Files, tmp_path: Path
+) -> None:
+    """At the root, where two outside witnesses are asked for and one has signed."""
+    policy = parse_either(plain["logs/0/policy"].decode(), accept_simulated_clock=True)
+    dossier, _ = read_manifest(plain)
+    directory = read_evidence(dossier, plain).directory
+    other = Witness("other", directory.witnesses(directory.division_of(policy.log.name) or COUNTY)[0])
+    both = Group("both", 2, (policy.witnesses[0].name, other.name))
+    asking = msgspec.structs.replace(policy, witnesses=(policy.witnesses[0], other), groups=(both,), quorum="both")
+    files = made_again(plain | {"logs/0/policy": format_policy(asking).encode()})
+    judged, evidence = found(files, made, tmp_path), read_evidence(dossier, files)
+    assert judged.cosigned < judged.steps
+    assert judged.cosigned == sum(any(evidence.cosigners(one)) for one in evidence.steps)

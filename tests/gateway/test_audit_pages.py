@@ -297,7 +297,7 @@ OPEN = (
 def test_no_transaction_waits_while_the_papers_of_a_case_are_set(
     town: Town, case: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Setting a long case takes minutes, and the node has a handful of connections."""
+    """Setting a long case takes long, and the node has a handful of connections."""
     node, begun = town.county.node, []
 
     def watched(*said: Any) -> Any:
