@@ -40,6 +40,7 @@ POINTS: Final = (
     ),
     Point("own events become leaves", "village", "insert into checkpoint", deeds.register, ("before", "process")),
     Point("a frame is published", "village", "insert into channel.record", deeds.register),
+    Point("what leaves a node is noted", "village", "file outside.json", deeds.register),
     Point("a frame is taken in", "county", "select %b::bigint + n, g, q", deeds.register, ("before", "database")),
     Point("a frame is taken in", "county", "update child set down_acked", deeds.register),
     Point("a downward letter is numbered", "county", "insert into down", deeds.register),
