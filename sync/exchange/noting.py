@@ -17,7 +17,7 @@ NOTED_OTHERWISE: Final = "noted_otherwise"
 signed has lied."""
 
 
-MAX_COMPARED: Final = 1_000
+MAX_COMPARED: Final = 250
 """So many different heads are compared at a time, so that a flood of notes holds up nobody; an auditor compares all."""
 
 
