@@ -64,4 +64,13 @@ def in_words(judged: Judged) -> Iterator[str]:
         yield f"  含开示内容，查阅人 / with sealed texts, opened by: {harmless(said.reader)}"
     yield f"  根证书 / root: {said.root}"
     yield from words_of(judged.findings)
-    yield _VERDICTS[judged.is_sound]
+    yield "；".join([_VERDICTS[judged.is_sound], *(_reservations(judged) if judged.is_sound else ())])
+
+
+def _reservations(judged: Judged) -> Iterator[str]:
+    """What a reader of the verdict alone would take to be proven, and is not."""
+    if judged.steps > judged.cosigned:
+        count = judged.steps - judged.cosigned
+        yield f"其中 {count} 步仅凭作者一方之言 / {count} steps on the word of their author alone"
+    if any(finding.code == "not_made_again" for finding in judged.findings):
+        yield "封面、文书与说明未经核验，不可采信 / its cover, papers and words were not checked: do not rely on them"

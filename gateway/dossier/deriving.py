@@ -23,12 +23,12 @@ US: Final = 1_000_000
 _CHECKING: Final = (
     "凭根证书指纹（须从本文件以外的公开渠道取得）即可离线核验，无需联网、数据库或信任出具单位：",
     "huiyin audit verify 本文件.zip --root 指纹",
-    "程序逐条核对：事件是否在日志中、检查点是否由该单位签名并由上级会签、有无改动或缺失，并由证据重新生成本封面与文书逐字节比对。",
+    "程序逐条核对：事件是否在日志中、检查点是否由该单位签名并由上级会签、有无改动、各流有无断号，并由证据重新生成本封面与文书逐字节比对。",
     "events 目录中的 .tlog-proof 文件按 C2SP tlog-proof@v1 写成，他人的程序也能核验。",
     (
         "Anybody who has the fingerprint of the root, got by another way than this file, checks all of it offline with "
         "the command above: that each event stands in its log, that the log and its superior signed, that nothing was "
-        "altered or left out; and it makes this cover and the papers again and compares them byte by byte."
+        "altered and no stream has a gap; and it makes this cover and the papers again and compares them byte by byte."
     ),
 )
 
@@ -276,8 +276,8 @@ README.txt, cover.pdf, events/*.json and papers/*.pdf are made from the other fi
 def _left(evidence: Evidence) -> str:
     if evidence.dossier.excerpt_of is None:
         return (
-            "出具之后发生的事。出具单位隐瞒的后续步骤，由上级的证据揭示。What happened afterwards; a later step that "
-            "the office hides is shown by the evidence of its superior."
+            "出具之后发生的事。出具单位隐瞒的后续步骤或整条流，由上级的证据揭示。What happened afterwards; a later "
+            "step or a whole stream that the office hides is shown by the evidence of its superior."
         )
     return (
         "摘录是否完整：须与原证据包核对。Whether the excerpt is complete: compare it with the bundle that it was taken "

@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.auditing.telling_case import in_words
 from gateway.dossier.evidence import read_evidence, read_manifest
 from gateway.dossier.making import finish
 from gateway.dossier.shape import (
+    COVER,
     FILES,
     LINKS,
     LOGS,
@@ -26,7 +28,7 @@ from sync.proofs.policy import Group, Witness, format_policy
 from sync.proofs.signed_policy import parse_either
 from sync.sealed.commitment import Opening
 from tests.auditing.conftest import Made
-from tests.auditing.test_case_evidence import case, codes, found, opened, plain, remade, without_step
+from tests.auditing.test_case_evidence import case, codes, found, opened, plain, remade, without_step, words_in
 from tests.gateway.conftest import COUNTY, VILLAGE
 
 __all__ = ["case", "opened", "plain"]
@@ -139,3 +141,21 @@ def test_the_cover_calls_nothing_cosigned_that_lacks_a_witness_of_its_policy(
     judged, evidence = found(files, made, tmp_path), read_evidence(dossier, files)
     assert judged.cosigned < judged.steps
     assert judged.cosigned == sum(any(evidence.cosigners(one)) for one in evidence.steps)
+
+
+def test_the_verdict_says_what_it_does_not_cover(made: Made, plain: Files, tmp_path: Path) -> None:
+    """A cover that another edition has set is compared with nothing."""
+    judged = found(listed_again(plain | {COVER: b"%PDF-1.7 the court is told otherwise"}, setter="x 9"), made, tmp_path)
+    assert judged.is_sound
+    assert "do not rely on them" in list(in_words(judged))[-1]
+    alone = msgspec.structs.replace(judged, cosigned=judged.steps - 1, findings=())
+    assert list(in_words(alone))[-1].endswith("1 steps on the word of their author alone")
+    whole = msgspec.structs.replace(judged, cosigned=judged.steps, findings=())
+    assert list(in_words(whole))[-1].endswith("verdict: sound")
+
+
+def test_the_cover_of_an_excerpt_does_not_say_that_nothing_was_left_out(plain: Files) -> None:
+    said = "".join("".join(words_in(plain[COVER])).split())
+    assert "各流有无断号" in said
+    assert "缺失" not in said
+    assert "leftout" not in said
