@@ -1,14 +1,14 @@
 """The evidence of a case as a running node has it: its ledger, its trees, and what it may open for an auditor."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, LiteralString
 from uuid import UUID, uuid4
 
 from domain.divisions import Division
-from domain.events import CaseId
+from domain.events import CaseId, EventId
 from gateway.accounts import Account
 from gateway.casework.readings import Withheld
 from gateway.dossier.making import NothingProven, Opened, ProvenLeaf, Said, complete, gather
@@ -37,12 +37,12 @@ def dossier_of(node: Node, case: CaseId, account: Account, *, with_texts: bool) 
 
     Raises NotFound, NothingProven, and as Readings.texts.
     """
-    if with_texts:
-        _note(node, case, account)
-    rows = node.reader.read_case(case)
-    steps = steps_of(node, rows)
-    if not steps:
-        raise NotFound
+    rows, steps = _told(node, case)
+    noted: set[EventId] = set()
+    while with_texts and (asked := _sealed_in(steps) - noted):  # what came meanwhile is noted, too, before it is read
+        _note(node, case, account, asked)
+        noted |= asked
+        rows, steps = _told(node, case)
     by_leaf = {(node.around.origin(row.log_id), row.seq): row for row in rows}
     told = [(step, by_leaf[step.log, step.seq]) for step in steps]
     opened = list(_opened(node, case, told)) if with_texts else None
@@ -128,17 +128,23 @@ def _by_nobody(_: Verifier) -> int:
     return 0
 
 
-def _note(node: Node, case: CaseId, account: Account) -> None:
-    """Record that everything sealed in the case is read for an audit, and see that record under a checkpoint.
+def _told(node: Node, case: CaseId) -> tuple[list[Row], list[Step]]:
+    rows = list(node.reader.read_case(case))
+    steps = steps_of(node, rows)
+    if not steps:
+        raise NotFound
+    return rows, steps
+
+
+def _sealed_in(steps: Iterable[Step]) -> set[EventId]:
+    return {step.said_to.id for step in steps if step.said_to and step.said_to.sealed}
+
+
+def _note(node: Node, case: CaseId, account: Account, sealed: Iterable[EventId]) -> None:
+    """Record that these sealed events are read for an audit, and see that record under a checkpoint.
 
     Raises NothingProven where no checkpoint covers it in SEALED_WITHIN_S.
     """
-    known = node.files.get(case)
-    if known is None:
-        raise NotFound
-    sealed = [event.id for event in known.events if event.sealed]
-    if not sealed:
-        return
     node.readings.texts(case, sealed, account.actor, "audit", uuid4())
     give_up_s = time.monotonic() + SEALED_WITHIN_S
     while not _is_sealed(node, case):

@@ -14,7 +14,7 @@ from domain.commands import Accept, Claim, Close, HandOver, Petitioner, Register
 from domain.events import Actor, CaseId, ClaimId, LegOpened, Registered, Role
 from gateway.auditing.judging import judge
 from gateway.auditing.trusting import Pins
-from gateway.dossier import making
+from gateway.dossier import making, of_node
 from gateway.dossier.deriving import derive
 from gateway.dossier.shape import read_files
 from gateway.node import Node
@@ -39,11 +39,9 @@ def give(node: Node, command: object, role: Role) -> list[object]:
     return list(node.desk.do(command, actor, CommandId(uuid4())).events)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def case(town: Town) -> UUID:
-    """A case of the village, handed to the county, accepted and ended there, all of which both know."""
-    village, county = town.village.node, town.county.node
-    register = Register(
+def petition() -> Register:
+    """What the village registers."""
+    return Register(
         channel="visit",
         matter_class="claim_petition",
         category="020000",
@@ -54,7 +52,13 @@ def case(town: Town) -> UUID:
         body="修路占用大棚。",
         claims=(Claim(claim=ClaimId(uuid4()), text="补偿大棚"),),
     )
-    registered, opened = give(village, register, "clerk")[:2]
+
+
+@pytest.fixture(scope="module")
+def case(town: Town) -> UUID:
+    """A case of the village, handed to the county, accepted and ended there, all of which both know."""
+    village, county = town.village.node, town.county.node
+    registered, opened = give(village, petition(), "clerk")[:2]
     assert isinstance(registered, Registered)
     assert isinstance(opened, LegOpened)
     id_ = CaseId(registered.id)
@@ -287,6 +291,29 @@ def test_evidence_with_sealed_texts_is_recorded_before_a_text_is_shown_and_prove
     assert NAME.encode() in b"".join(read_files(path).values())
     noted = told(node, case).steps[before:]
     assert {step.tag for step in noted} == {"sealed.read.v0"}
+
+
+def test_what_is_written_while_a_reading_is_recorded_is_read_only_once_that_is_recorded_too(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, note = town.village.node, of_node._note
+    registered, opened = give(node, petition(), "clerk")[:2]
+    assert isinstance(registered, Registered)
+    assert isinstance(opened, LegOpened)
+    id_, to = CaseId(registered.id), town.county.node.office
+    waiting = [HandOver(case=id_, leg=opened.leg, to=to, mode="transfer", reason="属其职责")]
+
+    def noted(*said: Any) -> None:
+        note(*said)
+        while waiting:
+            give(node, waiting.pop(), "handler")
+
+    monkeypatch.setattr(of_node, "_note", noted)
+    path = taken(town.village.browser("auditor"), id_, tmp_path, openings="1")
+    judged = judge(path, Pins(node.around.directory().root_fingerprint))
+    assert not waiting
+    assert [one.code for one in judged.findings if one.severity != "notice"] == []
+    assert "属其职责".encode() in b"".join(read_files(path).values())
 
 
 OPEN = (
