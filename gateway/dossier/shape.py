@@ -210,6 +210,8 @@ def _read_zip(path: Path) -> Files:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             _check_extent(len(entries), sum(entry.file_size for entry in entries))
+            if archive.comment or min((entry.header_offset for entry in entries), default=0):
+                raise DossierUnreadable("压缩包之外另有内容", "something stands before or behind the zip itself")
             if len({entry.filename for entry in entries}) != len(entries):
                 raise DossierUnreadable("同一文件出现两次", "it holds a file twice")
             for entry in entries:

@@ -1,5 +1,6 @@
 """What somebody hands to a court who holds a true excerpt and wants another story told by it."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from gateway.dossier.shape import (
     MANIFEST,
     OPENINGS,
     STEPS,
+    DossierUnreadable,
     Files,
     LogLine,
     OpeningLine,
     StepLine,
     lines_of,
+    read_files,
     read_lines,
+    zipped,
 )
 from sync.proofs.policy import Group, Witness, format_policy
 from sync.proofs.signed_policy import parse_either
@@ -159,3 +163,17 @@ def test_the_cover_of_an_excerpt_does_not_say_that_nothing_was_left_out(plain: F
     assert "各流有无断号" in said
     assert "缺失" not in said
     assert "leftout" not in said
+
+
+def test_a_file_that_is_a_page_to_one_program_and_a_zip_to_another_is_refused(tmp_path: Path) -> None:
+    path, packed = tmp_path / "case.zip", zipped({MANIFEST: b"x"})
+    path.write_bytes(packed)
+    assert read_files(path) == {MANIFEST: b"x"}
+    path.write_bytes(b"<html>the court is told otherwise</html>" + packed)
+    with pytest.raises(DossierUnreadable, match="before or behind"):
+        read_files(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(MANIFEST, b"x")
+        archive.comment = b"<html>the court is told otherwise</html>"
+    with pytest.raises(DossierUnreadable, match="before or behind"):
+        read_files(path)
