@@ -1,6 +1,6 @@
 """Trees, heads and cosignatures on PostgreSQL: the rows behind every proof."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, LiteralString
 
@@ -48,6 +48,12 @@ _HEADS_BY: LiteralString = """
 select size, root, note from checkpoint where log_id = %b and size in (
     select size from cosignature where log_id = %b and size > %b and witness = any(%b)
     group by size having count(*) >= %b order by size """
+
+_KEEP_COSIGNATURES: LiteralString = """
+insert into cosignature (log_id, size, witness, line, at_us)
+select log_id, size, %b, line, %b from unnest(%b::int[], %b::bigint[], %b::text[]) as u (log_id, size, line)
+on conflict (log_id, size, witness) do update set line = excluded.line
+where left(split_part(cosignature.line, ' ', 3), 5) <> left(split_part(excluded.line, ' ', 3), 5)"""
 
 _KEEP_LATEST: LiteralString = """
 insert into latest_cosignature (log_id, witness, size, line, at_us) values (%b, %b, %b, %b, %b)
@@ -269,14 +275,8 @@ class PostgresTrees(Statements):
 
     def keep_cosignatures(self, witness: str, lines: Sequence[tuple[int, int, str]], now_us: int) -> None:
         """A later one of the same witness for the same head takes its place only where another key signed it."""
-        log_ids, sizes, texts = columns(lines, 3)
-        self.do(
-            "insert into cosignature (log_id, size, witness, line, at_us)"
-            " select log_id, size, %b, line, %b from unnest(%b::int[], %b::bigint[], %b::text[])"
-            " as u (log_id, size, line) on conflict (log_id, size, witness) do update set line = excluded.line"
-            " where left(split_part(cosignature.line, ' ', 3), 5) <> left(split_part(excluded.line, ' ', 3), 5)",
-            (witness, now_us, log_ids, sizes, texts),
-        )
+        for each in _once_a_head(lines):
+            self.do(_KEEP_COSIGNATURES, (witness, now_us, *columns(each, 3)))
 
     def heads_by(
         self, log_id: int, witnesses: Sequence[str], at_least: int, beyond: int, limit: int, *, newest_first: bool
@@ -342,3 +342,13 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> tuple[list[object],
 def _tree(row: Sequence[Any]) -> Tree:
     log_id, origin, frontier, frozen, acked_size, refused = row
     return Tree(log_id, origin, Frontier.from_bytes(bytes(frontier)), frozen, acked_size, refused)
+
+
+def _once_a_head(lines: Iterable[tuple[int, int, str]]) -> Iterator[list[tuple[int, int, str]]]:
+    """The same in as few parts as it takes that no two lines of one are of the same head: an upsert allows none."""
+    rest = list(dict.fromkeys(lines))
+    while rest:
+        first: dict[tuple[int, int], tuple[int, int, str]] = {}
+        later = [line for line in rest if first.setdefault(line[:2], line) is not line]
+        yield list(first.values())
+        rest = later

@@ -12,7 +12,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,7 @@ from gateway.backup.restore import NUMBERS_SKIPPED
 from gateway.casework.casework import Casework, Given
 from gateway.casework.journal import Journal
 from gateway.casework.numbers import WORDS
+from gateway.casework.store import CaseworkStore
 from gateway.casework.store_postgres import SKIPPED
 from gateway.hosting.clock import HeldClock
 from gateway.hosting.ids import Ids
@@ -35,10 +36,14 @@ from sync.exchange.faults import Fault
 from sync.exchange.outside import PUT_BACK, Outside, put_back
 from sync.exchange.starting import believed, found
 from sync.exchange.station import Station
+from sync.exchange.store import Store
 from sync.ledger.append import Answer, Append, Appended, LedgerUnavailable, NewEvent
+from sync.ledger.database import LedgerDatabase
+from sync.ledger.reading import LedgerReader
 from sync.ledger.rows import Row
 from sync.proofs.note import COSIGNATURE_V1, ED25519, Ed25519Signer, encode64
 from sync.proofs.tree import Proof
+from sync.sealed.custody import CaseReader
 from sync.sealed.sealing import RecipientKey, recipient_key_id
 from sync.trust.certificates import (
     Enrolment,
@@ -97,6 +102,8 @@ class Remembered:
 class MemoryNode:
     """`tables`, `keys` and `chance` outlive a crash; what `start` makes does not."""
 
+    passing: tuple[type[Exception], ...] = (LedgerUnavailable, ConnectionLost)
+
     def __init__(
         self,
         division: Division,
@@ -137,9 +144,7 @@ class MemoryNode:
     def start(self) -> None:
         """Start, or start again after `crash`, from what the tables hold."""
         self._look_outside()
-        self.database = MemoryLedger(self.tables, self._at)
-        self.writer = MemoryWriter(self.database, self.clock.now_us)
-        self.store = MemoryStore(self.tables, self.writer, self._at)
+        self.open_tables()
         with self.store.transaction() as tx:
             own = found(tx, self.origin, self._given.certificates, self._given.root_fingerprint)
             directory = believed(tx, own, self.clock.now_us())
@@ -153,7 +158,6 @@ class MemoryNode:
             self.clock.elapsed_s,
             outside=self.outside,
         )
-        self.reader = MemoryReader(self.tables)
         self.held_clock = HeldClock(self.clock)
         self.held_clock.hold(self.reader.head().recorded_us)
         self.probation = Probation(self.is_restored, self._agreed, self.exchange.standing)
@@ -163,9 +167,19 @@ class MemoryNode:
         if not self.probation.is_on:
             self._log_opening()
 
+    def open_tables(self) -> None:
+        """What the parts of the program keep things in, and read them from."""
+        self.database: LedgerDatabase[Any] = MemoryLedger(self.tables, self._at)
+        self.writer = MemoryWriter(self.database, self.clock.now_us)
+        self.store: Store = MemoryStore(self.tables, self.writer, self._at)
+        self.reader: LedgerReader = MemoryReader(self.tables)
+        self.case_reader: CaseReader = MemoryCases(self.tables)
+        self.kept: CaseworkStore = MemoryCasework(self.tables, self._at)
+
     def crash(self) -> None:
         """Lose all memory."""
-        for name in ("database", "writer", "store", "exchange", "reader", "probation", "journal", "casework"):
+        opened = ("database", "writer", "store", "reader", "case_reader", "kept")
+        for name in (*opened, "exchange", "probation", "journal", "casework"):
             self.__dict__.pop(name, None)
 
     def restore(self, backup: Tables) -> None:
@@ -189,7 +203,7 @@ class MemoryNode:
             self.is_restored = self.parent is not None
             self.outside.kept = Outside()
 
-    def _unstruck(self) -> MemoryStore:
+    def _unstruck(self) -> Store:
         """Of the tables, before the program runs."""
         return MemoryStore(self.tables, MemoryWriter(MemoryLedger(self.tables), self.clock.now_us))
 
@@ -324,8 +338,8 @@ class MemoryNode:
             self.ids,
             self.journal,
             self.reader,
-            MemoryCases(self.tables),
-            MemoryCasework(self.tables, self._at),
+            self.case_reader,
+            self.kept,
             self.store,
             lambda: self.exchange.trust.directory,
             self.proof,
@@ -335,7 +349,7 @@ class MemoryNode:
             self.clock.elapsed_s,
             self.chance,
             lambda: int.from_bytes(self.chance(6)) / (1 << 48),
-            (LedgerUnavailable, ConnectionLost),
+            self.passing,
         )
 
     def _log_opening(self) -> None:

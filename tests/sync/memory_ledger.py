@@ -9,7 +9,7 @@ from sync.exchange.store import NotStorable
 from sync.ledger.append import Append, Appended, Fenced, Learned
 from sync.ledger.batch import ABSENT, Batch, KnownCommand, known_command
 from sync.ledger.core import WriterCore
-from sync.ledger.database import Job, Task
+from sync.ledger.database import Job, LedgerDatabase, Task
 from sync.ledger.rows import OWN, Head, Row
 from sync.proofs.tree import OWN_LOG
 from tests.sync.memory_acts import carry_out
@@ -172,11 +172,14 @@ class MemoryWriter:
     """A node's writer without queue and thread: each call is committed, or refused, before it returns."""
 
     def __init__(
-        self, database: MemoryLedger, now_us: Callable[[], int], attempts: Callable[[], Iterator[object]] | None = None
+        self,
+        database: LedgerDatabase[Any],
+        now_us: Callable[[], int],
+        attempts: Callable[[], Iterator[object]] | None = None,
     ) -> None:
         """Becomes the node's writer. attempts: see WriterCore; once, where it is not said."""
         self._failure: Fenced | None = None
-        self._core: WriterCore[Tables, Answer[Any]] = WriterCore(
+        self._core: WriterCore[Any, Answer[Any]] = WriterCore(
             database, now_us, _settle, lambda _: None, attempts or (lambda: iter([None]))
         )
         self._core.begin()
@@ -190,7 +193,7 @@ class MemoryWriter:
         self._do(tasks)
         return tasks
 
-    def run(self, job: Job[Tables, T], *, lazy: bool = False) -> Answer[T]:
+    def run(self, job: Job[Any, T], *, lazy: bool = False) -> Answer[T]:
         task: Answer[T] = Answer(job, lazy=lazy)
         self._do([task])
         return task

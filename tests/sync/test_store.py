@@ -274,6 +274,17 @@ def test_a_cosignature_gives_way_only_to_one_by_another_key(place: Place) -> Non
         assert tx.cosignature_lines(OWN_LOG, 2) == ["— w BBBBB3"]
 
 
+def test_cosignatures_of_one_head_that_come_together_count_one_after_the_other(place: Place) -> None:
+    place.append(own(2), [], None)
+    with place.store.transaction() as tx:
+        seal(tx, [Ed25519Signer(OWN_ORIGIN, ED25519, bytes(32))])
+        twice, otherwise = (OWN_LOG, 2, "— w AAAAA1"), (OWN_LOG, 2, "— w BBBBB1")
+        tx.keep_cosignatures("w", [twice, twice], NOW_US)
+        assert tx.cosignature_lines(OWN_LOG, 2) == ["— w AAAAA1"]
+        tx.keep_cosignatures("w", [(OWN_LOG, 2, "— w AAAAA2"), otherwise, (OWN_LOG, 2, "— w BBBBB2")], NOW_US)
+        assert tx.cosignature_lines(OWN_LOG, 2) == ["— w BBBBB1"]
+
+
 def test_what_goes_up_is_what_is_sealed_not_acknowledged_and_not_refused(place: Place) -> None:
     signer = Ed25519Signer(OWN_ORIGIN, ED25519, bytes(32))
     store = place.store

@@ -3,9 +3,12 @@
 Its tables and keys outlive a loss of power; what the program holds does not.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from domain.context import Situation
 from domain.divisions import Division
@@ -13,12 +16,13 @@ from domain.events import Actor, CaseId
 from projections.catalogue import PROJECTIONS
 from projections.following import Follower
 from sync.exchange.channel import Channel
+from sync.exchange.exchange import Exchange
 from sync.ledger.rows import Row
 from sync.trust.certificates import Enrolment
 from tests.gateway.memory_node import MemoryNode
 from tests.projections.memory_views import Image, MemoryViews, Struck
 from tests.sync.chance import Chance
-from tests.sync.memory_ledger import ConnectionLost
+from tests.sync.memory_ledger import ConnectionLost, MemoryWriter
 from tests.sync.memory_tables import Point, Tables
 from tests.world.clock import Clock
 from tests.world.fate import Fate
@@ -26,6 +30,8 @@ from tests.world.older import older_program
 
 SHORT_US: Final = 30 * 86_400 * 1_000_000
 """How long the certificates of some nodes are good."""
+
+_TABLES: Final = ("beside", "parked", "down", "unread", "faults", "enclosures", "commands", "requests", "letters")
 
 
 class PowerCut(BaseException):
@@ -73,6 +79,7 @@ class Machine(MemoryNode):
         self.own_clock = clock
         self.is_on = False
         self.is_older = False
+        self.moves = 0
         self.doing = "starting"
         self.views = MemoryViews()
         self._fate = fate
@@ -188,6 +195,16 @@ class Machine(MemoryNode):
             return "letters wait"
         return "behind" if self.tables.question else "at ease"
 
+    @property
+    def progress(self) -> int:
+        """More than before once it has done anything."""
+        return self.tables.commits + self.follower.pos
+
+    @contextmanager
+    def left_running(self) -> Iterator[tuple[Exchange, MemoryWriter]]:
+        """The process goes on in the block, whatever becomes of the node."""
+        yield self.exchange, self.writer
+
     # --- work -------------------------------------------------------------------------------------------------------
 
     def works(self) -> list[tuple[str, Callable[[], bool]]]:
@@ -220,9 +237,27 @@ class Machine(MemoryNode):
         """Somebody here and now."""
         return self.casework.desk._situation(actor, self.held_clock.now_us())
 
+    def stored(self) -> Iterator[bytes]:
+        """Every text and every bytes that it keeps."""
+        yield from (row.body for row in self.tables.ledger.rows)
+        yield from flat([getattr(self.tables, name).values() for name in _TABLES])
+        yield from (repr(rows.by_key).encode() for rows in self.views.disk.sides["live"].values())
+
     def origin_of(self, row: Row) -> str:
         """The log in which a row stands."""
         return self.casework.around.origin(row.log_id)
+
+
+def flat(value: Any) -> Iterator[bytes]:
+    """Every text and every bytes in it."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, str):
+        yield value.encode()
+    elif isinstance(value, msgspec.Struct):
+        yield from flat(msgspec.structs.astuple(value))
+    elif isinstance(value, Iterable):
+        yield from chain.from_iterable(map(flat, value))
 
 
 def _standing(tables: Tables) -> Standing:

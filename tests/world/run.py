@@ -35,14 +35,26 @@ class Lived(NamedTuple):
     struck: Counter[Strike]
 
 
-def lived(seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _: None) -> Lived:
+Begin = Callable[[int, Callable[[str], None]], World]
+"""Makes the world of a seed, which tells every step in words."""
+
+
+def from_first_morning(seed: int, tell: Callable[[str], None]) -> World:
+    """The whole city in memory."""
+    return World(seed, tell, first_morning())
+
+
+def lived(
+    seed: int, turns: int = TURNS, tell: Callable[[str], None] = lambda _: None, begin: Begin = from_first_morning
+) -> Lived:
     """Let the world of this seed live, heal and rest, and judge it. tell: is given every step in words."""
     with swift():
-        return _lived(seed, turns, tell)
+        if begin is from_first_morning:
+            first_morning()  # once for all worlds, and so no part of what one takes
+        return _lived(seed, turns, tell, begin)
 
 
-def _lived(seed: int, turns: int, tell: Callable[[str], None]) -> Lived:
-    first_morning()
+def _lived(seed: int, turns: int, tell: Callable[[str], None], begin: Begin) -> Lived:
     begun_s = time.process_time()
     told = hashlib.sha256()
 
@@ -50,7 +62,7 @@ def _lived(seed: int, turns: int, tell: Callable[[str], None]) -> Lived:
         told.update(line.encode() + b"\n")
         tell(line)
 
-    world = World(seed, hear, first_morning())
+    world = begin(seed, hear)
     days = 0.0
     try:
         with seeded_hpke(seed), capture_logs() as logged:

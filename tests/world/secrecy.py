@@ -5,11 +5,8 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
-
-import msgspec
 
 from domain.case import CaseFile
 from domain.divisions import Division
@@ -30,7 +27,6 @@ from tests.world.machine import Machine
 from tests.world.people import ID_NUMBER, MARK, PHONE
 from tests.world.world import World
 
-_TABLES: Final = ("beside", "parked", "down", "unread", "faults", "enclosures", "commands", "requests", "letters")
 _STREAM: Final = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08")
 """How a zlib or gzip stream begins."""
 
@@ -66,7 +62,7 @@ def kept_secret(world: World) -> Iterator[str]:
     yield from _told("was logged", (repr(entry).encode() for entry in world.logged))
     stored: dict[bytes, str] = {}
     for machine in world.machines.values():
-        stored |= dict.fromkeys(_stored(machine), f"is stored at {machine.here}")
+        stored |= dict.fromkeys(machine.stored(), f"is stored at {machine.here}")
     if any(_told("", stored)):
         for data, where in stored.items():
             yield from _told(where, [data])
@@ -85,25 +81,6 @@ def _unfolded(data: bytes) -> Iterator[bytes]:
             yield zlib.decompressobj(wbits=47).decompress(data[start.start() :], 1 << 20)
         except zlib.error:
             continue
-
-
-def _stored(machine: Machine) -> Iterator[bytes]:
-    tables = machine.tables
-    yield from (row.body for row in tables.ledger.rows)
-    yield from _flat([getattr(tables, name).values() for name in _TABLES])
-    yield from (repr(rows.by_key).encode() for rows in machine.views.disk.sides["live"].values())
-
-
-def _flat(value: Any) -> Iterator[bytes]:
-    """Every text and every bytes in it."""
-    if isinstance(value, bytes):
-        yield value
-    elif isinstance(value, str):
-        yield value.encode()
-    elif isinstance(value, msgspec.Struct):
-        yield from _flat(msgspec.structs.astuple(value))
-    elif isinstance(value, Iterable):
-        yield from chain.from_iterable(map(_flat, value))
 
 
 def keys_kept(world: World) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """A whole hierarchy in one process: people act, nodes work, faults strike; then all heals, and comes to rest."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_OID, UUID, uuid5
+
+import psycopg
 
 from domain.commands import AnyCommand
 from domain.divisions import Division, Topology
@@ -73,7 +75,7 @@ RATES: Final = {
     "older_version": 0.004,
     "asleep": 0.003,
 }
-_PASSING: Final = (ChannelDown, LedgerUnavailable, ConnectionLost)
+_PASSING: Final = (ChannelDown, LedgerUnavailable, ConnectionLost, psycopg.OperationalError)
 
 
 class Kept(NamedTuple):
@@ -112,12 +114,24 @@ class World:
     """Made from a seed; everything in it follows from that."""
 
     def __init__(
-        self, seed: int, tell: Callable[[str], None] = lambda _: None, morning: "Morning | None" = None
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        morning: "Morning | None" = None,
+        *,
+        tree: Sequence[Division] = TREE,
+        rates: Mapping[str, float] = RATES,
+        make: Callable[..., Machine] = Machine,
     ) -> None:
-        """tell: is given every step in words. morning: the city as it was founded; without one it is founded first."""
+        """tell: is given every step in words. morning: the city as it was founded; without one it is founded first.
+
+        tree: its nodes, superiors first. make: a node, as `Machine`.
+        """
         self.seed = seed
+        self._tree = tree
+        self._make = make
         self._morning = morning
-        self.fate = Fate(seed, RATES)
+        self.fate = Fate(seed, rates)
         self.fate.tell = lambda what: tell(f"{(self.now_us - START_US) / 1e6:10.1f} s  {what}")
         self.now_us = START_US
         self.links = Links(self.fate, morning.lanes if morning else None)
@@ -137,11 +151,11 @@ class World:
         self.people = People(self.fate)
 
     def _found(self) -> None:
-        parents = Topology.by_digits(TREE).parents
-        for division in TREE:
+        parents = Topology.by_digits(self._tree).parents
+        for division in self._tree:
             parent = self.machines[parents[division]] if division in parents else None
             clock = Clock(lambda: self.now_us)
-            machine = Machine(division, self.links, clock, parent, self.fate, self.broken.append, self._miss)
+            machine = self._make(division, self.links, clock, parent, self.fate, self.broken.append, self._miss)
             self.machines[division] = machine
             if self._morning is None:
                 machine.begin()
@@ -151,7 +165,7 @@ class World:
     @property
     def city(self) -> Machine:
         """The node above all others."""
-        return self.machines[CITY]
+        return self.machines[self._tree[0]]
 
     # --- living -----------------------------------------------------------------------------------------------------
 
@@ -231,7 +245,7 @@ class World:
         """Let a node do one round of what it does by itself; whether anything came of it."""
         if not machine.is_on:
             return False
-        before = machine.tables.commits + machine.follower.pos
+        before = machine.progress
         for name, work in machine.works():
             machine.doing = name
             try:
@@ -243,8 +257,9 @@ class World:
                 self._lose_power(machine)
                 return True
             if is_moved:
+                machine.moves += 1
                 self.fate.tell(f"{machine.here} {name}")
-        return machine.tables.commits + machine.follower.pos != before
+        return machine.progress != before
 
     def _renew(self, before_s: float, chance: float) -> None:
         """Somebody may have the certificates renewed that end within so long, or have ended."""
@@ -317,6 +332,8 @@ class World:
 
     def _back_up(self, machine: Machine) -> None:
         """Now and then; an older one is destroyed, as whoever erases something relies on."""
+        if not self.fate.rates.get("old_backup"):
+            return
         kept = self._backups.get(machine.here)
         if kept is None or kept.until_us < self.now_us or self.fate.happens(0.05):
             self._backups[machine.here] = Kept(machine.backed_up(), self.now_us + int(BACKUPS_S * 1e6))
@@ -341,18 +358,18 @@ class World:
 
     def _start_twice(self, machine: Machine) -> None:
         """A second process takes the node over; what the first still tries must come to nothing."""
-        exchange, writer = machine.exchange, machine.writer
-        self._lose_power(machine)
-        machine.doing = "second instance"
-        before = len(machine.tables.ledger.rows)
-        try:
-            with machine.program():
-                exchange.pump_inbox()
-                writer.look()
-        except (Fenced, *_PASSING):
-            pass
-        except PowerCut:
+        with machine.left_running() as (exchange, writer):
             self._lose_power(machine)
+            machine.doing = "second instance"
+            before = len(machine.tables.ledger.rows)
+            try:
+                with machine.program():
+                    exchange.pump_inbox()
+                    writer.look()
+            except (Fenced, *_PASSING):
+                pass
+            except PowerCut:
+                self._lose_power(machine)
         if len(machine.tables.ledger.rows) != before:
             self.broken.append(f"{machine.here}: a process that was fenced wrote to the ledger")
 
