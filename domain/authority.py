@@ -221,14 +221,12 @@ def _ruler(standing: Standing, event: ObjectionRuled) -> bool:
 
 
 def _who_takes_over(standing: Standing, event: TakenOver) -> bool:
-    """For a unit of its own, from the holder in whose log it names a place, of whose leg it has seen at least the
-    opening: who never opened one answers for nothing. That it stands above that log's division is checked by the tree
-    of superiors where the event enters a node."""
+    """For a unit of its own, from the holder in whose log it names a place; that it stands above that log's division
+    is checked by the tree of superiors where the event enters a node."""
     leg = standing.legs.get(event.leg)
     if leg is None or event.node != node_of(event.unit) or not _opens(standing, event, event.next_leg):
         return False
-    names_holder = event.last_log.split("/")[1:2] == [leg.node] and leg.node != event.node
-    return names_holder and event.leg_version > 0
+    return event.last_log.split("/")[1:2] == [leg.node] and leg.node != event.node
 
 
 def _who_orders(standing: Standing, event: OrderIssued) -> bool:

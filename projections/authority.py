@@ -76,7 +76,7 @@ class Authority:
     """See Projection. It comes before the others: they are handed what it leaves in effect."""
 
     name = "authority"
-    edition = 7
+    edition = 6
     tables = (STANDING, WITHOUT_EFFECT)
     other_tables = ()
     topics = topics_of(AUTHORITY)

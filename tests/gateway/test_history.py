@@ -13,7 +13,7 @@ from domain.calendar import Calendar, Notice, seed_calendar
 from domain.divisions import Division
 from domain.events import Cause, HolidaysNoticed, Objected, read
 from domain.shards import place
-from gateway.reading.history import History, history, step_of
+from gateway.reading.history import History, Step, history, step_of
 from projections import duties
 from projections.moment import Moment, lasts
 from projections.timeline import timeline
@@ -51,6 +51,12 @@ def calendar_by(rows: Sequence[Row], pos: int) -> Calendar:
     )
 
 
+def has_seen_nothing(step: Step) -> bool:
+    """Whether it is a directive on a leg of which it says to have seen no event: no node of ours decides so, for what
+    was never opened answers for nothing; and the views then know of no leg that it could take."""
+    return getattr(step.event, "leg_version", 1) == 0
+
+
 def holder(conn: psycopg.Connection, case: UUID, at: Moment) -> str | None:
     query = f"select unit from views.custody c where case_id = %(case)s and {lasts('c', 'opened')}"
     row = conn.execute(query, {"case": case} | at.values()).fetchone()
@@ -85,7 +91,7 @@ def _compare(conn: psycopg.Connection, ledger: Ledger, case: UUID, count: int) -
         running = duties.of_case(conn, case, at)
         assert {(one.rule, one.due_on) for one in running} == {(one.rule, one.due_date) for one in clocks}
         held = holder(conn, case, at)
-        if held is not None:
+        if held is not None and not any(has_seen_nothing(step) for step in known):
             assert held == whole.views(row.known_us)[HERE].accountable
             assert {(one.rule, one.unit) for one in running} == {(one.rule, one.unit) for one in clocks}
     return 2 * len(rows)
