@@ -35,7 +35,7 @@ def enrol_child(folder: Path, request: str) -> Enrolment:
     Raises CertificateRefused, AlreadyEnrolled, NotEnrolled, EnrolmentUnanswered.
     """
     read_request(request)
-    return _done(folder, lambda node: node.admit(request), lambda: read_enrolment(ask_running(folder, request)))
+    return done_by(folder, lambda node: node.admit(request), lambda: read_enrolment(ask_running(folder, request)))
 
 
 def take_back(folder: Path, order: TakeBack) -> str:
@@ -43,7 +43,7 @@ def take_back(folder: Path, order: TakeBack) -> str:
 
     Raises CertificateRefused, NotEnrolled, EnrolmentUnanswered.
     """
-    return _done(folder, lambda node: node.take_back(order), lambda: ask_running(folder, _text(order)).decode())
+    return done_by(folder, lambda node: node.take_back(order), lambda: ask_running(folder, _text(order)).decode())
 
 
 def move(folder: Path, order: Move) -> Enrolment:
@@ -51,15 +51,15 @@ def move(folder: Path, order: Move) -> Enrolment:
 
     Raises CertificateRefused, NotEnrolled, EnrolmentUnanswered.
     """
-    return _done(folder, lambda node: node.move(order), lambda: read_enrolment(ask_running(folder, _text(order))))
+    return done_by(folder, lambda node: node.move(order), lambda: read_enrolment(ask_running(folder, _text(order))))
 
 
 def _text(order: TakeBack | Move) -> str:
     return msgspec.json.encode(order).decode()
 
 
-def _done(folder: Path, here: Callable[[Node], T], there: Callable[[], T]) -> T:
-    """By the node of the folder, opened for it; or by the process in which it runs."""
+def done_by(folder: Path, here: Callable[[Node], T], there: Callable[[], T]) -> T:
+    """What the node of the folder does, opened for it; or, where it runs, what its process is asked to do."""
     try:
         node = Node(folder)
     except FolderInUse:

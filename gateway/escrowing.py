@@ -15,12 +15,11 @@ from domain.events import CaseId, EscrowGround
 from domain.keys import founder_of
 from gateway.casework.escrow_office import duty_holders, keep_waiting, leave_approvals, require_lawful, told
 from gateway.casework.orders import OpenEscrow
-from gateway.enrolling import ask_running
+from gateway.enrolling import ask_running, done_by
 from gateway.hosting import config, founding
 from gateway.hosting.clock import SharedClock, SystemClock
 from gateway.hosting.databases import database_of
 from gateway.hosting.ids import Ids
-from gateway.node import FolderInUse, Node
 from sync.ledger.connections import connect, open_pool
 from sync.sealed.custody import Told, given_by
 from sync.sealed.custody_postgres import PostgresCases
@@ -101,17 +100,13 @@ def open_escrow(folder: Path, files: list[Path]) -> str:
     Raises EscrowRefused, RequestRefused, EnrolmentUnanswered.
     """
     approvals = [read_approval(file) for file in files]
-    try:
-        node = Node(folder)
-    except FolderInUse:
+
+    def ask() -> str:
         order = read_request(approvals[0].request).order
         leave_approvals(folder, order, approvals)
         return ask_running(folder, msgspec.json.encode(OpenEscrow(order)).decode()).decode()
-    try:
-        node.open()
-        return told(node.escrow.open(approvals))
-    finally:
-        node.stop()
+
+    return done_by(folder, lambda node: told(node.escrow.open(approvals)), ask)
 
 
 def read_approval(file: Path) -> Approval:

@@ -350,7 +350,6 @@ def _check_openings(evidence: Evidence, found: Findings) -> None:
     if evidence.openings is None:
         return
     told = {(line.step, line.part): line for line in evidence.openings}
-    file = evidence.history.file(1 << 62)
     events = {one.number: one.step.said_to for one in evidence.steps}
     noted = {read for event in events.values() if isinstance(event, SealedRead) for read in event.events}
     asked = {(number, part) for number, event in events.items() if event for part in range(len(event.sealed))}
@@ -361,15 +360,15 @@ def _check_openings(evidence: Evidence, found: Findings) -> None:
         line = told.get((number, part))
         if event is None:
             continue
-        if line is None or (line.withheld and not _may_be_withheld(evidence, file, line.withheld, event, part)):
+        if line is None or (line.withheld and not _may_be_withheld(evidence, line.withheld, event, part)):
             found.add("opening_missing", one.step.log, one.step.seq, f"part {part}")
         elif line.withheld is None:
             _check_opening(one, event, part, line.openings, noted, found)
 
 
-def _may_be_withheld(evidence: Evidence, file: CaseFile | None, why: str, event: AnyEvent, part: int) -> bool:
+def _may_be_withheld(evidence: Evidence, why: str, event: AnyEvent, part: int) -> bool:
     """Whether the events bear out why a text is not shown."""
-    subject = event.sealed[part].subject
+    file, subject = evidence.file, event.sealed[part].subject
     if why == "erased":
         events = [one.step.said_to for one in evidence.steps]
         is_destroyed = any(isinstance(one, KeyDestroyed) and one.subject == subject for one in events)

@@ -78,7 +78,7 @@ def _zh(text: str) -> str:
 
 def _papers(evidence: Evidence) -> Iterator[tuple[int, Paper]]:
     """By step; without those of events that have no effect. The period is not on them: it follows from the calendar."""
-    file = evidence.history.file(1 << 62)
+    file = evidence.file
     texts = evidence.texts()
     of_all: dict[str, str] = {}
     for one in evidence.steps:
@@ -138,7 +138,7 @@ def _cover(evidence: Evidence, files: Files) -> dict[str, Any]:
 
 def _facts(evidence: Evidence) -> Mapping[str, str]:
     """Names and what the matter is only where they were opened."""
-    said, file = evidence.dossier, evidence.history.file(1 << 62)
+    said, file = evidence.dossier, evidence.file
     registered = file.registered if file else None
     opened: Mapping[str, str] = {}
     if registered is not None:
@@ -229,7 +229,7 @@ def _broken(digits: str) -> str:
 
 
 def _number(evidence: Evidence) -> str:
-    file = evidence.history.file(1 << 62)
+    file = evidence.file
     return file.registered.number if file and file.registered else str(evidence.dossier.case)
 
 

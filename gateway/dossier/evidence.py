@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from domain.case import CaseFile
 from domain.divisions import Division
 from domain.events import EventId, NotCanonical, Unit, read
 from domain.shards import place_in
@@ -27,7 +28,7 @@ from gateway.dossier.shape import (
     policy_file,
     read_lines,
 )
-from gateway.reading.history import History, Step, history, step_of
+from gateway.reading.history import History, Step, fold, history, step_of
 from sync.proofs.merkle import leaf_hash
 from sync.proofs.note import Checkpoint, Note, NoteInvalid, Verifier, parse_checkpoint, parse_note
 from sync.proofs.policy import PolicyInvalid, has_quorum
@@ -67,8 +68,8 @@ class Proven(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All that is in a dossier beside what is made from it. policies: by origin. refused: certificates that lead to no
-    root, and why. openings: null where none were asked for."""
+    """All that is in a dossier beside what is made from it. policies: by origin. file: the case by all
+    of its steps. openings: null where none were asked for."""
 
     dossier: Dossier
     certificates: list[str]
@@ -77,6 +78,7 @@ class Evidence(NamedTuple):
     policies: Mapping[str, str]
     steps: list[Proven]
     history: History
+    file: CaseFile | None
     links: list[LinkLine]
     openings: list[OpeningLine] | None
 
@@ -162,7 +164,7 @@ def read_evidence(dossier: Dossier, files: Files) -> Evidence:
         raise EvidenceUnreadable(STEPS, "they do not stand in the order in which they were recorded")
     openings = _openings(files) if dossier.openings else None
     links = _lines(files, LINKS, LinkLine)
-    return Evidence(dossier, certificates, directory, logs, policies, steps, told, links, openings)
+    return Evidence(dossier, certificates, directory, logs, policies, steps, told, fold(learned), links, openings)
 
 
 def _openings(files: Files) -> list[OpeningLine]:

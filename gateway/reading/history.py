@@ -36,6 +36,11 @@ class Knew(NamedTuple):
     at_us: int
     how: How
 
+    @property
+    def is_firm(self) -> bool:
+        """Whether it is since when, and not by when at the latest."""
+        return self.how in _FIRM
+
 
 class Step(msgspec.Struct):
     """One event, leaf `seq` of `log`. event: Unknown for a type of a newer version. known: by division.
@@ -86,7 +91,7 @@ class Step(msgspec.Struct):
     def learn(self, tier: Division, knew: Knew) -> None:
         """One more reason why a tier knew it: its own word outweighs a signature, and the earlier one the later."""
         had = self.known.get(tier)
-        if had is None or (had.how not in _FIRM and (knew.how in _FIRM or knew.at_us < had.at_us)):
+        if had is None or (not had.is_firm and (knew.is_firm or knew.at_us < had.at_us)):
             self.known[tier] = knew
 
 

@@ -9,7 +9,6 @@ from gateway.node import Node
 from gateway.reading.history import History, Step, UnitHistory, history, unit_history
 from gateway.reading.knowing import steps_of
 from projections import dealings
-from sync.ledger.rows import Row
 
 CASES_MAX: Final = 200
 LEAVES_MAX: Final = 20_000
@@ -28,10 +27,6 @@ _CASES: Final[LiteralString] = """
         select case_id from ledger where log_id = %b and seq >= %b order by seq limit %b
     ) leaves where case_id is not null limit %b"""
 
-_ROWS: Final[LiteralString] = """
-    select pos, log_id, seq, via, stream, version, topic, case_id, body, leaf, known_us
-    from ledger where case_id = any(%b::uuid[]) order by pos"""
-
 
 class Office(NamedTuple):
     """The history of an office. is_cut: more than CASES_MAX cases or LEAVES_MAX leaves; ask for a shorter period."""
@@ -43,8 +38,7 @@ class Office(NamedTuple):
 def office_history(node: Node, unit: str, from_us: int, to_us: int) -> Office:
     """What it did and was given in [from_us, to_us), and the whole of the cases concerned."""
     cases, is_cut = _cases(node, unit, from_us, to_us)
-    rows = [Row(*row) for row in node.reader.fetch(_ROWS, (sorted(cases),))] if cases else []
-    told = _by_case(node.here, steps_of(node, rows))
+    told = _by_case(node.here, steps_of(node, node.reader.read_cases(cases)))
     return Office(unit_history(node.here, unit, told, from_us, to_us), is_cut)
 
 

@@ -77,4 +77,4 @@ class _Scale(NamedTuple):
 
 
 def _point(scale: _Scale, knew: Knew, y: int, number: int, present: int) -> Point:
-    return Point(scale.x(knew.at_us), y, number, number == present, knew.how in ("wrote", "order"))
+    return Point(scale.x(knew.at_us), y, number, number == present, knew.is_firm)

@@ -40,6 +40,7 @@ class Tip:
 
 
 _COLUMNS: Final = "select pos, log_id, seq, via, stream, version, topic, case_id, body, leaf, known_us from ledger "
+OF_CASES: Final = _COLUMNS + "where case_id = any(%b::uuid[]) order by pos"
 _POLL_S: Final = 0.05
 
 
@@ -58,6 +59,10 @@ class Reader:
     def read(self, after_pos: int, limit: int) -> list[Row]:
         """At most `limit` rows with pos > after_pos, in order, without gaps: what is not here is not committed."""
         return self._rows(_COLUMNS + "where pos > %b order by pos limit %b", (after_pos, limit))
+
+    def read_cases(self, case_ids: Sequence[UUID]) -> list[Row]:
+        """The rows of all of these cases, in order of position."""
+        return self._rows(OF_CASES, (list(case_ids),))
 
     def read_case(self, case_id: UUID, after_pos: int = 0) -> list[Row]:
         """Every row of one case with pos > after_pos, own and learned, in the order learned."""

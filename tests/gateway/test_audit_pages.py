@@ -26,6 +26,7 @@ from gateway.reading.office_history import office_history
 from projections import duties
 from projections.moment import Moment, position_at
 from projections.timeline import timeline
+from sync.ledger import reader as ledger_reader
 from sync.trust.keys import CommandId
 from tests.gateway import test_browser
 from tests.gateway.conftest import COUNTY, VILLAGE, Browser, Office, Town, free_port, serve, wait_until
@@ -246,7 +247,7 @@ def site(town: Town) -> Iterator[str]:
         (knowing._NOTED, ([1], 8, [VILLAGE]), "ledger_heads"),
         (office_history_of._CASES, (1, 0, 100, 10), "ledger_log_seq"),
         (office_history_of._LEAF, (1, 0), "ledger_log_seq"),
-        (office_history_of._ROWS, ([UUID(int=1)],), "ledger_case"),
+        (ledger_reader.OF_CASES, ([UUID(int=1)],), "ledger_case"),
     ],
 )
 def test_what_the_page_asks_the_ledger_an_index_answers(
